@@ -1,0 +1,1 @@
+"""What is checked of the installed distribution rather than of the checkout."""

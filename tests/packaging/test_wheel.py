@@ -1,0 +1,93 @@
+"""The wheel: what is installed is what was tested, complete and without the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DATA = {".sql", ".json", ".html"}
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+import exporter
+for module in pkgutil.walk_packages(exporter.__path__, "exporter."):
+    if not module.name.endswith(".__main__"):
+        importlib.import_module(module.name)
+print(exporter.__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel, without a network: the build tool is pinned among the tests' needs."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install it into a folder of its own."""
+    folder = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    subprocess.run([*command, "--target", str(folder), str(wheel)], check=True, capture_output=True)
+    return folder
+
+
+def _run(installed: Path, *arguments: str) -> str:
+    """Run Python on the installed copy from a folder where the checkout can't be imported by chance."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(installed), sysconfig.get_path("purelib")]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=installed,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
+
+
+def test_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path) -> None:
+    """All code, SQL, dashboards and pages of the package are in the wheel; tests and tools are not."""
+    files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "exporter").rglob("*")
+        if path.suffix in DATA | {".py"}
+    }
+    assert wanted <= files
+    assert {name.split("/")[0] for name in files} == {"exporter"}
+    assert any(name.endswith(".sql") for name in files)
+
+
+def test_wheel_carries_its_licence_and_its_command(wheel: Path) -> None:
+    """Who installs it gets the licence and `smsbat-exporter`."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
+        assert "smsbat-exporter = exporter.cli:main" in archive.read(entry_points).decode()
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_every_module_of_the_installed_copy_can_be_imported(installed: Path) -> None:
+    """Nothing in the package needs the checkout around it."""
+    assert _run(installed, "-c", IMPORT_ALL).strip() == str(installed / "exporter" / "__init__.py")
+
+
+def test_the_installed_command_prints_its_help(installed: Path) -> None:
+    """`--help` works from the installed copy, by module and by script."""
+    assert "smsbat-exporter" in _run(installed, "-m", "exporter", "--help")
+    assert "smsbat-exporter" in _run(installed, str(installed / "bin" / "smsbat-exporter"), "--help")
