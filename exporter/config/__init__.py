@@ -1,0 +1,44 @@
+"""The configuration file: from bytes to checked, frozen settings, or to every problem it has.
+
+    bytes --document--> tree and positions --schema, references--> Settings | problems
+
+`load` and `check` are the doors. Every scalar of the file stays text until
+the key that holds it says what it is, so nothing is ever mistaken for a
+number, a date or a truth value.
+"""
+
+from exporter.config.load import Report, check, load
+from exporter.config.problem import Problem
+from exporter.config.schema import Settings
+from exporter.config.sections import (
+    Account,
+    Auth,
+    Campaign,
+    Drop,
+    Exposition,
+    Intake,
+    Limits,
+    Profile,
+    Storage,
+    Webhook,
+)
+from exporter.config.units import Window
+
+__all__ = [
+    "Account",
+    "Auth",
+    "Campaign",
+    "Drop",
+    "Exposition",
+    "Intake",
+    "Limits",
+    "Problem",
+    "Profile",
+    "Report",
+    "Settings",
+    "Storage",
+    "Webhook",
+    "Window",
+    "check",
+    "load",
+]

@@ -1,0 +1,251 @@
+"""What the values of keys may be: text in, checked values out.
+
+Every refusal is a sentence's end, as in `profiles.otp.deadline: "30" is not a
+duration`. `{value}` in it is filled in later with what the file has there, or
+not at all where that could be a secret (see `explain`); a hint that repeats a
+part of the value goes into `value_hint` and is left out likewise.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from exporter import ids
+from exporter.config.addresses import Listen, Network, base_url_refusal, parse_listen, parse_network
+from exporter.config.names import name_refusal
+from exporter.config.problem import did_you_mean
+from exporter.config.units import DURATION_PATTERN, MAX_DURATION_US, Window, duration_hint, parse_duration_us
+from exporter.model import SECOND_US
+
+REFUSED = "refused"
+"""The type of the errors made here."""
+
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
+_WHOLE = re.compile(r"[0-9]{1,15}", re.ASCII)
+_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+_TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_OTHER_TRUTHS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
+
+
+def refuse(message: str, *, hint: str = "", value_hint: str = "") -> PydanticCustomError:
+    """An error that `explain` turns into a problem; raise it in a validator."""
+    return PydanticCustomError(
+        REFUSED, "{message}", {"message": message, "hint": hint, "value_hint": value_hint}
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise refuse("must be text", hint="write one value, not a list or a mapping")
+    if not value:
+        raise refuse("is empty")
+    if not value.isprintable():
+        raise refuse("has a character that isn't printable")
+    return value
+
+
+def _name(value: object) -> str:
+    # An empty name has a better sentence of its own.
+    text = value if isinstance(value, str) else _text(value)
+    reason = name_refusal(text)
+    if reason:
+        raise refuse(reason)
+    return text
+
+
+def _message_id(value: object) -> str:
+    text = value if isinstance(value, str) else _text(value)
+    reason = ids.refusal(text)
+    if reason == "looks_like_phone":
+        # Never quoted: a phone number where an id should be is personal data.
+        raise refuse("looks like a phone number", hint="write the id that the provider answered to sending")
+    if reason:
+        sentence = {"empty": "is empty", "too_long": f"is longer than {ids.MAX_ID_LENGTH} characters"}
+        raise refuse(
+            sentence.get(reason, "is not a message id"), hint="an id has letters, digits, - and _ only"
+        )
+    return text
+
+
+def _duration_us(value: object) -> int:
+    text = _text(value)
+    duration_us = parse_duration_us(text)
+    if duration_us is None:
+        raise refuse(
+            "{value} is not a duration", value_hint=duration_hint(text), hint="write it like 30s or 1h30m"
+        )
+    if duration_us > MAX_DURATION_US:
+        raise refuse("must be at most 3650d")
+    return duration_us
+
+
+def _at_least(minimum_us: int, written: str, duration_us: int) -> int:
+    if duration_us < minimum_us:
+        raise refuse(f"must be at least {written}")
+    return duration_us
+
+
+def _window(value: object) -> Window:
+    if isinstance(value, Window):
+        return value
+    duration_us = _at_least(SECOND_US, "1s", _duration_us(value))
+    return Window(_text(value), duration_us)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    text = _text(value)
+    if _NUMBER.fullmatch(text) is None:
+        raise refuse("{value} is not a number", hint="write it like 10 or 0.5")
+    return float(text)
+
+
+def _above_zero(number: float) -> float:
+    if number <= 0:
+        raise refuse("must be greater than 0")
+    return number
+
+
+def _ratio(value: object) -> float:
+    if isinstance(value, str) and value.endswith("%"):
+        raise refuse("{value} is not a ratio", hint="write 0.95 for 95 percent")
+    number = _number(value)
+    if not 0 < number < 1:
+        raise refuse("must be more than 0 and less than 1", hint="write 0.95 for 95 percent")
+    return number
+
+
+def _whole(minimum: int, maximum: int, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    else:
+        text = _text(value)
+        if _WHOLE.fullmatch(text) is None:
+            raise refuse("{value} is not a whole number", hint="write it in digits, like 10")
+        number = int(text)
+    if not minimum <= number <= maximum:
+        raise refuse(f"must be from {minimum} to {maximum}")
+    return number
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = _text(value)
+    if text not in _TRUTHS:
+        meant = _OTHER_TRUTHS.get(text.lower(), "true or false")
+        raise refuse(
+            "{value} is neither true nor false", value_hint=f"write {meant}", hint="write true or false"
+        )
+    return _TRUTHS[text]
+
+
+def _one_of(words: tuple[str, ...], value: object) -> str:
+    text = _text(value)
+    if text not in words:
+        raise refuse(
+            f"{{value}} is not one of {', '.join(words)}",
+            value_hint=did_you_mean(text, words, else_all=False),
+        )
+    return text
+
+
+def _currency(value: object) -> str:
+    text = _text(value)
+    if _CURRENCY.fullmatch(text) is None:
+        raise refuse("{value} is not a currency", hint="write three capitals, like UAH")
+    return text
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    """A path; a relative one is relative to the configuration file (`context["directory"]`)."""
+    if isinstance(value, Path):
+        return value
+    directory = (info.context or {}).get("directory", "")
+    return Path(directory, _text(value))
+
+
+def _base_url(value: object) -> str:
+    text = _text(value)
+    message, hint = base_url_refusal(text)
+    if message:
+        # Not quoted: it may hold a password.
+        raise refuse(message, hint=hint)
+    return text.rstrip("/")
+
+
+def _listen(value: object) -> Listen:
+    if isinstance(value, Listen):
+        return value
+    address = parse_listen(_text(value))
+    if address is None:
+        raise refuse(
+            "{value} is not an address", hint='write it like "0.0.0.0:10979", ":10979" or "[::1]:10979"'
+        )
+    return address
+
+
+def _network(value: object) -> Network:
+    network, hint = parse_network(_text(value))
+    if network is None:
+        raise refuse("{value} is not a network", value_hint=hint, hint="write it like 10.0.0.0/8")
+    return network
+
+
+_TEXT_SCHEMA = WithJsonSchema({"type": "string"})
+
+Text = Annotated[str, BeforeValidator(_text)]
+Name = Annotated[str, BeforeValidator(_name)]
+MessageId = Annotated[str, BeforeValidator(_message_id)]
+Currency = Annotated[str, BeforeValidator(_currency)]
+BaseUrl = Annotated[str, BeforeValidator(_base_url)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Rate = Annotated[float, BeforeValidator(_number), AfterValidator(_above_zero)]
+Ratio = Annotated[float, BeforeValidator(_ratio)]
+Count = Annotated[int, BeforeValidator(partial(_whole, 1, 10_000))]
+BigCount = Annotated[int, BeforeValidator(partial(_whole, 1, 10_000_000))]
+
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "minLength": 2, "pattern": f"^{DURATION_PATTERN}$"})
+Duration = Annotated[int, BeforeValidator(_duration_us), _DURATION_SCHEMA]
+"""Microseconds, written like `1h30m`; can be zero."""
+PositiveDuration = Annotated[Duration, AfterValidator(partial(_at_least, SECOND_US // 1_000, "1ms"))]
+Pause = Annotated[Duration, AfterValidator(partial(_at_least, SECOND_US, "1s"))]
+"""Between two looks at a message: never less than a second."""
+
+RatioWindow = Annotated[
+    Window,
+    PlainValidator(_window),
+    PlainSerializer(lambda window: window.label, return_type=str, when_used="json"),
+    _DURATION_SCHEMA,
+]
+ListenAddress = Annotated[Listen, PlainValidator(_listen), _TEXT_SCHEMA]
+PeerNetwork = Annotated[Network, PlainValidator(_network), _TEXT_SCHEMA]
+
+
+Method = Literal["header", "key-as-password", "basic"]
+After = Literal["move", "delete", "keep"]
+OnCorrupt = Literal["refuse", "fresh"]
+WebhookMode = Literal["verify", "trust"]
+PriorityWord = Literal["high", "normal", "low"]
+
+AuthMethod = Annotated[Method, BeforeValidator(partial(_one_of, get_args(Method)))]
+AfterReading = Annotated[After, BeforeValidator(partial(_one_of, get_args(After)))]
+CorruptPolicy = Annotated[OnCorrupt, BeforeValidator(partial(_one_of, get_args(OnCorrupt)))]
+TrustMode = Annotated[WebhookMode, BeforeValidator(partial(_one_of, get_args(WebhookMode)))]
+PriorityName = Annotated[PriorityWord, BeforeValidator(partial(_one_of, get_args(PriorityWord)))]

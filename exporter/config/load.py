@@ -1,0 +1,150 @@
+"""The doors: a path in, settings out, or every problem of the file at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from exporter.config.document import Document, parse
+from exporter.config.explain import explain
+from exporter.config.problem import KeyPath, Problem, dotted
+from exporter.config.references import check_references
+from exporter.config.schema import Settings
+from exporter.errors import ConfigError
+from exporter.secret import SecretFile
+
+MAX_FILE_BYTES = 1024 * 1024
+MAX_PRINTED = 100
+"""Problems in one error message; a file with more is no configuration."""
+_ONE_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
+_OPEN_TO_OTHERS = 0o027
+"""The group may read, others nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a file."""
+
+    settings: Settings | None
+    """None exactly when there are problems."""
+    problems: tuple[Problem, ...] = ()
+    """In the order of the file."""
+    warnings: tuple[Problem, ...] = ()
+    """What works and should be mended, in the order of the file; also in `settings.warnings`."""
+
+
+def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Settings:
+    """The settings in the file at `path`; raises ConfigError whose message lists every problem."""
+    report = check(path, environ)
+    if report.settings is not None:
+        return report.settings
+    lines = [problem.text(os.fspath(path)) for problem in report.problems[:MAX_PRINTED]]
+    if len(report.problems) > MAX_PRINTED:
+        lines.append(f"and {len(report.problems) - MAX_PRINTED} more problems")
+    raise ConfigError("\n".join(lines))
+
+
+def check(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Report:
+    """Everything there is to say about the file at `path`; never raises.
+
+    `${NAME}` in the file is taken from `environ`. Files with secrets are
+    looked at: one that can't be read now is a warning, since it may be there
+    when it is needed.
+    """
+    try:
+        text, mode = _read(path)
+    except OSError as error:
+        return _refused((error.strerror or "can't be read").lower())
+    except ValueError as error:
+        return _refused(str(error))
+    document = parse(text, environ)
+    directory = Path(path).parent
+    settings = _settings(document, directory, mode) if document.readable else None
+    if document.problems or settings is None:
+        return Report(None, _sorted(document.problems))
+    warnings = _sorted(_warnings(document, settings))
+    return Report(settings.with_warnings(warnings), (), warnings)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[str, int]:
+    """The text of a regular file and its mode; raises OSError, or ValueError with a sentence."""
+    # Opening a named pipe would wait for a writer for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is what is opened
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise ValueError("is a directory")
+        if not stat.S_ISREG(mode):
+            raise ValueError("is not a regular file")
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"is larger than {MAX_FILE_BYTES // 1024} KiB")
+    try:
+        return data.decode(), mode
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"is not UTF-8 text (line {line}); save it in UTF-8") from None
+
+
+def _refused(message: str) -> Report:
+    """About the file as a whole."""
+    return Report(None, (Problem("", 0, 0, message),))
+
+
+def _settings(document: Document, directory: Path, mode: int) -> Settings | None:
+    """The settings, or None with the reasons added to the document's problems."""
+    check_references(document, directory)
+    settings = None
+    try:
+        settings = Settings.model_validate(document.tree, context={"directory": directory})
+    except ValidationError as error:
+        explain(error, document)
+    for path in _inline_keys(document):
+        in_file = _ONE_VARIABLE.fullmatch(document.place(path).written) is None
+        if in_file and mode & _OPEN_TO_OTHERS:
+            hint = "use api_key_file, or make the file's mode 0640"
+            document.add(path, "stands in a file that others can read", hint)
+    return settings
+
+
+def _inline_keys(document: Document) -> list[KeyPath]:
+    """Where API keys are written in the file itself."""
+    return [path for path in document.places if path[2:] == ("auth", "api_key")]
+
+
+def _warnings(document: Document, settings: Settings) -> dict[KeyPath, Problem]:
+    """Inline keys, and secrets that can't be read now."""
+    found: dict[KeyPath, Problem] = {}
+
+    def warn(path: KeyPath, message: str, hint: str) -> None:
+        place = document.place(path)
+        found[path] = Problem(dotted(path), place.line, place.column, message, hint)
+
+    for path in _inline_keys(document):
+        warn(path, "a key in the configuration", "use api_key_file: it is read again when it changes")
+    sources: dict[KeyPath, SecretFile] = {}
+    for index, account in enumerate(settings.accounts):
+        source = account.secret()
+        if isinstance(source, SecretFile):
+            key = "password_file" if account.auth.method == "basic" else "api_key_file"
+            sources["accounts", index, "auth", key] = source
+    if settings.webhook is not None:
+        sources["webhook", "token_file"] = settings.webhook.token()
+    if settings.intake is not None:
+        sources["intake", "token_file"] = settings.intake.token()
+    for path, source in sources.items():
+        try:
+            source.read()
+        except ConfigError:
+            warn(path, f"can't be used now: {source.trouble}", "it must be there by the time it is needed")
+    return found
+
+
+def _sorted(problems: Mapping[KeyPath, Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems.values(), key=lambda problem: (problem.line, problem.column)))

@@ -1,0 +1,73 @@
+"""One thing that is wrong with the configuration: where, what, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TypeAlias
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""The way to a value: keys of mappings and indexes of lists."""
+
+MAX_QUOTED = 48
+LONGEST_AUTH_KEY = 16
+MAX_LISTED = 20
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
+_PERHAPS_A_PHONE = re.compile(r"\+?[0-9][0-9 ()-]{7,}[0-9]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem; never holds the value of a secret, of an environment variable, or a phone number."""
+
+    key: str
+    """Such as `accounts[0].auth.method`; empty when the file as a whole is meant."""
+    line: int
+    """From 1; 0 when the file as a whole is meant."""
+    column: int
+    message: str
+    hint: str = ""
+
+    def text(self, file: str) -> str:
+        """As people read it: a line `file:line:column: key: message`, and perhaps one with a hint."""
+        place = f"{file}:{self.line}:{self.column}" if self.line else file
+        sentence = ": ".join(part for part in (place, self.key, self.message) if part)
+        return f"{sentence}\n  hint: {self.hint}" if self.hint else sentence
+
+
+def dotted(path: KeyPath) -> str:
+    """`path` as it is printed: `profiles.otp.deadline`, `campaigns[1].messages[0]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        shown = part if _PLAIN_KEY.fullmatch(part) and not _PERHAPS_A_PHONE.search(part) else quoted(part)
+        # A key that was pasted without its `api_key:` is read as the name of a key.
+        if "auth" in path and len(part) > LONGEST_AUTH_KEY:
+            shown = "…"
+        text += ("." if text else "") + shown
+    return text
+
+
+def quoted(text: str) -> str:
+    """`text` in quotes: short, printable, and without what could be a phone number."""
+    masked = _PERHAPS_A_PHONE.sub("<digits>", text[: 4 * MAX_QUOTED])
+    printable = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in masked
+    )
+    return f'"{printable}"' if len(printable) <= MAX_QUOTED else f'"{printable[:MAX_QUOTED]}…"'
+
+
+def did_you_mean(word: str, known: Iterable[str], *, else_all: bool = True) -> str:
+    """A hint that names the known word closest to `word`; without one, all of them or ""."""
+    words = sorted(name for name in set(known) if not _PERHAPS_A_PHONE.search(name))
+    # Long garbage has no neighbours, and comparing it is slow.
+    close = get_close_matches(word, words, n=1) if len(word) <= MAX_QUOTED else []
+    if close:
+        return f"did you mean {close[0]}?"
+    if not else_all or not words:
+        return ""
+    return f"one of: {', '.join(words[:MAX_LISTED])}{', ...' if len(words) > MAX_LISTED else ''}"

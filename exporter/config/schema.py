@@ -1,0 +1,109 @@
+"""The configuration file as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Self
+
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+
+from exporter.config.complete import completed
+from exporter.config.fields import Name, RatioWindow, refuse
+from exporter.config.problem import Problem
+from exporter.config.sections import (
+    Account,
+    Campaign,
+    Drop,
+    Exposition,
+    Intake,
+    Limits,
+    Profile,
+    Section,
+    Storage,
+    Webhook,
+    optional_in_file,
+)
+from exporter.config.units import Window
+from exporter.model import SECOND_US, NewMessage, Policy
+
+_WINDOWS = (
+    Window("5m", 300 * SECOND_US),
+    Window("1h", 3_600 * SECOND_US),
+    Window("24h", 86_400 * SECOND_US),
+)
+MAX_WINDOWS = 10
+"""Each is a series more for every campaign and account."""
+
+
+class Settings(Section):
+    """The whole file, checked and completed."""
+
+    model_config = ConfigDict(json_schema_extra=optional_in_file("profiles"))
+
+    accounts: tuple[Account, ...]
+    profiles: Mapping[Name, Profile]
+    """Those built in, those written, and nothing left out in any."""
+    campaigns: tuple[Campaign, ...] = ()
+    drop: tuple[Drop, ...] = ()
+    storage: Storage = Field(default_factory=Storage)
+    windows: tuple[RatioWindow, ...] = Field(default=_WINDOWS, validate_default=True)
+    limits: Limits = Field(default_factory=Limits)
+    webhook: Webhook | None = None
+    intake: Intake | None = None
+    exposition: Exposition = Field(default_factory=Exposition)
+
+    _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, tree: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever there is
+        return completed(tree) if isinstance(tree, dict) else tree
+
+    @field_validator("accounts")
+    @classmethod
+    def _some_account(cls, value: tuple[Account, ...]) -> tuple[Account, ...]:
+        if not value:
+            raise refuse("must list at least one account")
+        return value
+
+    @field_validator("windows")
+    @classmethod
+    def _fitting_windows(cls, value: tuple[Window, ...], info: ValidationInfo) -> tuple[Window, ...]:
+        if not 1 <= len(value) <= MAX_WINDOWS:
+            raise refuse(f"must list from 1 to {MAX_WINDOWS} windows")
+        if len({window.duration_us for window in value}) < len(value):
+            raise refuse("lists the same window twice")
+        storage = info.data.get("storage")
+        if storage is not None and max(window.duration_us for window in value) > storage.retention:
+            raise refuse(
+                "has a window longer than storage.retention", hint="what it would look at is deleted by then"
+            )
+        return value
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What works but should be mended; kept apart from equality of what the file says."""
+        return self._warnings
+
+    def with_warnings(self, warnings: tuple[Problem, ...]) -> Self:
+        """These settings, now with `warnings`."""
+        self._warnings = warnings
+        return self
+
+    @cached_property
+    def policies(self) -> Mapping[str, Policy]:
+        """The policy of each profile, and of each listed campaign, by name; the campaign wins."""
+        of_profiles = {name: profile.policy() for name, profile in self.profiles.items()}
+        of_campaigns = {campaign.name: of_profiles[campaign.profile] for campaign in self.campaigns}
+        return of_profiles | of_campaigns
+
+    def policy_for(self, campaign: str) -> Policy:
+        """The policy of a campaign: its listed profile, else the profile of the same name, else `default`."""
+        return self.policies.get(campaign) or self.policies["default"]
+
+    def listed_messages(self) -> Iterator[NewMessage]:
+        """The ids that the file itself lists."""
+        for campaign in self.campaigns:
+            for message_id in campaign.messages:
+                yield NewMessage(message_id, campaign.name, campaign.account or "")

@@ -1,0 +1,78 @@
+"""The example in the repository: whole, valid, and true about the defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.config import Settings, check
+from exporter.config.document import parse
+from exporter.config.problem import KeyPath
+from exporter.config.sections import Account, Drop, Exposition, Limits, Section, Storage
+from tests.config.files import ACCOUNT, report
+
+EXAMPLE = Path(__file__).parent.parent.parent / "config.example.yaml"
+
+
+def schema_keys() -> Iterator[str]:
+    """Every key that some section has."""
+    schema = Settings.model_json_schema()
+    for section in (schema, *schema["$defs"].values()):
+        yield from section.get("properties", ())
+
+
+def test_the_example_has_no_problems_and_warns_of_absent_secrets_only() -> None:
+    """Someone who copies it gets a file that works as soon as the secrets are there."""
+    found = check(EXAMPLE, {})
+    assert found.problems == ()
+    assert {warning.key for warning in found.warnings} <= {
+        "accounts[0].auth.api_key_file",
+        "webhook.token_file",
+        "intake.token_file",
+    }
+
+
+@pytest.mark.parametrize("key", sorted(set(schema_keys())))
+def test_every_key_is_in_the_example(key: str) -> None:
+    """As a key of the file, or of a line that is commented out."""
+    written = {part for path in parse(EXAMPLE.read_text(), {}).places for part in path}
+    assert key in written or re.search(rf"^ *# {key}: \S", EXAMPLE.read_text(), re.MULTILINE)
+
+
+def defaults(section: type[Section], written: Section, *leave_out: str) -> dict[str, tuple[object, object]]:
+    """Of the keys with a default: the default and what the example has."""
+    return {
+        name: (field.default, getattr(written, name))
+        for name, field in section.model_fields.items()
+        if not field.is_required() and name not in leave_out
+    }
+
+
+def test_the_values_in_the_example_are_the_defaults(tmp_path: Path) -> None:
+    """Where a key has a default, the example shows it."""
+    example = check(EXAMPLE, {}).settings
+    bare = report(tmp_path, ACCOUNT).settings
+    assert example is not None
+    assert bare is not None
+    assert example.profiles == bare.profiles
+    assert example.windows == bare.windows
+    pairs = (
+        defaults(Account, example.accounts[0])
+        | defaults(Drop, example.drop[0])
+        | defaults(Storage, example.storage)
+        | defaults(Limits, example.limits)
+        | defaults(Exposition, example.exposition)
+    )
+    assert {key: shown for key, (_, shown) in pairs.items()} == {
+        key: default for key, (default, _) in pairs.items()
+    }
+
+
+def test_places_know_where_keys_stand() -> None:
+    """A path leads to the line and column that an editor shows."""
+    document = parse("a:\n  - b: {c: 1}\n", {})
+    path: KeyPath = ("a", 0, "b", "c")
+    assert document.places[path][:2] == (2, 9)
