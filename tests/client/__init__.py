@@ -1,0 +1,1 @@
+"""The client against real sockets; every test runs on both event loops."""
