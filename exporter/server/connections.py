@@ -1,0 +1,204 @@
+"""How many connections there are, how long each may take, and error pages that repeat nothing.
+
+aiohttp bounds what one request may hold. What it leaves open is bounded here:
+the number of connections, and the time that a request may take to arrive and
+to be answered. A connection that only waits makes room for a new one, so that
+half a request, sent sixty-four times, keeps no scraper out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import cast
+
+from aiohttp import hdrs, web
+
+_log = logging.getLogger("smsbat.server")
+
+MAX_CONNECTIONS = 64
+IDLE_SECONDS = 30.0
+"""How long a connection may stay without a request."""
+ARRIVE_SECONDS = 10.0
+"""How long the head of a request may take from its first byte."""
+HANDLE_SECONDS = 30.0
+"""How long a request may take from then on, its body and the reading of the answer included."""
+MAX_LINE_BYTES = 4 * 1024
+MAX_HEADERS = 64
+SOFTWARE = "smsbat-exporter"
+_TOO_MANY = b"too many connections\n"
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_TOO_MANY), _TOO_MANY)
+)
+
+
+class Connections:
+    """The open connections of one listener."""
+
+    def __init__(self, server: web.Server) -> None:
+        """Hand requests to `server`."""
+        self._server = server
+        self._open: set[_Connection] = set()
+        self._waiting: dict[_Connection, None] = {}
+
+    def admit(self) -> asyncio.Protocol:
+        """A protocol for a connection that was just accepted."""
+        return _Connection(self, self._server)
+
+    def enter(self, connection: _Connection) -> bool:
+        """Count a new connection; False when there is no room for it."""
+        if len(self._open) >= MAX_CONNECTIONS:
+            longest_waiting = next(iter(self._waiting), None)
+            if longest_waiting is None:
+                return False
+            self.leave(longest_waiting)
+            longest_waiting.cut()
+        self._open.add(connection)
+        return True
+
+    def leave(self, connection: _Connection) -> None:
+        """Count it no more."""
+        self._open.discard(connection)
+        self._waiting.pop(connection, None)
+
+    def cut(self) -> None:
+        """End all of them at once."""
+        for connection in list(self._open):
+            connection.cut()
+
+    def waits(self, connection: _Connection) -> None:
+        """It has no request now: it goes first if room is needed, after those that wait longer."""
+        if connection in self._open:
+            self._waiting[connection] = None
+
+    def works(self, connection: _Connection) -> None:
+        """A request of it is being handled."""
+        self._waiting.pop(connection, None)
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, with a time limit for whatever it is doing."""
+
+    __slots__ = ("_admitted", "_connections", "_idle", "_limit", "_wire")
+
+    def __init__(self, connections: Connections, server: web.Server) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=cast("logging.Logger", None),  # what aiohttp's own runner passes for "none"
+            auto_decompress=False,  # a bomb stays as small as it came
+            keepalive_timeout=IDLE_SECONDS,
+            max_field_size=MAX_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+            max_line_size=MAX_LINE_BYTES,
+        )
+        self._connections = connections
+        self._wire: asyncio.Transport | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self._admitted = False
+        self._idle = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request, or refuse to."""
+        self._wire = cast("asyncio.Transport", transport)
+        self._admitted = self._connections.enter(self)
+        if not self._admitted:
+            self._wire.write(_BUSY)
+            self._wire.close()
+            return
+        super().connection_made(transport)
+        self.waiting()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a piece of a request."""
+        if not self._admitted:
+            return
+        if data and self._idle:
+            self._idle = False
+            self._within(ARRIVE_SECONDS)
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget it."""
+        self._wire = None
+        if self._limit is not None:
+            self._limit.cancel()
+        self._connections.leave(self)
+        if self._admitted:
+            super().connection_lost(exc)
+
+    def waiting(self) -> None:
+        """No request is being handled."""
+        self._connections.waits(self)
+        self._idle = True
+        self._within(IDLE_SECONDS)
+
+    def working(self) -> None:
+        """A request is being handled."""
+        self._connections.works(self)
+        self._idle = False
+        self._within(HANDLE_SECONDS)
+
+    def cut(self) -> None:
+        """End it at once: what is still to be sent is for a reader that does not read."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it may quote the request, so it goes nowhere
+    ) -> web.StreamResponse:
+        """Answer what could not be read, or what failed; aiohttp's own page quotes the request."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("A request failed", extra={"event": "request_failed"}, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        response = web.Response(status=status, text=message)
+        response.headers[hdrs.SERVER] = SOFTWARE
+        response.force_close()
+        return response
+
+    def _within(self, seconds: float) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        if self._wire is not None:
+            self._limit = asyncio.get_running_loop().call_later(seconds, self.cut)
+
+
+def plain(status: int, text: str = "") -> web.Response:
+    """A short answer for people and scripts: the status's own words unless `text` is given."""
+    return web.Response(
+        status=status,
+        text=f"{text or HTTPStatus(status).phrase}\n",
+        headers={"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+@web.middleware
+async def bounded(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Limit the time of handling, and make aiohttp's error pages plain."""
+    connection = cast("_Connection", request.protocol)
+    connection.working()
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        response = plain(error.status)
+        if hdrs.ALLOW in error.headers:
+            response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+        return response
+    finally:
+        connection.waiting()
+
+
+async def sign(_request: web.Request, response: web.StreamResponse) -> None:
+    """Name this program in the answer, not the versions of what it is made of."""
+    response.headers[hdrs.SERVER] = SOFTWARE

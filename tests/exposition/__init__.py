@@ -1,0 +1,1 @@
+"""What `/metrics` prints: the catalogue, the state's bytes, and how the two parts are joined."""
