@@ -1,0 +1,133 @@
+"""The paths under `/-/`: send, switch scenario, order faults, read the books and the arrivals.
+
+- `POST /-/send` `{"kind": "otp", "count": 10, "campaign": "otp"}`: `{"ids": [...]}`; campaign else as kind
+- `GET /-/scenario`, `POST /-/scenario/NAME`: `{"current": NAME, "scenarios": {NAME: summary}}`
+- `POST /-/fault` `{"kind": ...}` (see `faults`), `DELETE /-/fault`: `{}`
+- `GET /-/books`, `GET /-/books?seen=1`: `{"campaigns": {NAME: ...}}` (see `tally`)
+- `GET /-/arrivals?since=N`: `{"first": N, "next": N, "total": N, "arrivals": [[at_us, id, code], ...]}`,
+  a page at a time: ask again with `next` until a page is empty
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from exporter.clock import Clock
+from exporter.simulator.answer import error_body
+from exporter.simulator.arrivals import Arrivals
+from exporter.simulator.book import Book
+from exporter.simulator.door import JSON
+from exporter.simulator.fate import TrafficKind
+from exporter.simulator.faults import FaultBoard, read_order
+from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.tally import tally
+
+MAX_SEND = 100_000
+MAX_CAMPAIGN_CHARACTERS = 128
+ARRIVALS_PAGE = 20_000
+"""Small enough to be written out between two status requests."""
+_SCENARIO_PATH = "/-/scenario/"
+_MAX_SINCE_DIGITS = 18
+_SEND_KEYS = {"kind", "count", "campaign"}
+
+
+class Control:
+    """Answers whoever drives the simulation."""
+
+    def __init__(self, book: Book, arrivals: Arrivals, faults: FaultBoard, wire_clock: Clock) -> None:
+        """Drive these parts; `wire_clock` times the faults."""
+        self._book = book
+        self._arrivals = arrivals
+        self._faults = faults
+        self._wire_clock = wire_clock
+        self._handlers: Mapping[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
+            ("POST", "/-/send"): self._send,
+            ("GET", "/-/scenario"): self._scenarios,
+            ("POST", "/-/fault"): self._order_fault,
+            ("DELETE", "/-/fault"): self._clear_faults,
+            ("GET", "/-/books"): self._books,
+            ("GET", "/-/arrivals"): self._page,
+        }
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """Carry out one request."""
+        method, path = request.method, request.path
+        if method == "POST" and path.startswith(_SCENARIO_PATH):
+            return self._switch(path.removeprefix(_SCENARIO_PATH))
+        handler = self._handlers.get((method, path))
+        if handler is None:
+            return _refusal(HTTPStatus.NOT_FOUND, "no such path, or not with this method")
+        return await handler(request)
+
+    async def _send(self, request: web.BaseRequest) -> web.Response:
+        order = await _json_object(request)
+        if order is None or not order.keys() <= _SEND_KEYS:
+            return _refusal(HTTPStatus.BAD_REQUEST, "needs a JSON object with kind, count and maybe campaign")
+        kind = order.get("kind")
+        count = order.get("count", 1)
+        campaign = order.get("campaign", kind)
+        if kind not in list(TrafficKind):
+            return _refusal(HTTPStatus.BAD_REQUEST, f"kind must be one of {', '.join(TrafficKind)}")
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_SEND:
+            return _refusal(HTTPStatus.BAD_REQUEST, f"count must be a whole number from 1 to {MAX_SEND}")
+        if not isinstance(campaign, str) or not 1 <= len(campaign) <= MAX_CAMPAIGN_CHARACTERS:
+            return _refusal(HTTPStatus.BAD_REQUEST, "campaign must be a short text")
+        return _json({"ids": self._book.send(TrafficKind(kind), campaign, count)})
+
+    async def _scenarios(self, _: web.BaseRequest) -> web.Response:
+        return self._scenario_list()
+
+    def _switch(self, name: str) -> web.Response:
+        if name not in SCENARIOS:
+            return _refusal(HTTPStatus.NOT_FOUND, f"no such scenario; there are {', '.join(SCENARIOS)}")
+        self._book.switch(name)
+        return self._scenario_list()
+
+    def _scenario_list(self) -> web.Response:
+        summaries = {name: scenario.summary for name, scenario in SCENARIOS.items()}
+        return _json({"current": self._book.scenario.name, "scenarios": summaries})
+
+    async def _order_fault(self, request: web.BaseRequest) -> web.Response:
+        order = await _json_object(request)
+        fault = "needs a JSON object" if order is None else read_order(order)
+        if isinstance(fault, str):
+            return _refusal(HTTPStatus.BAD_REQUEST, fault)
+        self._faults.add(fault, self._wire_clock.monotonic())
+        return _json({})
+
+    async def _clear_faults(self, _: web.BaseRequest) -> web.Response:
+        self._faults.clear()
+        return _json({})
+
+    async def _books(self, request: web.BaseRequest) -> web.Response:
+        sums = await tally(self._book, seen_only=request.query.get("seen") == "1")
+        return _json({"campaigns": {campaign: one.as_json() for campaign, one in sums.items()}})
+
+    async def _page(self, request: web.BaseRequest) -> web.Response:
+        since = request.query.get("since", "0")
+        if not (since.isascii() and since.isdecimal() and len(since) <= _MAX_SINCE_DIGITS):
+            return _refusal(HTTPStatus.BAD_REQUEST, "since must be a whole number")
+        first = self._arrivals.start(int(since))
+        page = self._arrivals.since(first, ARRIVALS_PAGE)
+        return _json(
+            {"first": first, "next": first + len(page), "total": self._arrivals.total, "arrivals": page}
+        )
+
+
+async def _json_object(request: web.BaseRequest) -> Mapping[str, Any] | None:
+    try:
+        value = json.loads(await request.read())
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=json.dumps(value, separators=(",", ":")).encode(), content_type=JSON)
+
+
+def _refusal(code: int, message: str) -> web.Response:
+    return web.Response(status=code, body=error_body("INVALID_REQUEST", message), content_type=JSON)

@@ -1,0 +1,131 @@
+"""The simulated provider on a socket.
+
+Requests go straight from aiohttp's parser to `Door`, without routes or
+middlewares: this server is also what the exporter is benchmarked against.
+"""
+
+import asyncio
+import socket
+import struct
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from exporter.clock import Clock, SteadyClock
+from exporter.errors import ListenError
+from exporter.simulator.answer import error_body
+from exporter.simulator.arrivals import NO_ANSWER, Arrivals
+from exporter.simulator.book import Book
+from exporter.simulator.control import Control
+from exporter.simulator.door import JSON, Door
+from exporter.simulator.faults import FaultKind, FaultOrder
+from exporter.simulator.settings import SimulatorSettings
+
+STATUS_PATH = "/bat/message/"
+KEY_HEADER = "X-Authorization-Key"
+_CONTROL_PATH = "/-/"
+_LINGER_NOT = struct.pack("ii", 1, 0)
+"""SO_LINGER on, for 0 seconds: the kernel sends RST instead of FIN."""
+_SHUTDOWN_SECONDS = 0.1
+"""How long answers under way are waited for, twice: some hang on purpose."""
+
+
+class Simulator:
+    """A provider that listens while the context is entered."""
+
+    def __init__(
+        self, settings: SimulatorSettings, *, clock: Clock | None = None, wire_clock: Clock | None = None
+    ) -> None:
+        """Prepare it; the clocks (of lives, and of requests) are real unless given.
+
+        Raises KeyError for a scenario that doesn't exist.
+        """
+        self._settings = settings
+        self._wire_clock = wire_clock or SteadyClock()
+        self.book = Book(settings.seed, clock or SteadyClock(settings.speed), settings.scenario)
+        self.arrivals = Arrivals(self.book.ids)
+        self._door = Door(settings, self.book, self.arrivals, self._wire_clock)
+        self._control = Control(self.book, self.arrivals, self._door.faults, self._wire_clock)
+        self._exits = AsyncExitStack()
+        self.url = ""
+        """`http://HOST:PORT` while it listens."""
+
+    async def __aenter__(self) -> Self:
+        """Listen. Raises ListenError when the address can't be bound."""
+        # A client that gives up on a hanging answer ends its handler, or they would pile up.
+        server = web.Server(self._answer, access_log=None, handler_cancellation=True)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await runner.setup()
+        async with AsyncExitStack() as exits:
+            exits.push_async_callback(runner.cleanup)
+            host, port = self._settings.host, self._settings.port
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError as error:
+                message = f"the simulator can't listen on {host}:{port}: {error.strerror or error}"
+                hint = "stop what uses it, or choose another address with --listen"
+                raise ListenError(message, hint=hint) from error
+            bound_port = runner.addresses[0][1]
+            self.url = f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        await self._exits.aclose()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        path = request.path
+        if path.startswith(STATUS_PATH):
+            return await self._answer_status(request, path[len(STATUS_PATH) :])
+        if path.startswith(_CONTROL_PATH):
+            return await self._control.answer(request)
+        return _error(HTTPStatus.NOT_FOUND, "NOT_FOUND")
+
+    async def _answer_status(self, request: web.BaseRequest, message_id: str) -> web.Response:
+        if request.method != "GET":
+            return _error(HTTPStatus.METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED")
+        headers = request.headers
+        reply = self._door.decide(message_id, headers.get(KEY_HEADER), headers.get("Authorization"))
+        if reply.fault is not None:
+            await self._carry_out(reply.fault, reply.code, request.transport)
+        if reply.tells_end_of >= 0:
+            self.book.note_final_seen(reply.tells_end_of)
+        response = web.Response(status=reply.code, body=reply.body, content_type=reply.content_type)
+        if reply.retry_after:
+            response.headers["Retry-After"] = reply.retry_after
+        return response
+
+    async def _carry_out(self, fault: FaultOrder, code: int, transport: asyncio.Transport | None) -> None:
+        """Wait out a delay; or end the connection as the fault says, and never return."""
+        if code != NO_ANSWER:
+            await self._wire_clock.sleep(fault.delay_us)
+            return
+        if transport is not None and fault.kind is FaultKind.RESET:
+            _reset(transport)
+        if transport is not None and fault.kind is FaultKind.DROP_ALL:
+            transport.close()
+        # The end of the connection cancels this handler.
+        await asyncio.get_running_loop().create_future()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    transport.abort()
+
+
+def _error(code: int, word: str) -> web.Response:
+    return web.Response(status=code, body=error_body(word, "no such path or method"), content_type=JSON)
+
+
+async def serve(settings: SimulatorSettings, stop: asyncio.Event) -> None:
+    """Run the simulated provider until `stop` is set. Raises ListenError when the address can't be bound."""
+    async with Simulator(settings):
+        await stop.wait()
