@@ -1,0 +1,196 @@
+"""The wiring: the only place that knows everybody.
+
+Start: store and migrations, the state of earlier runs, a first snapshot, then
+the loops; the HTTP listener is bound last, since a refused scrape is better
+than zeros. Stop: readiness turns 503, the feeds are cancelled (an unanswered
+poll is simply asked again by the next run), what was reported is committed,
+and resources close in reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter import __version__
+from exporter.clock import SteadyClock
+from exporter.collector import Collector
+from exporter.config import Settings, load
+from exporter.errors import ConfigError
+from exporter.feeds import run_feeds
+from exporter.instruments import Instruments
+from exporter.model import SECOND_US
+from exporter.server import Listener, Site, pages
+from exporter.store.sqlite import SqliteStore
+from exporter.tracker import Tracker
+from exporter.upkeep import Upkeep
+
+_log = logging.getLogger("smsbat.app")
+
+STALL_US = 30 * SECOND_US
+"""Without a beat for this long the process is not healthy."""
+LITTLE_SPACE_BYTES = 200 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says, and the configuration does not."""
+
+    config_file: Path
+    listen_addresses: tuple[str, ...]
+    enable_lifecycle: bool = False
+    storage_path: Path | None = None
+
+
+class Daemon:
+    """One run of the exporter, from its settings to its end."""
+
+    def __init__(
+        self, options: Options, settings: Settings, environ: Mapping[str, str], clock: SteadyClock
+    ) -> None:
+        """Nothing happens before `run`."""
+        self._options = options
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._instruments = Instruments()
+        self._reload = asyncio.Event()
+        self._reload_waiters: list[asyncio.Future[str]] = []
+        self._upkeep: Upkeep | None = None
+        self._not_ready = "starting"
+        self.addresses: tuple[str, ...] = ()
+        """Where `/metrics` is served, once it is."""
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[Daemon], None] | None = None) -> None:
+        """Work until `stop` is set; raises `ExporterError` when that is not possible."""
+        async with AsyncExitStack() as resources:
+            executor = resources.enter_context(ThreadPoolExecutor(1, "store"))
+            store = await self._open_store(executor)
+            loop = asyncio.get_running_loop()
+            resources.push_async_callback(lambda: loop.run_in_executor(executor, store.close))
+            tracker = Tracker(store, executor, self._settings, self._clock, self._instruments)
+            warning = await tracker.start()
+            if warning:
+                _log.warning(warning, extra={"event": "state_warning"})
+            resources.push_async_callback(tracker.drain)
+            collector = resources.enter_context(
+                Collector(self._instruments.registry, created=self._settings.exposition.created)
+            )
+            self._upkeep = Upkeep(tracker, store, self._clock, self._instruments, collector.publish)
+            self._follow()
+            await self._upkeep.publish()
+            async with asyncio.TaskGroup() as loops:
+                work = [
+                    loops.create_task(tracker.commit_forever()),
+                    loops.create_task(self._upkeep.run()),
+                    loops.create_task(self._feed(tracker)),
+                ]
+                async with Listener(self._options.listen_addresses, pages(self._site(collector))) as listener:
+                    self.addresses = listener.addresses
+                    self._not_ready = ""
+                    fields = {
+                        "version": __version__,
+                        "listen": ",".join(self.addresses),
+                        "pending": tracker.ledger.pending,
+                    }
+                    _log.info("Ready", extra={"event": "ready", "fields": fields})
+                    if on_ready is not None:
+                        on_ready(self)
+                    await stop.wait()
+                    self._not_ready = "stopping"
+                    for task in work:
+                        task.cancel()
+        _log.info("Stopped; all that was learned is saved", extra={"event": "stopped"})
+
+    async def _open_store(self, executor: ThreadPoolExecutor) -> SqliteStore:
+        directory = self._options.storage_path or self._settings.storage.path
+        loop = asyncio.get_running_loop()
+        fresh = self._settings.storage.on_corrupt == "fresh"
+        store = await loop.run_in_executor(
+            executor, lambda: SqliteStore(directory, now=self._clock.now(), fresh_when_damaged=fresh)
+        )
+        free_bytes = shutil.disk_usage(directory).free
+        if free_bytes < LITTLE_SPACE_BYTES:
+            fields = {"free_bytes": free_bytes}
+            _log.warning(
+                "Little space is left for the state", extra={"event": "little_space", "fields": fields}
+            )
+        return store
+
+    def _site(self, collector: Collector) -> Site:
+        return Site(
+            scrape=collector.render,
+            unhealthy=self._unhealthy,
+            unready=lambda: self._not_ready,
+            reload=self._reload_now if self._options.enable_lifecycle else None,
+        )
+
+    def _unhealthy(self) -> str:
+        """Why this process needs a restart; empty while its loops go round."""
+        if self._upkeep is None or self._clock.monotonic() - self._upkeep.beat_at < STALL_US:
+            return ""
+        return "the loops stand still"
+
+    def _follow(self) -> None:
+        """Show what the settings say."""
+        self._instruments.configure(self._settings)
+        self._instruments.reloaded(self._clock.now() / SECOND_US)
+
+    # --- reload -----------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration again soon (SIGHUP)."""
+        self._reload.set()
+
+    async def _reload_now(self) -> str:
+        """Read the configuration again; returns what is wrong with it, or nothing (`POST /-/reload`)."""
+        outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._reload_waiters.append(outcome)
+        self._reload.set()
+        return await outcome
+
+    async def _feed(self, tracker: Tracker) -> None:
+        """Run the feeds, and new ones after each reload that brings usable settings."""
+        while True:
+            async with asyncio.TaskGroup() as group:
+                feeds = group.create_task(run_feeds(self._settings, tracker, self._clock, self._instruments))
+                await self._next_settings()
+                feeds.cancel()
+            await tracker.configure(self._settings)
+            self._follow()
+
+    async def _next_settings(self) -> None:
+        """Wait until a reload brings settings that can be used; bad ones change nothing."""
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            problem = self._take_settings()
+            for waiter in self._reload_waiters:
+                if not waiter.done():
+                    waiter.set_result(problem)
+            self._reload_waiters.clear()
+            if not problem:
+                return
+
+    def _take_settings(self) -> str:
+        """Read the file; returns what is wrong, or nothing when its settings are taken."""
+        try:
+            settings = load(self._options.config_file, self._environ)
+        except ConfigError as error:
+            self._instruments.reload_failed()
+            message = "The configuration has errors; the old one stays"
+            fields = {"problems": error.message}
+            _log.error(message, extra={"event": "reload_failed", "fields": fields})
+            return error.message
+        if settings.storage != self._settings.storage:
+            message = "A change of storage needs a restart; the rest is taken"
+            _log.warning(message, extra={"event": "reload_partial"})
+        self._settings = settings
+        _log.info("The configuration was reloaded", extra={"event": "reloaded"})
+        return ""

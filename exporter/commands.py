@@ -1,0 +1,193 @@
+"""What each command does, once its arguments are known; returns the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import uvloop
+
+from exporter import log
+from exporter.app import Daemon, Options
+from exporter.clock import SteadyClock
+from exporter.config import Account, Settings, check, load
+from exporter.demo import run_demo
+from exporter.errors import ExporterError, UsageError
+from exporter.feeds import client_of
+from exporter.ids import refusal
+from exporter.model import NANOS_PER_UNIT, Outcome, Reply
+from exporter.simulator.scenarios import SCENARIOS as _SCENARIOS
+from exporter.simulator.server import serve
+from exporter.simulator.settings import SimulatorSettings
+
+SCENARIOS = tuple(_SCENARIOS)
+NEVER_SENT = "smsbat-exporter-check"
+"""An id that no message has: a provider that accepts the key answers that it is not found."""
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """The daemon."""
+    options = Options(
+        config_file=Path(arguments.config_file),
+        listen_addresses=_listen(arguments),
+        enable_lifecycle=arguments.web_enable_lifecycle,
+        storage_path=Path(arguments.storage_path) if arguments.storage_path else None,
+    )
+    settings = load(options.config_file, environ)
+
+    async def daemon(stop: asyncio.Event) -> None:
+        running = Daemon(options, settings, environ, SteadyClock())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, running.reload)
+        await running.run(stop)
+
+    return _until_stopped(arguments, daemon)
+
+
+def demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """The daemon and the simulator in one process."""
+    simulated = SimulatorSettings(
+        port=0, seed=arguments.seed, speed=_positive(arguments.speed), scenario=arguments.scenario
+    )
+    with tempfile.TemporaryDirectory(prefix="smsbat-demo-") as folder:
+        return _until_stopped(
+            arguments,
+            lambda stop: run_demo(simulated, Path(folder), _listen(arguments), environ, stop),
+        )
+
+
+def simulator(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    """The simulator alone."""
+    host, separator, port = arguments.listen.rpartition(":")
+    if not separator or not port.isdecimal():
+        raise UsageError(f"{arguments.listen!r} is not an address", hint="write it like 127.0.0.1:10980")
+    settings = SimulatorSettings(
+        host=host.strip("[]") or "127.0.0.1",
+        port=int(port),
+        seed=arguments.seed,
+        speed=_positive(arguments.speed),
+        scenario=arguments.scenario,
+        requests_per_second=arguments.requests_per_second,
+    )
+    return _until_stopped(arguments, lambda stop: serve(settings, stop))
+
+
+def check_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Every problem of a file; 78 when it can't be used, 1 when a key does not work."""
+    report = check(arguments.file, environ)
+    for problem in (*report.problems, *report.warnings):
+        print(problem.text(str(arguments.file)))
+    if report.settings is None:
+        return 78
+    if arguments.online:
+        refused = [a.name for a in report.settings.accounts if not asyncio.run(_key_works(a))]
+        if refused:
+            return 1
+    print(f"{arguments.file}: fine")
+    return 0
+
+
+async def _key_works(account: Account) -> bool:
+    async with client_of(account, SteadyClock()) as client:
+        reply = await client.fetch(NEVER_SENT)
+    works = reply.outcome in {Outcome.OK, Outcome.NOT_FOUND}
+    verdict = "the provider accepts the key" if works else f"failed: {reply.outcome.value} {reply.detail}"
+    print(f"account {account.name}: {verdict}")
+    return works
+
+
+def check_message(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Ask about some messages once; 1 when one of them has no answer."""
+    settings = load(Path(arguments.config_file), environ)
+    account = _account(settings, arguments.account)
+    for message_id in arguments.ids:
+        if refusal(message_id):
+            hint = "ids are 1 to 128 letters, digits, - and _"
+            raise UsageError(f"an id can't be asked about ({refusal(message_id)})", hint=hint)
+
+    async def ask() -> list[Reply]:
+        replies = []
+        pause_seconds = max(1.0 / account.requests_per_second, 0.0)
+        async with client_of(account, SteadyClock()) as client:
+            for message_id in dict.fromkeys(arguments.ids):
+                replies.append(await client.fetch(message_id))
+                print(f"{message_id}: {_in_words(replies[-1], account.currency)}")
+                await asyncio.sleep(pause_seconds)
+        return replies
+
+    return 0 if all(reply.answer is not None for reply in asyncio.run(ask())) else 1
+
+
+def _in_words(reply: Reply, currency: str) -> str:
+    answer = reply.answer
+    if answer is None:
+        return f"no answer: {reply.outcome.value} {reply.detail}".rstrip()
+    words = [answer.unknown_word or answer.status.word]
+    if answer.cost_nanos is not None:
+        words.append(f"cost {answer.cost_nanos / NANOS_PER_UNIT:g} {answer.currency or currency}")
+    if answer.parts:
+        words.append(f"parts {answer.parts}")
+    words += [f"{channel} {status}" for channel, status in answer.channels]
+    return ", ".join(words)
+
+
+def _account(settings: Settings, name: str) -> Account:
+    for account in settings.accounts:
+        if name in {"", account.name}:
+            return account
+    known = ", ".join(account.name for account in settings.accounts)
+    raise UsageError(f"there is no account {name!r}", hint=f"one of: {known}")
+
+
+def _listen(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(arguments.listen_addresses or arguments.default_listen)
+
+
+def _positive(speed: float) -> float:
+    if not 0 < speed <= 3600:  # noqa: PLR2004 - an hour a second
+        raise UsageError(f"--speed {speed:g} is out of range", hint="more than 0, at most 3600")
+    return speed
+
+
+def _until_stopped(arguments: argparse.Namespace, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run `work` on a fast loop until SIGTERM or SIGINT; the second of them ends the process at once."""
+    handle = log.setup(arguments.log_level, arguments.log_format, sys.stderr)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+
+        def stopping() -> None:
+            if stop.is_set():
+                signal.raise_signal(signal.SIGKILL)
+            stop.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping)
+        await work(stop)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except BaseExceptionGroup as group:
+        raise _cause(group) from None
+    finally:
+        handle.close()
+    return 0
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the loops: one of ours if there is one, else the first."""
+    leaves: list[BaseException] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop()
+        if isinstance(error, BaseExceptionGroup):
+            pending.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, ExporterError)), leaves[-1])

@@ -1,0 +1,225 @@
+"""Asks the provider about what is due: as many workers as the account may have requests in flight.
+
+One worker at a time waits for its turn: for room in the store, for the gate
+and for something due. It chooses the message last, so that what is sent is
+always what matters most at that moment. A part of the workers never takes
+anything but high priority, so that slow answers about a campaign can't fill
+all slots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.agenda import Entry, Turns
+from exporter.clock import Clock
+from exporter.instruments import Instruments
+from exporter.lifecycle import Observed, PollFailed
+from exporter.model import SECOND_US, Message, Outcome, Priority, Reply
+from exporter.ratelimit import USABLE, Flow, Gate
+from exporter.schedule import CLOSEST_US
+from exporter.tracker import Account, Tracker
+
+_log = logging.getLogger("smsbat.poller")
+
+IDLE_US = 60 * SECOND_US
+"""How long to wait for something to become due before looking again anyway."""
+AHEAD_SECONDS = 0.1
+"""How much of the rate is read from the store ahead of its turn, for each class."""
+AHEAD_ROWS = 128
+_NOT_ASKED = frozenset({Outcome.RATE_LIMITED, Outcome.UNAUTHORIZED})
+"""Outcomes that are about the account, not about the message: no attempt is counted."""
+
+
+class Fetch(Protocol):
+    """What the poller needs of `client.Client`."""
+
+    def __call__(self, message_id: str) -> Awaitable[Reply]:
+        """Ask about one message; never raises but when cancelled."""
+        ...
+
+
+@dataclass(eq=False)
+class Poller:
+    """The requests of one account."""
+
+    account: Account
+    fetch: Fetch
+    tracker: Tracker
+    clock: Clock
+    instruments: Instruments
+    max_in_flight: int
+
+    def __post_init__(self) -> None:
+        """Start with nothing taken and nothing in flight."""
+        self._reserved = (self.max_in_flight + 4) // 5 if self.max_in_flight > 1 else 0
+        self._turn = asyncio.Lock()
+        self._turns = Turns()
+        self._ahead: dict[Priority, deque[tuple[Entry, Message]]] = {p: deque() for p in Priority}
+        self._reading = {p: asyncio.Lock() for p in Priority}
+        self._claimed: set[int] = set()
+        self._ordinary_in_flight = 0
+        self._retried: set[int] = set()
+
+    async def run(self) -> None:
+        """Ask until cancelled; what was taken but not asked then goes back to the agenda."""
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self.max_in_flight):
+                    workers.create_task(self._work(workers))
+        finally:
+            for ahead in self._ahead.values():
+                for entry, _ in ahead:
+                    self._put_back(entry)
+                ahead.clear()
+
+    async def _work(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            async with self._turn:
+                entry, message = await self._next(tasks)
+                sent_at = self.clock.monotonic()
+                self.account.gate.sent(sent_at)
+            ordinary = entry.priority is not Priority.HIGH
+            self._ordinary_in_flight += ordinary
+            self.instruments.poll_lag(self.account.name, entry.priority, (sent_at - entry.due_at) / SECOND_US)
+            try:
+                reply = await self.fetch(message.message_id)
+            except BaseException:
+                self._put_back(entry)
+                raise
+            finally:
+                self._claimed.discard(message.row)
+                self._ordinary_in_flight -= ordinary
+                if ordinary and self._ordinary_in_flight == self.max_in_flight - self._reserved - 1:
+                    self.account.stirred.set()
+            self._learn(entry, message, reply, sent_at)
+
+    # --- before a request ------------------------------------------------------------------------
+
+    async def _next(self, tasks: asyncio.TaskGroup) -> tuple[Entry, Message]:
+        """The message to ask about now, once the store, the gate and the agenda have one."""
+        account = self.account
+        while True:
+            await self.tracker.until_open()
+            now = self.clock.monotonic()
+            wait_us = account.gate.wait_us(now)
+            if wait_us:
+                # A changed key lifts a hold early; anything else that stirs only has to wait on.
+                account.stirred.clear()
+                await self.clock.wait(account.stirred, wait_us)
+                continue
+            account.agenda.advance(now)
+            classes = (Priority.HIGH,) if self._ordinary_full() else tuple(Priority)
+            waiting = [p for p in classes if self._ahead[p] or account.agenda.ready(p)]
+            if not waiting:
+                await self._wait_for_something_due()
+                continue
+            priority = self._turns.choose(waiting)
+            ahead = self._ahead[priority]
+            if not ahead:
+                await self._read_ahead(priority)
+            if ahead:
+                taken = ahead.popleft()
+                if len(ahead) < self._depth() // 2 and not self._reading[priority].locked():
+                    tasks.create_task(self._read_ahead(priority))
+                return taken
+
+    def _depth(self) -> int:
+        """How many messages of a class to have read: more where the store's answers would be waited for."""
+        return max(1, min(AHEAD_ROWS, int(self.account.gate.rate * AHEAD_SECONDS)))
+
+    async def _read_ahead(self, priority: Priority) -> None:
+        """Read the next due messages of a class from the store."""
+        async with self._reading[priority]:
+            entries = self._pop(priority, self._depth() - len(self._ahead[priority]))
+            if not entries:
+                return
+            found: set[int] = set()
+            try:
+                for message in await self.tracker.claim(list(entries)):
+                    entry = entries[message.row]
+                    if message.pending and message.revision == entry.revision:
+                        self._ahead[priority].append((entry, message))
+                        found.add(message.row)
+            finally:
+                self._claimed.difference_update(entries.keys() - found)
+
+    def _pop(self, priority: Priority, count: int) -> dict[int, Entry]:
+        """Take due entries from the agenda, by row."""
+        entries: dict[int, Entry] = {}
+        while len(entries) < count and (entry := self.account.agenda.pop(priority)) is not None:
+            if entry.row in self._claimed:
+                # Superseded, or superseding the one in flight: that is known once that one is done.
+                self._put_back(entry)
+            else:
+                self._claimed.add(entry.row)
+                entries[entry.row] = entry
+        return entries
+
+    def _ordinary_full(self) -> bool:
+        return self._ordinary_in_flight >= self.max_in_flight - self._reserved
+
+    async def _wait_for_something_due(self) -> None:
+        account = self.account
+        account.stirred.clear()
+        due_at = account.agenda.next_due_at()
+        now = self.clock.monotonic()
+        if self._ordinary_full() or due_at is None:
+            # A freed slot stirs the account too.
+            await self.clock.wait(account.stirred, IDLE_US)
+        elif due_at > now:
+            await self.clock.wait(account.stirred, min(due_at - now, IDLE_US))
+
+    def _put_back(self, entry: Entry) -> None:
+        """Ask about it later after all, but never within the provider's second."""
+        due_at = self.clock.monotonic() + CLOSEST_US
+        self.account.agenda.add(entry.priority, entry.row, entry.revision, due_at)
+        self.account.stirred.set()
+
+    # --- after a request -------------------------------------------------------------------------
+
+    def _learn(self, entry: Entry, message: Message, reply: Reply, sent_at: int) -> None:
+        """Tell the gate, the metrics and the tracker what a request brought."""
+        account, gate = self.account, self.account.gate
+        now = self.clock.monotonic()
+        if reply.reused_connection_lost and message.row not in self._retried:
+            # The peer closed an idle connection just then: not a failure, if it happens once.
+            self._retried.add(message.row)
+            self._put_back(entry)
+            return
+        self._retried.discard(message.row)
+        self.instruments.request(account.name, reply.outcome, reply.duration_us / SECOND_US)
+        if gate.ended(now, sent_at, message.row, reply.outcome, reply.retry_after_us):
+            _say_flow(account.name, gate, reply)
+        usable = reply.outcome in USABLE
+        self.instruments.api_up(account.name, up=usable)
+        answering_us = gate.answering_us(now)
+        if reply.answer is not None:
+            self.instruments.api_succeeded(account.name, self.clock.now() / SECOND_US)
+            self.instruments.answered(account.name, reply.answer)
+            event = Observed(message.row, self.clock.now(), answering_us, reply.answer)
+            self.tracker.report(event)
+        elif reply.outcome in _NOT_ASKED:
+            self._put_back(entry)
+        else:
+            failed = PollFailed(message.row, self.clock.now(), answering_us, reply.outcome)
+            self.tracker.report(failed)
+
+
+def _say_flow(account: str, gate: Gate, reply: Reply) -> None:
+    """One line for each change of what the account may do, none for each try."""
+    fields = {"account": account, "outcome": reply.outcome.value, "detail": reply.detail}
+    match gate.flow:
+        case Flow.FLOWING:
+            _log.info("The provider answers again", extra={"event": "account_flowing", "fields": fields})
+        case Flow.OUTAGE:
+            message = "The provider fails; one probe every 30 s until it answers"
+            _log.error(message, extra={"event": "account_outage", "fields": fields})
+        case Flow.REVOKED:
+            message = "The provider refuses the key; one probe a minute, and one when the key file changes"
+            _log.error(message, extra={"event": "account_revoked", "fields": fields})

@@ -1,0 +1,330 @@
+"""The one door: every change of state goes through here, in groups, and is shown only once durable.
+
+`Tracker` owns the store (whose verbs it calls one at a time, off the event
+loop), the ledger of what is committed, and each account's agenda and gate.
+Whatever happens to the store, messages wait here: nothing is dropped, polling
+holds still, and `/metrics` goes on showing the latest commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from exporter import lifecycle, schedule
+from exporter.agenda import Agenda, next_revision
+from exporter.campaigns import Campaigns
+from exporter.clock import Clock
+from exporter.config import Settings
+from exporter.errors import StoreFull
+from exporter.instruments import Instruments
+from exporter.ledger import Changes, Ledger
+from exporter.lifecycle import Event, Step, Tick
+from exporter.model import SECOND_US, Message, NewMessage, Source
+from exporter.ratelimit import Gate, Kept
+from exporter.snapshot import CampaignName, Kind, SeriesKey
+from exporter.store import READ_TO_THE_END, Arrival, FileProgress, Planned, Store
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_log = logging.getLogger("smsbat.tracker")
+
+GROUP_EVENTS = 512
+"""How many events share a commit at most."""
+BACKLOG_EVENTS = 2_048
+"""With this many events waiting for their commit, polling holds still."""
+RETRY_FULL_US = SECOND_US
+
+
+class Tracked(NamedTuple):
+    """What became of a batch of ids."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    blocked: bool = False
+    """No room to take it now; nothing of it was taken."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What one account may send and when, and what of it is due."""
+
+    name: str
+    id: int
+    currency: str
+    agenda: Agenda
+    gate: Gate
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something was added to the agenda, or the gate's hold was lifted."""
+
+
+class Tracker:
+    """See the module's docstring; all methods belong to the event loop."""
+
+    def __init__(
+        self, store: Store, executor: Executor, settings: Settings, clock: Clock, instruments: Instruments
+    ) -> None:
+        """Take over an open `store`; `executor` runs its verbs and must have exactly one thread."""
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._instruments = instruments
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._open = asyncio.Event()
+        self._campaigns = Campaigns(settings)
+        self.settings = settings
+        self.accounts: dict[str, Account] = {}
+        self.ledger = Ledger(0)
+
+    async def start(self) -> str:
+        """Read the state of earlier runs; returns a warning for the operator, or nothing."""
+        restored = await self.run(self._store.restore)
+        self.ledger = Ledger(restored.created_at)
+        self.ledger.restore(restored.campaigns, restored.values, restored.cohorts)
+        currencies = {account.name: account.currency for account in self.settings.accounts}
+        for campaign_id, name in restored.campaigns.items():
+            self._know(campaign_id, name, currencies.get(name.account, ""))
+        await self.configure(self.settings, {name: kept for name, (_, kept) in restored.accounts.items()})
+        pieces = self._store.schedule()
+        while planned := await self.run(next, pieces, None):
+            self._plan_restored(planned)
+        self._open.set()
+        return restored.warning
+
+    async def configure(self, settings: Settings, kept: dict[str, Kept] | None = None) -> None:
+        """Follow new settings: accounts, campaigns and policies."""
+        self.settings = settings
+        now, wall_now = self._clock.monotonic(), self._clock.now()
+        self._campaigns.configure(settings)
+        for configured in settings.accounts:
+            account = self.accounts.get(configured.name)
+            if account is None:
+                account_id = await self.run(self._store.account_id, configured.name)
+                gate = Gate(
+                    configured.requests_per_second,
+                    now,
+                    kept=(kept or {}).get(configured.name, Kept()),
+                    wall_now=wall_now,
+                )
+                account = Account(configured.name, account_id, configured.currency, Agenda(now), gate)
+                self.accounts[configured.name] = account
+            account.currency = configured.currency
+            account.gate.configure(configured.requests_per_second)
+            account.stirred.set()
+        for campaign in settings.campaigns:
+            if campaign.account is not None:
+                name = CampaignName(campaign.account, campaign.name)
+                if self._campaigns.find(name) is None:
+                    await self._campaign_id(name)
+
+    async def run(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call one of the store's verbs off the event loop, after those before it."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: verb(*args, **kwargs))
+
+    # --- ids in -----------------------------------------------------------------------------------
+
+    async def track(
+        self,
+        batch: Sequence[NewMessage],
+        source: Source,
+        *,
+        file_key: bytes = b"",
+        offset: int = 0,
+        last: bool = False,
+    ) -> Tracked:
+        """Take in ids; when it returns unblocked they are durable, and so is how far their file is read.
+
+        Raises StoreFull when there is no room on the disk; then nothing was taken.
+        """
+        by_account: dict[str, list[NewMessage]] = {}
+        for message in batch:
+            by_account.setdefault(message.account, []).append(message)
+        # The file's progress goes with the last part, so that a crash between the parts repeats them.
+        final = list(by_account)[-1] if by_account else self.settings.accounts[0].name
+        file = FileProgress(file_key, READ_TO_THE_END if last else offset) if file_key else None
+        accepted = 0
+        for name in by_account or (final,):
+            progress = file if name == final else None
+            taken = await self._track(self.accounts[name], by_account.get(name, []), source, progress)
+            if taken is None:
+                return Tracked(blocked=True)
+            accepted += taken
+        return Tracked(accepted, len(batch) - accepted)
+
+    async def _track(
+        self, account: Account, batch: Sequence[NewMessage], source: Source, file: FileProgress | None
+    ) -> int | None:
+        now = self._clock.now()
+        room = self.settings.limits.max_tracked - self.ledger.pending
+        answering_us = account.gate.answering_us(self._clock.monotonic())
+        try:
+            arrivals = [await self._arrival(account, message, now) for message in batch]
+            result = await self.run(
+                self._store.track,
+                account.id,
+                arrivals,
+                source,
+                now=now,
+                answering_us=answering_us,
+                room=room,
+                file=file,
+            )
+        except StoreFull:
+            self._instruments.store_up(up=False)
+            raise
+        if result.full:
+            return None
+        self.committed(result.changes)
+        for planned in result.planned:
+            self._plan(account, planned, now)
+        return len(result.planned)
+
+    async def _arrival(self, account: Account, message: NewMessage, now: int) -> Arrival:
+        name = CampaignName(account.name, message.campaign)
+        campaign_id = self._campaigns.find(name)
+        if campaign_id is None:
+            campaign_id = await self._campaign_id(name)
+        sent_at = now if message.sent_at is None else message.sent_at
+        due_at = schedule.first_look_at(self._campaigns.policies[campaign_id], sent_at, now)
+        return Arrival(campaign_id, message.message_id, sent_at, due_at)
+
+    async def progress(self, file_key: bytes) -> int:
+        """How far a dropped file was read: see `Store.file_progress`."""
+        return await self.run(self._store.file_progress, file_key)
+
+    async def _campaign_id(self, wanted: CampaignName) -> int:
+        """The id of a campaign, which begins with its first message."""
+        name = self._campaigns.bounded(wanted)
+        if name != wanted:
+            self._instruments.label_overflow("campaign")
+        known = self._campaigns.find(name)
+        if known is not None:
+            return known
+        account = self.accounts[name.account]
+        campaign_id = await self.run(self._store.campaign_id, account.id, name.campaign)
+        self._know(campaign_id, name, account.currency)
+        return campaign_id
+
+    def _know(self, campaign_id: int, name: CampaignName, currency: str) -> None:
+        self.ledger.campaigns[campaign_id] = name
+        self._campaigns.add(name, campaign_id)
+        if currency:
+            self.ledger.expect(SeriesKey(campaign_id, Kind.COST_NANOS, currency))
+
+    # --- what became of them ----------------------------------------------------------------------
+
+    async def claim(self, rows: Sequence[int]) -> list[Message]:
+        """Read the messages that are about to be asked about."""
+        return await self.run(self._store.claim, rows)
+
+    def report(self, event: Event) -> None:
+        """Hand over what a request brought; it is committed soon."""
+        self._events.put_nowait(event)
+        if self._events.qsize() >= BACKLOG_EVENTS:
+            self._open.clear()
+
+    async def until_open(self) -> None:
+        """Wait while the store can't keep up, or can't be written at all."""
+        await self._open.wait()
+
+    async def commit_forever(self) -> None:
+        """Commit what is reported, all that waits together."""
+        while True:
+            group = [await self._events.get()]
+            while len(group) < GROUP_EVENTS and not self._events.empty():
+                group.append(self._events.get_nowait())
+            await self._commit(group)
+
+    async def drain(self) -> None:
+        """Commit what is still waiting, at the end."""
+        group = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        if group:
+            await self.run(self._store.apply, group, self._decide)
+
+    async def _commit(self, group: list[Event]) -> None:
+        began_us = self._clock.monotonic()
+        steps, changes = await self._applied(group)
+        self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
+        self.committed(changes)
+        now = self._clock.now()
+        for step in steps:
+            message = step.message
+            name = self.ledger.campaigns[message.campaign_id].account
+            if step.conflict:
+                self._instruments.status_conflict(name)
+            if message.pending and name in self.accounts:
+                planned = Planned(message.row, message.campaign_id, message.revision, message.due_at)
+                self._plan(self.accounts[name], planned, now)
+
+    async def _applied(self, group: list[Event]) -> tuple[list[Step], Changes]:
+        """Commit a group, however long the disk has no room for it."""
+        while True:
+            try:
+                return await self.run(self._store.apply, group, self._decide)
+            except StoreFull as error:
+                if self._open.is_set():
+                    _log.error("%s; polling holds still", error.message, extra={"event": "store_full"})
+                self._open.clear()
+                self._instruments.store_up(up=False)
+            await self._clock.sleep(RETRY_FULL_US)
+
+    def committed(self, changes: Changes) -> None:
+        """Show what is durable now."""
+        self.ledger.apply(changes)
+        self._instruments.store_up(up=True)
+        if self._events.qsize() < BACKLOG_EVENTS:
+            self._open.set()
+
+    def _decide(self, message: Message, event: Event) -> Step:
+        """What an event does, and when to look next; runs in the store's thread, inside the transaction."""
+        policy = self._campaigns.policies[message.campaign_id]
+        account = self.accounts.get(self.ledger.campaigns[message.campaign_id].account)
+        step = lifecycle.advance(message, event, policy, account.currency if account else "")
+        if not step.message.pending:
+            return step
+        u = random.random()  # noqa: S311 - jitter
+        look_at = schedule.next_look_at(step.message, policy, event.at, event.answering_us, u)
+        return step._replace(
+            message=step.message._replace(due_at=look_at, revision=next_revision(message.revision))
+        )
+
+    def tick(self, message: Message) -> Step:
+        """What the passing of time alone does to a message; runs in the store's thread."""
+        event = Tick(message.row, self._clock.now(), 0)
+        return lifecycle.advance(message, event, self._campaigns.policies[message.campaign_id], "")
+
+    # --- schedule ---------------------------------------------------------------------------------
+
+    def _plan(self, account: Account, planned: Planned, now: int, not_before_us: int = 0) -> None:
+        delay_us = max(not_before_us, planned.due_at - now)
+        account.agenda.add(
+            self._campaigns.policies[planned.campaign_id].priority,
+            planned.row,
+            planned.revision,
+            self._clock.monotonic() + delay_us,
+        )
+        account.stirred.set()
+
+    def _plan_restored(self, pieces: Sequence[Planned]) -> None:
+        """Put messages of an earlier run back into the schedule.
+
+        Nothing is asked within the first second, since the last request of that
+        run may have gone out just before its end; nothing later than its longest
+        interval, since the clock may have been wrong.
+        """
+        now = self._clock.now()
+        for planned in pieces:
+            account = self.accounts.get(self.ledger.campaigns[planned.campaign_id].account)
+            if account is not None:
+                latest = now + max(
+                    self._campaigns.policies[planned.campaign_id].max_interval_us,
+                    self._campaigns.policies[planned.campaign_id].first_poll_us,
+                )
+                bounded = planned._replace(due_at=min(planned.due_at, latest))
+                self._plan(account, bounded, now, schedule.CLOSEST_US)
