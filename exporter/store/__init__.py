@@ -1,0 +1,151 @@
+"""Durable state behind a few verbs of the domain.
+
+`Store` is the contract that each engine keeps. Every verb is one whole
+transaction and returns only after it is durable; `now` and every decision come
+in from outside. The verbs block: `tracker` calls them one at a time, off the
+event loop. They raise `errors.StoreError` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from exporter.ledger import Changes, Cohort, CohortKey
+from exporter.lifecycle import Event, Step
+from exporter.model import Message, Source
+from exporter.ratelimit import Kept
+from exporter.snapshot import CampaignName, SeriesKey
+
+Decide = Callable[[Message, Event], Step]
+"""What an event does to a message; called inside the transaction, with the row as it is there."""
+
+READ_TO_THE_END = -1
+"""The progress of a file that needs no more reading."""
+
+
+class Arrival(NamedTuple):
+    """One id to track, with everything decided but whether it is new."""
+
+    campaign_id: int
+    message_id: str
+    sent_at: int
+    due_at: int
+
+
+class FileProgress(NamedTuple):
+    """How far a dropped file is read once the batch that carries this is committed."""
+
+    file_key: bytes
+    progress: int
+
+
+class Planned(NamedTuple):
+    """A pending message's place in the schedule."""
+
+    row: int
+    campaign_id: int
+    revision: int
+    due_at: int
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What `track` did."""
+
+    planned: list[Planned] = field(default_factory=list)
+    """The new ones; all others were known already."""
+    changes: Changes = field(default_factory=Changes)
+    full: bool = False
+    """There was no room for all that are new, so none was taken."""
+
+
+@dataclass(slots=True)
+class Restored:
+    """What an earlier run committed."""
+
+    created_at: int
+    accounts: Mapping[str, tuple[int, Kept]]
+    campaigns: Mapping[int, CampaignName]
+    values: Sequence[tuple[SeriesKey, int]]
+    cohorts: Sequence[tuple[CohortKey, Cohort]]
+    warning: str = ""
+    """Something the operator should know, such as a restored backup."""
+
+
+@dataclass(slots=True)
+class Swept:
+    """What one round of `sweep` did."""
+
+    cursor: int
+    """Where to go on; 0 when the round came to the end."""
+    changes: Changes = field(default_factory=Changes)
+
+
+class Store(Protocol):
+    """The verbs; see the module's docstring for what holds for all of them."""
+
+    def restore(self) -> Restored:
+        """Read everything but the messages."""
+        ...
+
+    def schedule(self) -> Iterator[Sequence[Planned]]:
+        """Read the pending messages' places in the schedule, in pieces."""
+        ...
+
+    def account_id(self, account: str) -> int:
+        """The id of an account, which is created when it is new."""
+        ...
+
+    def campaign_id(self, account_id: int, campaign: str) -> int:
+        """The id of a campaign, which is created when it is new."""
+        ...
+
+    def track(  # noqa: PLR0913 - one transaction: all that it writes comes in at once
+        self,
+        account_id: int,
+        arrivals: Sequence[Arrival],
+        source: Source,
+        *,
+        now: int,
+        answering_us: int,
+        room: int,
+        file: FileProgress | None,
+    ) -> Accepted:
+        """Take in ids of one account, and how far their file is read; at most `room` new ones."""
+        ...
+
+    def file_progress(self, file_key: bytes) -> int:
+        """How far a dropped file was read; 0 when it is new."""
+        ...
+
+    def claim(self, rows: Sequence[int]) -> list[Message]:
+        """Read messages by row; rows that are gone are left out."""
+        ...
+
+    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:
+        """Decide events in order, each on what the ones before it left; steps come back in order."""
+        ...
+
+    def keep(self, changes: Changes, accounts: Mapping[int, Kept]) -> None:
+        """Commit changes of counters alone, and what the accounts' gates should not forget."""
+        ...
+
+    def sweep(
+        self, cursor: int, *, limit: int, now: int, retention_us: int, tick: Callable[[Message], Step]
+    ) -> Swept:
+        """Go on through all messages: forget the old finished ones, let time pass for pending ones."""
+        ...
+
+    def forget(self, *, now: int, cohorts_before: int, files_before: int) -> None:
+        """Drop cohorts, tombstones and file records that nothing can ask for any more."""
+        ...
+
+    def oldest_pending(self, campaign_ids: Iterable[int]) -> dict[int, int]:
+        """`sent_at` of the oldest pending message of each campaign that has one."""
+        ...
+
+    def close(self) -> None:
+        """Put everything in its place; no verb may follow."""
+        ...

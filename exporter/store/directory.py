@@ -1,0 +1,92 @@
+"""What stands around the database file: its folder, its mirror, and what is set aside.
+
+Next to the database stands a small file that mirrors how many transactions it
+has seen. A database that has seen fewer is an old copy put back: its counters
+would step back, which Prometheus reads as a reset and adds up again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from exporter.errors import StoreBroken, StoreUnusable
+from exporter.model import SECOND_US
+
+DATABASE = "state.sqlite3"
+MIRROR = "state.commits"
+_NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs"})
+
+
+def claim(directory: Path) -> Path:
+    """Make sure that the directory and the database file are there, ours alone; returns the file.
+
+    Raises `StoreBroken` or `StoreUnusable`.
+    """
+    path = directory / DATABASE
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_network_file_system(directory)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreBroken(
+            f"{path} can't be opened: {error.strerror}",
+            hint="check the owner and mode of the directory, or choose another --storage.path",
+        ) from None
+    return path
+
+
+def set_aside(directory: Path, now: int) -> None:
+    """Rename a damaged database and its log, so that a new one can begin beside them."""
+    for name in (DATABASE, f"{DATABASE}-wal"):
+        damaged_file = directory / name
+        if damaged_file.exists():
+            damaged_file.rename(directory / f"{name}.corrupt-{now // SECOND_US}")
+
+
+def read_mirror(directory: Path) -> int:
+    """How many transactions the database had seen when the mirror was last written; 0 when unknown."""
+    try:
+        text = (directory / MIRROR).read_text("ascii").strip()
+    except (OSError, UnicodeError):
+        return 0
+    # Longer than any count: not ours, and too big for a column.
+    return int(text) if text.isdecimal() and len(text) < len(str(2**63)) else 0
+
+
+def write_mirror(directory: Path, commits: int) -> None:
+    """Note how many transactions are durable; a lost mirror costs nothing, so it is not synced."""
+    draft = directory / f"{MIRROR}.tmp"
+    try:
+        draft.touch(mode=0o600)
+        draft.write_text(f"{commits}\n", "ascii")
+        draft.replace(directory / MIRROR)
+    except OSError:
+        _drop(draft)
+
+
+def _drop(draft: Path) -> None:
+    try:
+        draft.unlink(missing_ok=True)
+    except OSError:
+        # A disk that can't even remove it will say so where it matters: at the next commit.
+        return
+
+
+def _refuse_network_file_system(directory: Path) -> None:
+    """Locks and syncs of network file systems don't hold what SQLite needs."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return
+    resolved = directory.resolve()
+    best = ("", "")
+    for fields in (line.split() for line in mounts):
+        mount_point = fields[1].replace("\\040", " ")
+        if resolved.is_relative_to(mount_point) and len(mount_point) >= len(best[0]):
+            best = (mount_point, fields[2])
+    if best[1] in _NETWORK_FILE_SYSTEMS:
+        raise StoreUnusable(
+            f"{directory} is on a network file system ({best[1]})",
+            hint="SQLite can't keep its promises there: choose a --storage.path on a local disk",
+        )
