@@ -1,0 +1,77 @@
+"""The other side of the listener: a client of pages, and bare connections that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import ClientSession, web
+
+from exporter.exposition import Format, Rendering
+from exporter.server import Listener, Site
+
+BODY = Rendering((b"one 1.0\n", b"two 2.0\n"), Format.TEXT.value)
+CANARY = "380501234567"
+
+
+def fine() -> str:
+    """No reason against it."""
+    return ""
+
+
+async def body(_accept: str, _accept_encoding: str) -> Rendering | None:
+    """A scrape that is answered at once."""
+    return BODY
+
+
+SITE = Site(body, fine, fine)
+
+
+@asynccontextmanager
+async def serving(*routes: web.AbstractRouteDef) -> AsyncIterator[ClientSession]:
+    """A client of a listener with these routes, on a port of its own."""
+    async with (
+        Listener(["127.0.0.1:0"], routes) as listener,
+        ClientSession(f"http://{listener.addresses[0]}", auto_decompress=False) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def connected(
+    listener: Listener, buffer_bytes: int = 0
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A bare connection; with `buffer_bytes`, one that takes in little before it is read."""
+    host, _, port = listener.addresses[0].rpartition(":")
+    host = host or "127.0.0.1"
+    sock = socket.socket()
+    if buffer_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    sock.settimeout(0)
+    with sock:
+        await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=2**10)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+
+async def read_until_the_end(reader: asyncio.StreamReader) -> bytes:
+    """What comes before the connection is closed, or torn down."""
+    received = b""
+    try:
+        while piece := await reader.read(2**16):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return received
+
+
+async def ask(listener: Listener, request: bytes) -> bytes:
+    """The whole answer to a request that ends its connection."""
+    async with connected(listener) as (reader, writer):
+        writer.write(request)
+        return await read_until_the_end(reader)

@@ -1,0 +1,85 @@
+"""What is answered to the rest: little, and nothing of what they sent."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+from aiohttp import web
+
+from exporter.server import Listener, pages
+from tests.server.client import CANARY, SITE, ask, serving
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", f"/{CANARY}?to={CANARY}", 404, "Not Found\n"),
+        ("POST", f"/metrics?to={CANARY}", 405, "Method Not Allowed\n"),
+        ("DELETE", f"/{CANARY}", 404, "Not Found\n"),
+    ],
+)
+async def test_errors_are_short_and_repeat_nothing(method: str, path: str, status: int, text: str) -> None:
+    """Plain text, and no word on what is running but our name."""
+    async with serving(*pages(SITE)) as client, client.request(method, path) as answer:
+        assert (answer.status, await answer.text()) == (status, text)
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["Server"] == "smsbat-exporter"
+        assert CANARY not in str(answer.headers)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        f"{CANARY} / HTTP/1.1\r\n\r\n",
+        f"G({CANARY}) / HTTP/1.1\r\n\r\n",
+        f"GET / HTTP/{CANARY}\r\n\r\n",
+        f"GET /{CANARY} \r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: e\r\n{CANARY}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: e\r\nContent-Length: {CANARY}x\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: e\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n{CANARY}",
+        f"GET /{CANARY}{'x' * 5000} HTTP/1.1\r\nHost: e\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: e\r\nX-Number: {CANARY}{'x' * 5000}\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: e\r\n" + f"X: {CANARY}\r\n" * 70 + "\r\n",
+    ],
+)
+async def test_what_can_not_be_read_is_refused_and_not_repeated(
+    request_bytes: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither to who sent it nor in the log; and the connection ends."""
+    caplog.set_level(logging.DEBUG)
+    async with Listener(["127.0.0.1:0"], pages(SITE)) as listener:
+        answer = await ask(listener, request_bytes.encode())
+    assert re.fullmatch(rb"HTTP/1\.[01] 400 Bad Request\r\n(?:[^\r]+\r\n)+\r\nBad Request\n", answer)
+    assert CANARY.encode() not in answer
+    assert CANARY not in caplog.text
+
+
+async def test_a_handler_that_fails_is_logged_and_answers_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """500 in two words, and one line in the log that names the exception."""
+
+    async def broken(_request: web.Request) -> web.Response:
+        raise LookupError(CANARY)
+
+    async with serving(web.get("/", broken)) as client, client.get("/") as answer:
+        assert (answer.status, await answer.text()) == (500, "Internal Server Error\n")
+    (record,) = caplog.records
+    assert (record.name, record.message) == ("smsbat.server", "A request failed")
+    assert record.exc_info is not None
+    assert record.exc_info[0] is LookupError
+
+
+async def test_a_body_that_is_too_large_is_refused() -> None:
+    """Where a handler reads it whole; one that streams it has its own bound."""
+
+    async def read(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    async with serving(web.post("/", read)) as client:
+        async with client.post("/", data=bytes(64 * 1024)) as answer:
+            assert (answer.status, await answer.text()) == (200, "65536")
+        async with client.post("/", data=bytes(64 * 1024 + 1)) as answer:
+            assert (answer.status, await answer.text()) == (413, "Request Entity Too Large\n")
