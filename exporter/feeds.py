@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from exporter import __version__
+from exporter import __version__, accounts
 from exporter.client import Auth, Client, Endpoint
 from exporter.clock import Clock
 from exporter.config import Account, Settings
@@ -21,7 +21,6 @@ from exporter.poller import Poller
 from exporter.ratelimit import Flow
 from exporter.secret import Secret, SecretSource
 from exporter.sources.drop import After, DropDirectory, DropSettings
-from exporter.tracker import Account as TrackedAccount
 from exporter.tracker import Tracker
 
 KEY_CHANGE_US = 5 * SECOND_US
@@ -75,7 +74,7 @@ async def _blocked(tracker: Tracker, batch: Sequence[NewMessage]) -> bool:
         return True
 
 
-async def _watch_key(account: TrackedAccount, source: SecretSource, clock: Clock) -> None:
+async def _watch_key(account: accounts.Account, source: SecretSource, clock: Clock) -> None:
     """When the provider refuses the key and its file changes, try again at once."""
     last, changed_at = _readable(source), None
     while True:

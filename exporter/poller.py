@@ -16,6 +16,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
+from exporter.accounts import Account
 from exporter.agenda import Entry, Turns
 from exporter.clock import Clock
 from exporter.instruments import Instruments
@@ -23,7 +24,7 @@ from exporter.lifecycle import Observed, PollFailed
 from exporter.model import SECOND_US, Message, Outcome, Priority, Reply
 from exporter.ratelimit import USABLE, Flow, Gate
 from exporter.schedule import CLOSEST_US
-from exporter.tracker import Account, Tracker
+from exporter.tracker import Tracker
 
 _log = logging.getLogger("smsbat.poller")
 

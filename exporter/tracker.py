@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from exporter import lifecycle, schedule
+from exporter.accounts import Account, Accounts
 from exporter.agenda import Agenda, next_revision
 from exporter.campaigns import Campaigns
 from exporter.clock import Clock
@@ -25,7 +25,7 @@ from exporter.errors import StoreFull
 from exporter.instruments import Instruments
 from exporter.ledger import Changes, Ledger
 from exporter.lifecycle import Event, Step, Tick
-from exporter.model import SECOND_US, Message, NewMessage, Source
+from exporter.model import SECOND_US, Message, NewMessage, Policy, Source
 from exporter.ratelimit import Gate, Kept
 from exporter.snapshot import CampaignName, Kind, SeriesKey
 from exporter.store import READ_TO_THE_END, Arrival, FileProgress, Planned, Store
@@ -50,19 +50,6 @@ class Tracked(NamedTuple):
     """No room to take it now; nothing of it was taken."""
 
 
-@dataclass(slots=True)
-class Account:
-    """What one account may send and when, and what of it is due."""
-
-    name: str
-    id: int
-    currency: str
-    agenda: Agenda
-    gate: Gate
-    stirred: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when something was added to the agenda, or the gate's hold was lifted."""
-
-
 class Tracker:
     """See the module's docstring; all methods belong to the event loop."""
 
@@ -78,7 +65,7 @@ class Tracker:
         self._open = asyncio.Event()
         self._campaigns = Campaigns(settings)
         self.settings = settings
-        self.accounts: dict[str, Account] = {}
+        self.accounts = Accounts()
         self.ledger = Ledger(0)
 
     async def start(self) -> str:
@@ -92,7 +79,8 @@ class Tracker:
         await self.configure(self.settings, {name: kept for name, (_, kept) in restored.accounts.items()})
         pieces = self._store.schedule()
         while planned := await self.run(next, pieces, None):
-            self._plan_restored(planned)
+            # The last request of the run before may have gone out just before its end.
+            self._schedule(planned, not_before_us=schedule.CLOSEST_US)
         self._open.set()
         return restored.warning
 
@@ -118,14 +106,28 @@ class Tracker:
             account.stirred.set()
         for campaign in settings.campaigns:
             if campaign.account is not None:
-                name = CampaignName(campaign.account, campaign.name)
-                if self._campaigns.find(name) is None:
-                    await self._campaign_id(name)
+                await self._campaign_id(CampaignName(campaign.account, campaign.name))
 
     async def run(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call one of the store's verbs off the event loop, after those before it."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: verb(*args, **kwargs))
+        """Call one of the store's verbs off the event loop, after those before it.
+
+        A verb that has begun is waited for even when the caller is cancelled
+        meanwhile, and the cancellation comes with the caller's next wait: what
+        is committed must also reach the ledger and the agenda.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: verb(*args, **kwargs))
+        cancelled = False
+        try:
+            while True:
+                try:
+                    return await asyncio.shield(future)
+                except asyncio.CancelledError:
+                    cancelled = True
+        finally:
+            task = asyncio.current_task()
+            if cancelled and task is not None:
+                task.uncancel()
+                task.cancel()
 
     # --- ids in -----------------------------------------------------------------------------------
 
@@ -164,7 +166,7 @@ class Tracker:
         room = self.settings.limits.max_tracked - self.ledger.pending
         answering_us = account.gate.answering_us(self._clock.monotonic())
         try:
-            arrivals = [await self._arrival(account, message, now) for message in batch]
+            arrivals = await self._arrivals(account, batch, now)
             result = await self.run(
                 self._store.track,
                 account.id,
@@ -181,18 +183,21 @@ class Tracker:
         if result.full:
             return None
         self.committed(result.changes)
-        for planned in result.planned:
-            self._plan(account, planned, now)
+        self._schedule(result.planned)
         return len(result.planned)
 
-    async def _arrival(self, account: Account, message: NewMessage, now: int) -> Arrival:
-        name = CampaignName(account.name, message.campaign)
-        campaign_id = self._campaigns.find(name)
-        if campaign_id is None:
-            campaign_id = await self._campaign_id(name)
-        sent_at = now if message.sent_at is None else message.sent_at
-        due_at = schedule.first_look_at(self._campaigns.policies[campaign_id], sent_at, now)
-        return Arrival(campaign_id, message.message_id, sent_at, due_at)
+    async def _arrivals(self, account: Account, batch: Sequence[NewMessage], now: int) -> list[Arrival]:
+        campaigns: dict[str, tuple[int, Policy]] = {}
+        for campaign in dict.fromkeys(message.campaign for message in batch):
+            campaign_id = await self._campaign_id(CampaignName(account.name, campaign))
+            campaigns[campaign] = (campaign_id, self._campaigns.policies[campaign_id])
+        arrivals = []
+        for message_id, campaign, _, told_sent_at in batch:
+            campaign_id, policy = campaigns[campaign]
+            sent_at = now if told_sent_at is None else told_sent_at
+            due_at = schedule.first_look_at(policy, sent_at, now)
+            arrivals.append(Arrival(campaign_id, message_id, sent_at, due_at))
+        return arrivals
 
     async def progress(self, file_key: bytes) -> int:
         """How far a dropped file was read: see `Store.file_progress`."""
@@ -200,12 +205,15 @@ class Tracker:
 
     async def _campaign_id(self, wanted: CampaignName) -> int:
         """The id of a campaign, which begins with its first message."""
+        known = self._campaigns.find(wanted)
+        if known is not None:
+            return known
         name = self._campaigns.bounded(wanted)
         if name != wanted:
             self._instruments.label_overflow("campaign")
-        known = self._campaigns.find(name)
-        if known is not None:
-            return known
+            known = self._campaigns.find(name)
+            if known is not None:
+                return known
         account = self.accounts[name.account]
         campaign_id = await self.run(self._store.campaign_id, account.id, name.campaign)
         self._know(campaign_id, name, account.currency)
@@ -252,15 +260,14 @@ class Tracker:
         steps, changes = await self._applied(group)
         self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
         self.committed(changes)
-        now = self._clock.now()
+        pending = []
         for step in steps:
             message = step.message
-            name = self.ledger.campaigns[message.campaign_id].account
             if step.conflict:
-                self._instruments.status_conflict(name)
-            if message.pending and name in self.accounts:
-                planned = Planned(message.row, message.campaign_id, message.revision, message.due_at)
-                self._plan(self.accounts[name], planned, now)
+                self._instruments.status_conflict(self.ledger.campaigns[message.campaign_id].account)
+            if message.pending:
+                pending.append(Planned(message.row, message.campaign_id, message.revision, message.due_at))
+        self._schedule(pending)
 
     async def _applied(self, group: list[Event]) -> tuple[list[Step], Changes]:
         """Commit a group, however long the disk has no room for it."""
@@ -299,32 +306,6 @@ class Tracker:
         event = Tick(message.row, self._clock.now(), 0)
         return lifecycle.advance(message, event, self._campaigns.policies[message.campaign_id], "")
 
-    # --- schedule ---------------------------------------------------------------------------------
-
-    def _plan(self, account: Account, planned: Planned, now: int, not_before_us: int = 0) -> None:
-        delay_us = max(not_before_us, planned.due_at - now)
-        account.agenda.add(
-            self._campaigns.policies[planned.campaign_id].priority,
-            planned.row,
-            planned.revision,
-            self._clock.monotonic() + delay_us,
-        )
-        account.stirred.set()
-
-    def _plan_restored(self, pieces: Sequence[Planned]) -> None:
-        """Put messages of an earlier run back into the schedule.
-
-        Nothing is asked within the first second, since the last request of that
-        run may have gone out just before its end; nothing later than its longest
-        interval, since the clock may have been wrong.
-        """
-        now = self._clock.now()
-        for planned in pieces:
-            account = self.accounts.get(self.ledger.campaigns[planned.campaign_id].account)
-            if account is not None:
-                latest = now + max(
-                    self._campaigns.policies[planned.campaign_id].max_interval_us,
-                    self._campaigns.policies[planned.campaign_id].first_poll_us,
-                )
-                bounded = planned._replace(due_at=min(planned.due_at, latest))
-                self._plan(account, bounded, now, schedule.CLOSEST_US)
+    def _schedule(self, planned: Iterable[Planned], *, not_before_us: int = 0) -> None:
+        campaigns, policies = self.ledger.campaigns, self._campaigns.policies
+        self.accounts.schedule(planned, campaigns, policies, self._clock, not_before_us)

@@ -21,7 +21,6 @@ from typing import Literal, Protocol, Self
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
-from multidict import CIMultiDict
 from yarl import URL
 
 from exporter import ids, wire
@@ -89,8 +88,7 @@ class Auth:
         secret = self.secret.read().reveal()
         if self.method == "header":
             if _HEADER_TEXT.fullmatch(secret) is None:
-                # Without the text: this message is logged.
-                raise ValueError("the key is no printable ASCII text")
+                raise ValueError("no printable ASCII text")
             return {"X-Authorization-Key": secret}
         username = "@" if self.method == "key-as-password" else self.username
         token = base64.b64encode(f"{username}:{secret}".encode("utf-8", "surrogatepass")).decode("ascii")
@@ -126,7 +124,7 @@ class Client:
         self._path = base.raw_path.rstrip("/") + _MESSAGE_PATH
         self._auth = auth
         self._clock = clock
-        self._headers: CIMultiDict[str] | None = None
+        self._headers: dict[str, str] | None = None
         self._headers_read_at = 0
         timeout_seconds = endpoint.timeout_us / SECOND_US
         tls = connection.tls_context(endpoint.ca_file) if base.scheme == "https" else True
@@ -177,13 +175,12 @@ class Client:
             return Reply(Outcome.CLIENT_ERROR, detail=f"not sent: the id is refused as {refusal}")
         headers = self._headers
         if headers is None or began_us - self._headers_read_at >= SECRET_REREAD_US:
-            self._headers = None
             try:
-                headers = CIMultiDict(self._auth.headers())
+                headers = self._auth.headers()
             except (ConfigError, OSError):
                 return Reply(Outcome.UNAUTHORIZED, detail="not sent: key file unreadable")
-            except ValueError as error:
-                return Reply(Outcome.UNAUTHORIZED, detail=f"not sent: {error}")
+            except ValueError:  # whose text may quote the key, where a codec raised it
+                return Reply(Outcome.UNAUTHORIZED, detail="not sent: the key is no printable ASCII text")
             self._headers, self._headers_read_at = headers, began_us
         sockets = connection.Sockets()
         connection.SOCKETS.set(sockets)
@@ -193,7 +190,7 @@ class Client:
             reply = connection.failure(error, sockets)
         return reply._replace(duration_us=self._clock.monotonic() - began_us)
 
-    async def _ask(self, message_id: str, headers: CIMultiDict[str]) -> Reply:
+    async def _ask(self, message_id: str, headers: dict[str, str]) -> Reply:
         """Send one request and read its answer; raises whatever ends it before the answer's head."""
         path = self._path + message_id
         url = self._origin.with_path(path, encoded=True)

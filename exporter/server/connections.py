@@ -160,7 +160,7 @@ class _Connection(web.RequestHandler):
             _log.error("A request failed", extra={"event": "request_failed"}, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
-        response = web.Response(status=status, text=message)
+        response = plain(status)
         response.headers[hdrs.SERVER] = SOFTWARE
         response.force_close()
         return response

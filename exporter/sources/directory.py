@@ -173,7 +173,10 @@ def _passed_over(status: os.stat_result, found: Found) -> str:
 
 
 def open_found(root: str, found: Found) -> int | str | None:
-    """A descriptor of the very file that was found; None when it is another by now; else a result."""
+    """A descriptor of what was found, if it is still a regular file; None if not; a result if it can't be had.
+
+    Whether it is the same file, unchanged, is for the reader to see, who looks again and again.
+    """
     try:
         with opened_folder(root, found.folder) as within:
             descriptor = os.open(found.name, _FILE, dir_fd=within)
@@ -182,7 +185,7 @@ def open_found(root: str, found: Found) -> int | str | None:
             return None
         return "not_regular" if error.errno == errno.ELOOP else "unreadable"
     status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and Identity.of(status) == found.identity:
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
         return descriptor
     os.close(descriptor)
     return None

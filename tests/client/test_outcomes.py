@@ -12,7 +12,7 @@ import pytest
 
 from exporter import wire
 from exporter.model import SECOND_US, Answer, Outcome, Status
-from tests.client.account import ID, KEY, TIMEOUT_US, Key, StillClock, client
+from tests.client.account import ID, TIMEOUT_US, Names, StillClock, client
 from tests.kit.scripted import End, Script, ScriptedProvider, answer, response, status_body
 
 PHONE = "380501234567"
@@ -132,7 +132,7 @@ TOO_LARGE: dict[str, Script] = {
     ),
     "a bomb": answer(200, BOMB, headers=[("Content-Encoding", "deflate")]),
     "a large bomb": answer(
-        200, zlib.compress(bytes(400_000_000), 9), headers=[("Content-Encoding", "deflate")]
+        200, zlib.compress(bytes(80_000_000), 9), headers=[("Content-Encoding", "deflate")]
     ),
 }
 
@@ -242,11 +242,12 @@ async def test_proxy_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_cookies_are_not_kept() -> None:
-    """What the provider sets it doesn't get back."""
+    """What the provider sets it doesn't get back; under a name, since no client keeps those of an address."""
     script = answer(200, GOOD, headers=[("Set-Cookie", "session=1; Path=/")])
-    async with ScriptedProvider(script) as provider, client(provider.url) as ours:
-        await ours.fetch(ID)
-        await ours.fetch(ID)
+    async with ScriptedProvider(script) as provider:
+        names = Names(provider_test=["127.0.0.1"])
+        async with client(f"http://provider.test:{provider.port}", names=names) as ours:
+            assert [(await ours.fetch(ID)).outcome for _ in range(2)] == [Outcome.OK, Outcome.OK]
     assert all("cookie" not in request.headers for request in provider.received)
 
 
@@ -295,45 +296,3 @@ async def test_the_duration_is_that_of_the_clock() -> None:
         await provider.until_received(1)
         clock.elapsed_us += 123_456
         assert (await asking).duration_us == 123_456
-
-
-CANARIES = f"{PHONE} {KEY} {ID}"
-TAINTED: dict[str, Script] = {
-    **{
-        f"body of {status}": answer(status, CANARIES.encode())
-        for status in (200, 202, 302, 400, 401, 404, 429, 500)
-    },
-    "json": answer(200, status_body(ID, PHONE, to=PHONE, extendedStatuses={PHONE: KEY}, billCurrency=PHONE)),
-    "json of another": answer(200, status_body(PHONE, KEY)),
-    "content type": answer(200, b"", headers=[("Content-Type", f"text/{PHONE}; charset={KEY}")]),
-    "encoding": answer(200, b"x", headers=[("Content-Encoding", CANARIES)]),
-    "retry after": answer(429, b"", headers=[("Retry-After", CANARIES), ("Date", CANARIES)]),
-    "location": answer(302, b"", headers=[("Location", f"http://{PHONE}/{KEY}")]),
-    "reason": Script((response(500, CANARIES.encode(), reason=CANARIES),)),
-    "broken header": Script((f"HTTP/1.1 200 OK\r\n{CANARIES}\r\n\r\n".encode(),), End.CLOSE),
-    "no http": Script((CANARIES.encode() + b"\r\n\r\n",), End.CLOSE),
-    "cut off": Script((response(200, CANARIES.encode(), length=1000),), End.CLOSE),
-    "lost": Script((f"HTTP/1.1 {CANARIES}".encode(),), End.CLOSE),
-}
-
-
-@pytest.mark.parametrize("script", TAINTED.values(), ids=TAINTED)
-async def test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply(
-    script: Script, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Wherever the other side plants a phone number or our own key, neither reply nor log has it."""
-    caplog.set_level("DEBUG")
-    async with ScriptedProvider(script) as provider, client(provider.url) as ours:
-        reply = await ours.fetch(ID)
-    out, err = capfd.readouterr()
-    shown = f"{reply!r} {caplog.text} {out} {err}"
-    assert not [canary for canary in (PHONE, KEY, ID) if canary in shown]
-
-
-@pytest.mark.parametrize("text", ["key\r\nX-Evil: 1", "key\n", "ключ", "\u00e9", "\ud800", "", "a\x00b"])
-async def test_a_key_that_can_stand_in_no_header_sends_nothing(text: str) -> None:
-    """Such a key is as good as none; the reply says so without it."""
-    async with ScriptedProvider(answer(200, GOOD)) as provider, client(provider.url, key=Key(text)) as ours:
-        reply = await ours.fetch(ID)
-        assert (reply.outcome, provider.connections) == (Outcome.UNAUTHORIZED, 0)
-        assert reply.detail == "not sent: the key is no printable ASCII text"

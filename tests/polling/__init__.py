@@ -1,0 +1,1 @@
+"""Poller, tracker, upkeep and a real store against a scripted provider, in virtual time."""

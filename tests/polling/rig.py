@@ -1,0 +1,282 @@
+"""A daemon without its doors: the tracker, its store, upkeep and pollers, as `app` and `feeds` wire them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from exporter.clock import SteadyClock
+from exporter.config import Settings
+from exporter.errors import StoreFull
+from exporter.instruments import Instruments
+from exporter.ledger import Changes
+from exporter.lifecycle import Event, Step
+from exporter.model import SECOND_US, Message, NewMessage, Source
+from exporter.poller import Poller
+from exporter.ratelimit import Kept
+from exporter.snapshot import Kind, Snapshot
+from exporter.store import Accepted, Decide, FileProgress
+from exporter.store.sqlite import SqliteStore
+from exporter.tracker import Account, Tracked, Tracker
+from exporter.upkeep import Upkeep
+from tests.kit.virtual import VirtualExecutor, loop_clock, quick_folder
+from tests.polling.provider import Provider
+
+PENDING_WORDS = ("new", "scheduled", "processing", "other")
+
+
+def settings_of(
+    *accounts: str, rate: float = 10, max_in_flight: int = 10, campaigns: Mapping[str, str] | None = None, **more: Any  # noqa: ANN401 - sections of a configuration, checked there
+) -> Settings:
+    """Settings of these accounts (`main` when none is named); `campaigns` is name -> profile."""
+    named = accounts or ("main",)
+    listed = [
+        {"name": name, "profile": profile, "account": account}
+        for name, profile in (campaigns or {}).items()
+        for account in named[:1]
+    ]
+    configured = [
+        {
+            "name": name,
+            "base_url": "https://restapi.smsbat.com",
+            "auth": {"api_key": "made-up"},
+            "requests_per_second": str(rate),
+            "max_in_flight": str(max_in_flight),
+        }
+        for name in named
+    ]
+    return Settings.model_validate({"accounts": configured, "campaigns": listed, **more})
+
+
+class FillableStore(SqliteStore):
+    """The store on a disk that can be filled by hand."""
+
+    full = False
+
+    def _refuse_when_full(self) -> None:
+        if self.full:
+            raise StoreFull("no room to write")
+
+    def account_id(self, account: str) -> int:
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().account_id(account)
+
+    def campaign_id(self, account_id: int, campaign: str) -> int:
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().campaign_id(account_id, campaign)
+
+    def track(self, *args: Any, file: FileProgress | None, **kwargs: Any) -> Accepted:  # noqa: ANN401 - passed on
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().track(*args, file=file, **kwargs)
+
+    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().apply(events, decide)
+
+    def keep(self, changes: Changes, accounts: Mapping[int, Kept]) -> None:
+        """See `Store`."""
+        self._refuse_when_full()
+        super().keep(changes, accounts)
+
+
+class Rig:
+    """One daemon after the other on the same state; see `running`."""
+
+    def __init__(self, folder: Path, settings: Settings, providers: Mapping[str, Provider]) -> None:
+        """Nothing runs before `start`."""
+        self.folder = folder
+        self.settings = settings
+        self.providers = providers
+        self.clock: SteadyClock
+        self.executor = VirtualExecutor()
+        self.instruments: Instruments
+        self.store: FillableStore
+        self.tracker: Tracker
+        self.snapshot: Snapshot
+        self._lives = 0
+        self._ready: asyncio.Event
+        self._stop: asyncio.Event
+        self._reload: asyncio.Event
+        self._main: asyncio.Task[None]
+
+    # --- lives ------------------------------------------------------------------------------------
+
+    async def start(self, wall_error_us: Callable[[], int] = lambda: 0) -> None:
+        """Begin a life on the state that there is."""
+        self.clock = loop_clock(wall_error_us)
+        self.instruments = Instruments()
+        self.instruments.configure(self.settings)
+        self.store = FillableStore(self.folder, now=self.clock.now())
+        self.tracker = Tracker(self.store, self.executor, self.settings, self.clock, self.instruments)
+        self._ready, self._stop, self._reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._main = asyncio.get_running_loop().create_task(self._live())
+        ready = asyncio.get_running_loop().create_task(self._ready.wait())
+        await asyncio.wait({ready, self._main}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        self._raise_what_ended_it()
+
+    async def stop(self) -> None:
+        """End a life in order, as the daemon does on a signal."""
+        self._stop.set()
+        await self._main
+        await self.tracker.drain()
+        self.store.close()
+
+    async def crash(self) -> None:
+        """End a life between two moments: only what the disk held at this one is left."""
+        self._lives += 1
+        image = self.folder.parent / f"{self._lives}-{self.folder.name.partition('-')[2] or self.folder.name}"
+        shutil.copytree(self.folder, image)
+        self._main.cancel()
+        await asyncio.wait({self._main})
+        # What its end wrote goes to a copy that nobody opens again.
+        self.store.close()
+        shutil.rmtree(self.folder)
+        self.folder = image
+
+    async def _live(self) -> None:
+        await self.tracker.start()
+        upkeep = Upkeep(self.tracker, self.store, self.clock, self.instruments, self._publish)
+        await upkeep.publish()
+        async with asyncio.TaskGroup() as loops:
+            work = [
+                loops.create_task(self.tracker.commit_forever()),
+                loops.create_task(upkeep.run()),
+                loops.create_task(self._feed()),
+            ]
+            self._ready.set()
+            await self._stop.wait()
+            for task in work:
+                task.cancel()
+
+    async def _feed(self) -> None:
+        while True:
+            async with asyncio.TaskGroup() as group:
+                feeds = group.create_task(self._poll())
+                await self._reload.wait()
+                self._reload.clear()
+                feeds.cancel()
+            await self.tracker.configure(self.settings)
+            self.instruments.configure(self.settings)
+
+    async def _poll(self) -> None:
+        async with asyncio.TaskGroup() as pollers:
+            for configured in self.settings.accounts:
+                fetch = self.providers[configured.name].fetch
+                account = self.tracker.accounts[configured.name]
+                poller = Poller(
+                    account, fetch, self.tracker, self.clock, self.instruments, configured.max_in_flight
+                )
+                pollers.create_task(poller.run())
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    # --- what happens to it -----------------------------------------------------------------------
+
+    def reload(self, settings: Settings | None = None) -> None:
+        """Take new settings, or the same once more."""
+        self.settings = settings or self.settings
+        self._reload.set()
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass; raises whatever ended this life meanwhile."""
+        await asyncio.wait({self._main}, timeout=seconds)
+        self._raise_what_ended_it()
+
+    async def until(self, condition: Callable[[], bool], within_seconds: float) -> float:
+        """Let time pass until the condition holds; returns how many seconds that took."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while not condition():
+            assert loop.time() - began < within_seconds, "not within its time"
+            await self.pass_time(0.1)
+        return loop.time() - began
+
+    async def send(
+        self, count: int, campaign: str = "default", *, account: str = "main", prefix: str = "m", age_seconds: int = 0
+    ) -> list[str]:
+        """Track that many new ids, sent `age_seconds` ago; returns them."""
+        ids = [f"{prefix}-{campaign[:20]}-{number:06}" for number in range(count)]
+        sent_at = self.clock.now() - age_seconds * SECOND_US
+        batch = [NewMessage(message_id, campaign, account, sent_at) for message_id in ids]
+        for start in range(0, count, 10_000):
+            tracked = await self.tracker.track(batch[start : start + 10_000], Source.INTAKE)
+            assert tracked == Tracked(len(batch[start : start + 10_000]), 0)
+        return ids
+
+    def _raise_what_ended_it(self) -> None:
+        if self._main.done() and not self._main.cancelled():
+            self._main.result()
+
+    # --- what is to be seen -----------------------------------------------------------------------
+
+    @property
+    def account(self) -> Account:
+        """The account `main`, as the tracker has it."""
+        return self.tracker.accounts["main"]
+
+    @property
+    def api_requests(self) -> dict[str, int]:
+        """Requests of the account `main` in this life by outcome, without those that did not occur."""
+        family = next(f for f in self.instruments.registry.collect() if f.name == "smsbat_api_requests")
+        return {
+            s.labels["outcome"]: int(s.value)
+            for s in family.samples
+            if s.name.endswith("_total") and s.labels["account"] == "main" and s.value
+        }
+
+    def gauge(self, name: str, **labels: str) -> float | None:
+        """A sample of this process's own instruments."""
+        return self.instruments.registry.get_sample_value(name, {"account": "main"} | labels)
+
+    def counted(self, kind: Kind, label1: str | None = None, campaign: str | None = None) -> int:
+        """A committed series, summed over all campaigns and labels that are not named."""
+        snapshot = self.tracker.ledger.snapshot(self.clock.now(), {}, self._nothing, {})
+        return sum(
+            value
+            for key, value in snapshot.values.items()
+            if key.kind is kind
+            and label1 in {None, key.label1}
+            and campaign in {None, snapshot.campaigns[key.campaign_id].campaign}
+        )
+
+    def finished(self, word: str | None = None) -> int:
+        """How many messages have ended (so)."""
+        return self.counted(Kind.FINISHED, word)
+
+    @property
+    def pending(self) -> int:
+        """How many messages the series show as pending."""
+        return sum(self.counted(Kind.MESSAGES, word) for word in PENDING_WORDS)
+
+    async def stored(self) -> list[Message]:
+        """All messages, read from the store."""
+        rows = range(1, self.counted(Kind.TRACKED) + 1)
+        return await self.tracker.claim(rows)
+
+
+@asynccontextmanager
+async def running(
+    tmp_path: Path, provider: Provider | Mapping[str, Provider], settings: Settings | None = None
+) -> AsyncIterator[Rig]:
+    """A rig that has started, and is stopped in order at the end."""
+    with quick_folder(tmp_path) as folder:
+        providers = provider if isinstance(provider, Mapping) else {"main": provider}
+        rig = Rig(folder / "0-state", settings or settings_of(*providers), providers)
+        await rig.start()
+        try:
+            yield rig
+        except BaseException:
+            await rig.crash()
+            raise
+        else:
+            await rig.stop()
