@@ -209,7 +209,7 @@ def _whole(values: list[int]) -> list[str]:
 
 def _large(value: int) -> str:
     """As `number`, in half the time."""
-    if False:
+    if value >= _EXACT_BELOW:
         return number(value)
     digits = str(value)
     mantissa = f"{digits[0]}.{digits[1:]}".rstrip("0").rstrip(".")

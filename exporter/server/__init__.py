@@ -77,9 +77,9 @@ def _bind(address: str) -> socket.socket:
     try:
         # One socket for both versions of IP: two would get two different free ports.
         return socket.create_server(tuple(listen), family=family, backlog=BACKLOG, dualstack_ipv6=everywhere)
-    except (OSError, UnicodeError) as error:
-        # A name that doesn't resolve has a number of the resolver's, below 0, or is no name at all.
-        number = getattr(error, "errno", None) or 0
+    except OSError as error:
+        # A name that does not resolve has a number of the resolver's, below 0.
+        number = error.errno or 0
         reason = os.strerror(number) if number > 0 else "the name does not resolve"
         raise ListenError(
             f"can't listen on {address}: {reason}",

@@ -91,7 +91,6 @@ class _Connection(web.RequestHandler):
             loop=loop,
             access_log=cast("logging.Logger", None),  # what aiohttp's own runner passes for "none"
             auto_decompress=False,  # a bomb stays as small as it came
-            keepalive_timeout=IDLE_SECONDS,
             max_field_size=MAX_LINE_BYTES,
             max_headers=MAX_HEADERS,
             max_line_size=MAX_LINE_BYTES,

@@ -141,6 +141,15 @@ async def test_who_comes_after_a_publication_sees_it_even_during_a_rendering(col
     assert IN_LATER_ONLY in body(after[0].result())
 
 
+@pytest.mark.parametrize("accept_encoding", ["", "gzip"])
+async def test_the_next_snapshot_replaces_the_one_before(collector: Collector, accept_encoding: str) -> None:
+    """In whatever was kept of it."""
+    collector.publish(EXAMPLE)
+    assert IN_LATER_ONLY not in body(await scrape(collector, "", accept_encoding))
+    collector.publish(LATER)
+    assert IN_LATER_ONLY in body(await scrape(collector, "", accept_encoding))
+
+
 async def test_a_snapshot_is_shown_even_if_its_commit_is_not_new(collector: Collector) -> None:
     """Ratios change with time alone: what is published is what is shown."""
     collector.publish(EXAMPLE)

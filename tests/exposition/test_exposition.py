@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter import families
-from exporter.exposition import Format, Renderer, negotiate
+from exporter.exposition import Format, Renderer
 from exporter.model import FINISHED, Source, Status, Via
 from exporter.snapshot import BUCKETS_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
 from tests.conftest import program
@@ -194,6 +193,14 @@ def test_a_renderer_prints_each_snapshot_as_if_it_were_its_first(
         assert renderer.render(snapshot) + ending == rendered(snapshot, form, created=True)
 
 
+def test_counters_that_begin_again_show_their_new_birth() -> None:
+    """With the same series as before."""
+    renderer = Renderer(Format.TEXT, created=True)
+    renderer.render(EXAMPLE)
+    reborn = replace(EXAMPLE, created_at=CREATED_AT + 1)
+    assert renderer.render(reborn) == by_library(reborn, Format.TEXT, created=True)
+
+
 def test_a_kept_layout_shows_new_values() -> None:
     """Only the values change from one commit to the next."""
     renderer = Renderer(Format.TEXT, created=False)
@@ -240,61 +247,3 @@ def test_promtool_finds_nothing_to_mend(created: bool) -> None:  # noqa: FBT001 
     text = rendered(EXAMPLE, Format.TEXT, created=created)
     checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
-
-
-@pytest.mark.parametrize(
-    ("accept", "form"),
-    [
-        ("", Format.TEXT),
-        ("*/*", Format.TEXT),
-        ("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", Format.TEXT),
-        ("application/openmetrics-text", Format.OPENMETRICS),
-        ("application/openmetrics-text; version=1.0.0", Format.OPENMETRICS),
-        ("application/openmetrics-text;version=0.0.1", Format.TEXT),
-        # What Prometheus 2 and 3 send, and 3 without OpenMetrics.
-        (
-            (
-                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-                "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
-            ),
-            Format.OPENMETRICS,
-        ),
-        (
-            (
-                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
-                "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;"
-                "escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
-            ),
-            Format.OPENMETRICS,
-        ),
-        ("text/plain;version=1.0.0;q=0.5,application/openmetrics-text;version=1.0.0;q=0.4", Format.TEXT),
-    ],
-)
-def test_the_accept_header_is_read_as_the_library_reads_it(accept: str, form: Format) -> None:
-    """Which of the two formats; versions and escapes that we don't print are not promised."""
-    assert negotiate(accept) is form
-    assert ("openmetrics" in choose_encoder(accept)[1]) == (form is Format.OPENMETRICS)
-
-
-@given(
-    accept=st.text()
-    | st.lists(
-        st.sampled_from(
-            [
-                "application/openmetrics-text",
-                "text/plain",
-                ";",
-                "version=",
-                "1.0.0",
-                "0.0.4",
-                ",",
-                " ",
-                "q=0",
-                "x",
-            ]
-        )
-    ).map("".join)
-)
-def test_any_accept_header_is_answered(accept: str) -> None:
-    """Whatever it says, one of two formats is the answer."""
-    assert negotiate(accept) in Format

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import re
 
@@ -52,6 +53,7 @@ async def test_what_can_not_be_read_is_refused_and_not_repeated(
     async with Listener(["127.0.0.1:0"], pages(SITE)) as listener:
         answer = await ask(listener, request_bytes.encode())
     assert re.fullmatch(rb"HTTP/1\.[01] 400 Bad Request\r\n(?:[^\r]+\r\n)+\r\nBad Request\n", answer)
+    assert b"\r\nServer: smsbat-exporter\r\n" in answer
     assert CANARY.encode() not in answer
     assert CANARY not in caplog.text
 
@@ -83,3 +85,16 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
             assert (answer.status, await answer.text()) == (200, "65536")
         async with client.post("/", data=bytes(64 * 1024 + 1)) as answer:
             assert (answer.status, await answer.text()) == (413, "Request Entity Too Large\n")
+
+
+async def test_a_compressed_body_stays_as_it_came() -> None:
+    """A handler that takes none can say so; nobody inflates a bomb for it."""
+
+    async def measure(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    bomb = gzip.compress(bytes(2**20))
+    async with serving(web.post("/", measure)) as client:
+        headers = {"Content-Encoding": "gzip"}
+        async with client.post("/", data=bomb, headers=headers) as answer:
+            assert (answer.status, await answer.text()) == (200, str(len(bomb)))

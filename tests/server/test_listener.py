@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 import uvloop
 from aiohttp import ClientSession, web
 
 from exporter.errors import ListenError
-from exporter.server import Listener, pages
+from exporter.exposition import Format, Rendering
+from exporter.server import Listener, Site, pages
 from exporter.server.connections import MAX_CONNECTIONS
-from tests.server.client import SITE, ask, connected, read_until_the_end, serving
+from tests.server.client import SITE, ask, connected, fine, read_until_the_end, serving
 
 
 def free_port() -> int:
@@ -117,6 +119,30 @@ async def test_stopping_does_not_wait_for_a_request_that_hangs() -> None:
         began_at = loop.time()
     assert loop.time() - began_at < 5.0
     assert await read_until_the_end(reader) == b""
+
+
+@pytest.mark.looptime
+async def test_stopping_leaves_no_connection_behind() -> None:
+    """Not even one whose reader has stopped in the middle of an answer."""
+
+    async def scrape(_accept: str, _accept_encoding: str) -> Rendering:
+        return Rendering((bytes(20 * 2**20),), Format.TEXT.value)
+
+    open_before = open_descriptors()
+    async with AsyncExitStack() as client:
+        async with Listener(["127.0.0.1:0"], pages(Site(scrape, fine, fine))) as listener:
+            reader, writer = await client.enter_async_context(connected(listener, buffer_bytes=4096))
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: e\r\n\r\n")
+            assert await reader.read(1) == b"H"
+            began_at = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began_at < 5.0
+        await asyncio.sleep(0)  # the event loop closes what was cut in its next round
+        assert open_descriptors() == open_before + 1
+
+
+def open_descriptors() -> int:
+    """How many files and sockets this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_it_works_the_same_on_uvloop() -> None:
