@@ -46,6 +46,8 @@ class Options:
     listen_addresses: tuple[str, ...]
     enable_lifecycle: bool = False
     storage_path: Path | None = None
+    lines_dropped: Callable[[], int] = lambda: 0
+    """How many lines the log has lost so far."""
 
 
 class Daemon:
@@ -82,7 +84,14 @@ class Daemon:
             collector = resources.enter_context(
                 Collector(self._instruments.registry, created=self._settings.exposition.created)
             )
-            self._upkeep = Upkeep(tracker, store, self._clock, self._instruments, collector.publish)
+            self._upkeep = Upkeep(
+                tracker,
+                store,
+                self._clock,
+                self._instruments,
+                collector.publish,
+                self._options.lines_dropped,
+            )
             self._follow()
             await self._upkeep.publish()
             async with asyncio.TaskGroup() as loops:
@@ -170,7 +179,7 @@ class Daemon:
         while True:
             await self._reload.wait()
             self._reload.clear()
-            problem = self._take_settings()
+            problem = await self._take_settings()
             for waiter in self._reload_waiters:
                 if not waiter.done():
                     waiter.set_result(problem)
@@ -178,10 +187,11 @@ class Daemon:
             if not problem:
                 return
 
-    def _take_settings(self) -> str:
+    async def _take_settings(self) -> str:
         """Read the file; returns what is wrong, or nothing when its settings are taken."""
         try:
-            settings = load(self._options.config_file, self._environ)
+            # A hostile file of a megabyte takes seconds.
+            settings = await asyncio.to_thread(load, self._options.config_file, self._environ)
         except ConfigError as error:
             self._instruments.reload_failed()
             message = "The configuration has errors; the old one stays"

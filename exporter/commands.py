@@ -8,6 +8,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import uvloop
@@ -16,6 +18,7 @@ from exporter import log
 from exporter.app import Daemon, Options
 from exporter.clock import SteadyClock
 from exporter.config import Account, Settings, check, load
+from exporter.config.addresses import Listen, parse_listen
 from exporter.demo import run_demo
 from exporter.errors import ExporterError, UsageError
 from exporter.feeds import client_of
@@ -40,8 +43,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     )
     settings = load(options.config_file, environ)
 
-    async def daemon(stop: asyncio.Event) -> None:
-        running = Daemon(options, settings, environ, SteadyClock())
+    async def daemon(stop: asyncio.Event, handle: log.LogHandle) -> None:
+        running = Daemon(replace(options, lines_dropped=handle.dropped), settings, environ, SteadyClock())
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, running.reload)
         await running.run(stop)
 
@@ -56,24 +59,22 @@ def demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with tempfile.TemporaryDirectory(prefix="smsbat-demo-") as folder:
         return _until_stopped(
             arguments,
-            lambda stop: run_demo(simulated, Path(folder), _listen(arguments), environ, stop),
+            lambda stop, _: run_demo(simulated, Path(folder), _listen(arguments), environ, stop),
         )
 
 
 def simulator(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
     """The simulator alone."""
-    host, separator, port = arguments.listen.rpartition(":")
-    if not separator or not port.isdecimal():
-        raise UsageError(f"{arguments.listen!r} is not an address", hint="write it like 127.0.0.1:10980")
+    listen = _address(arguments.listen)
     settings = SimulatorSettings(
-        host=host.strip("[]") or "127.0.0.1",
-        port=int(port),
+        host=listen.host or "127.0.0.1",
+        port=listen.port,
         seed=arguments.seed,
         speed=_positive(arguments.speed),
         scenario=arguments.scenario,
-        requests_per_second=arguments.requests_per_second,
+        requests_per_second=_not_negative(arguments.requests_per_second),
     )
-    return _until_stopped(arguments, lambda stop: serve(settings, stop))
+    return _until_stopped(arguments, lambda stop, _: serve(settings, stop))
 
 
 def check_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -144,7 +145,23 @@ def _account(settings: Settings, name: str) -> Account:
 
 
 def _listen(arguments: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(arguments.listen_addresses or arguments.default_listen)
+    addresses = tuple(arguments.listen_addresses or arguments.default_listen)
+    for address in addresses:
+        _address(address)
+    return addresses
+
+
+def _address(text: str) -> Listen:
+    listen = parse_listen(text)
+    if listen is None:
+        raise UsageError(f"{text!r} is not an address", hint="write host:port, [v6]:port or :port")
+    return listen
+
+
+def _not_negative(rate: float) -> float:
+    if not 0 <= rate < inf:
+        raise UsageError(f"--requests-per-second {rate:g} is out of range", hint="0 for no limit, or more")
+    return rate
 
 
 def _positive(speed: float) -> float:
@@ -153,7 +170,10 @@ def _positive(speed: float) -> float:
     return speed
 
 
-def _until_stopped(arguments: argparse.Namespace, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+def _until_stopped(
+    arguments: argparse.Namespace,
+    work: Callable[[asyncio.Event, log.LogHandle], Awaitable[None]],
+) -> int:
     """Run `work` on a fast loop until SIGTERM or SIGINT; the second of them ends the process at once."""
     handle = log.setup(arguments.log_level, arguments.log_format, sys.stderr)
 
@@ -168,7 +188,7 @@ def _until_stopped(arguments: argparse.Namespace, work: Callable[[asyncio.Event]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping)
-        await work(stop)
+        await work(stop, handle)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 from exporter.app import Daemon, Options
@@ -20,13 +22,15 @@ from exporter.simulator.settings import SimulatorSettings
 from exporter.simulator.traffic import PROMOTIONS, run_traffic
 
 KEY = "demo-key"
+RATE = 10
+"""Requests a second that provider and exporter have agreed on."""
 
 _CONFIG = """\
 accounts:
   - name: demo
     base_url: {url}
     auth: {{method: header, api_key_file: {key_file}}}
-    requests_per_second: 10
+    requests_per_second: {rate}
 campaigns:
 {campaigns}
 drop:
@@ -65,6 +69,10 @@ async def run_demo(
     """Run until `stop`, with all files in `folder`; prints what to open once there is something to see."""
     clock = SteadyClock(simulated.speed)
     drop = folder / "drop"
+    # The provider counts requests in real seconds, the daemon in those of the demo.
+    simulated = replace(
+        simulated, requests_per_second=RATE * simulated.speed, burst=ceil(RATE * simulated.speed)
+    )
     async with Simulator(simulated, clock=clock) as provider:
         config_file = _configure(folder, drop, provider.url)
         options = Options(config_file, listen_addresses)
@@ -101,6 +109,7 @@ def _configure(folder: Path, drop: Path, provider_url: str) -> Path:
     config_file.write_text(
         _CONFIG.format(
             url=provider_url,
+            rate=RATE,
             key_file=key_file,
             campaigns="\n".join(
                 f"  - {{name: {name}, profile: {profile}, account: demo}}" for name, profile in campaigns

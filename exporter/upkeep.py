@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from exporter.clock import SteadyClock
 from exporter.errors import StoreFull
@@ -24,26 +25,25 @@ FILE_RECORD_LIFE_US = 30 * 86_400 * SECOND_US
 _DAY_US = 86_400 * SECOND_US
 
 
+@dataclass(eq=False)
 class Upkeep:
     """Calls on the tracker, its store and its ledger about once a second."""
 
-    def __init__(
-        self,
-        tracker: Tracker,
-        store: Store,
-        clock: SteadyClock,
-        instruments: Instruments,
-        publish: Callable[[Snapshot], None],
-    ) -> None:
-        """Publish snapshots through `publish`."""
-        self._tracker = tracker
-        self._store = store
-        self._clock = clock
-        self._instruments = instruments
-        self._publish = publish
+    tracker: Tracker
+    store: Store
+    clock: SteadyClock
+    instruments: Instruments
+    show: Callable[[Snapshot], None]
+    """Takes what `/metrics` shows from now on."""
+    lines_dropped: Callable[[], int] = lambda: 0
+    """How many lines the log has lost so far."""
+
+    def __post_init__(self) -> None:
+        """Nothing is published yet."""
         self._published: tuple[int, int] | None = None
         self._cursor = 0
-        self.beat_at = clock.monotonic()
+        self._lines_dropped = 0
+        self.beat_at = self.clock.monotonic()
         """When the latest beat ended."""
 
     async def run(self) -> None:
@@ -51,17 +51,20 @@ class Upkeep:
         beats = 0
         while True:
             beats += 1
-            due_at = self._clock.monotonic() + BEAT_US
-            await self._clock.sleep(BEAT_US)
-            self._instruments.event_loop_lag(max(0, self._clock.monotonic() - due_at) / SECOND_US)
+            due_at = self.clock.monotonic() + BEAT_US
+            await self.clock.sleep(BEAT_US)
+            self.instruments.event_loop_lag(max(0, self.clock.monotonic() - due_at) / SECOND_US)
             await self.beat(beats)
 
     async def beat(self, beats: int) -> None:
         """One second's work; a full disk only postpones it."""
-        if self._clock.discipline():
-            self._instruments.clock_stepped()
+        if self.clock.discipline():
+            self.instruments.clock_stepped()
             message = "The wall clock jumped; going on as before until it settles"
             _log.warning(message, extra={"event": "clock_step"})
+        lines_dropped = self.lines_dropped()
+        self.instruments.log_dropped(lines_dropped - self._lines_dropped)
+        self._lines_dropped = lines_dropped
         try:
             if beats % KEEP_EVERY_BEATS == 0:
                 await self._keep()
@@ -69,71 +72,71 @@ class Upkeep:
             if beats % FORGET_EVERY_BEATS == 0:
                 await self._forget()
         except StoreFull:
-            self._instruments.store_up(up=False)
+            self.instruments.store_up(up=False)
         self._show_accounts()
         await self.publish()
-        self.beat_at = self._clock.monotonic()
+        self.beat_at = self.clock.monotonic()
 
     async def publish(self) -> None:
         """Show what has been committed since the last time."""
-        now = self._clock.now()
-        ledger = self._tracker.ledger
+        now = self.clock.now()
+        ledger = self.tracker.ledger
         current = (ledger.commit, now // COHORT_US)
         if current == self._published:
             return
-        oldest = await self._tracker.run(self._store.oldest_pending, list(ledger.campaigns))
-        windows = {window.label: window.duration_us for window in self._tracker.settings.windows}
-        self._publish(ledger.snapshot(now, windows, self._objective, oldest))
+        oldest = await self.tracker.run(self.store.oldest_pending, list(ledger.campaigns))
+        windows = {window.label: window.duration_us for window in self.tracker.settings.windows}
+        self.show(ledger.snapshot(now, windows, self._objective, oldest))
         self._published = current
 
     def _objective(self, campaign: str) -> Objective:
-        policy = self._tracker.settings.policy_for(campaign)
+        policy = self.tracker.settings.policy_for(campaign)
         return Objective(policy.deadline_us, policy.objective_ratio)
 
     async def _keep(self) -> None:
         """Commit verdicts that are of age, and what the gates must not forget."""
-        now, wall_now = self._clock.monotonic(), self._clock.now()
-        changes = self._tracker.ledger.ripe(wall_now, lambda campaign: self._objective(campaign).deadline_us)
-        if not changes and not self._tracker.ledger.pending:
+        now, wall_now = self.clock.monotonic(), self.clock.now()
+        changes = self.tracker.ledger.ripe(wall_now, lambda campaign: self._objective(campaign).deadline_us)
+        if not changes and not self.tracker.ledger.pending:
             return
-        kept = {a.id: a.gate.keep(now, wall_now) for a in self._tracker.accounts.values()}
-        await self._tracker.run(self._store.keep, changes, kept)
+        kept = {a.id: a.gate.keep(now, wall_now) for a in self.tracker.accounts.values()}
+        await self.tracker.run(self.store.keep, changes, kept)
         if changes:
-            self._tracker.committed(changes)
+            self.tracker.committed(changes)
 
     async def _sweep(self) -> None:
-        swept = await self._tracker.run(
-            self._store.sweep,
+        swept = await self.tracker.run(
+            self.store.sweep,
             self._cursor,
             limit=SWEEP_ROWS,
-            now=self._clock.now(),
-            retention_us=self._tracker.settings.storage.retention,
-            tick=self._tracker.tick,
+            now=self.clock.now(),
+            retention_us=self.tracker.settings.storage.retention,
+            tick=self.tracker.tick,
         )
         self._cursor = swept.cursor
         if swept.changes:
-            self._tracker.committed(swept.changes)
+            self.tracker.committed(swept.changes)
 
     async def _forget(self) -> None:
         """Let go of what no window, no file and no repeated id can reach."""
-        now = self._clock.now()
-        campaigns = self._tracker.ledger.campaigns.values()
+        now = self.clock.now()
+        campaigns = self.tracker.ledger.campaigns.values()
         longest_us = max((self._objective(name.campaign).deadline_us for name in campaigns), default=0)
-        window_us = max(window.duration_us for window in self._tracker.settings.windows)
+        window_us = max(window.duration_us for window in self.tracker.settings.windows)
         before = now - longest_us - window_us - _DAY_US
-        await self._tracker.run(
-            self._store.forget, now=now, cohorts_before=before, files_before=now - FILE_RECORD_LIFE_US
+        await self.tracker.run(
+            self.store.forget, now=now, cohorts_before=before, files_before=now - FILE_RECORD_LIFE_US
         )
-        self._tracker.ledger.forget_cohorts(before)
+        self.tracker.ledger.forget_cohorts(before)
 
     def _show_accounts(self) -> None:
-        now, wall_now = self._clock.monotonic(), self._clock.now()
-        for account in self._tracker.accounts.values():
+        now, wall_now = self.clock.monotonic(), self.clock.now()
+        for account in self.tracker.accounts.values():
             account.agenda.advance(now)
             for priority in Priority:
-                self._instruments.polls_due(account.name, priority, account.agenda.ready(priority))
+                self.instruments.polls_due(account.name, priority, account.agenda.ready(priority))
             paused_us = max(0, account.gate.paused_until - now)
-            self._instruments.gate(
+            self.instruments.gate(
                 account.name,
                 rate=account.gate.rate,
                 paused_until_seconds=(wall_now + paused_us) / SECOND_US if paused_us else 0.0,
