@@ -1,0 +1,218 @@
+"""The dashboard "Cost and fallback": what messages cost, which channel carried them, when SMS had to help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exporter import families
+from exporter.dashboards.constants import COST, FALLBACK_SHARE, STATUS_COLOURS
+from exporter.dashboards.layout import Row, campaign_link, dashboard, only_campaign
+from exporter.dashboards.looks import coloured, in_currencies, in_lines, limited, sized, stacked, styled
+from exporter.dashboards.panels import (
+    COUNT,
+    SHARE,
+    TIMES,
+    Json,
+    Panel,
+    Target,
+    column,
+    graph,
+    now,
+    ratio,
+    stat,
+    table,
+)
+from exporter.dashboards.promql import RANGE, RATE, increase, per_minute, rate, share, shown, total
+
+_USED = 'status!="not_used"'
+_DELIVERED = 'status="delivered"'
+_NEVER_SUM = "Every currency stands alone."
+
+
+def build() -> Json:
+    """The whole dashboard."""
+    return dashboard(
+        COST,
+        "What finished messages cost, per campaign and currency, how often a fallback was used, and which "
+        "channels deliver. Money is counted when a message finishes; currencies are never added up.",
+        (
+            Row("Is it fine now?", (_headlines(),)),
+            Row("Money", ((spend_per_hour(), _per_message()), (_by_campaign(),))),
+            Row("Fallback", ((fallback_share(), _fallbacks()),)),
+            Row("Channels and parts", ((_channels(), _channel_share(), _parts()),)),
+        ),
+    )
+
+
+def _grew(family: families.Family, window: str, *labels: str, matcher: str = "") -> str:
+    selector = shown(family, matcher) if matcher else shown(family)
+    return total(increase(selector, window), *labels)
+
+
+def _per_delivered(window: str, *labels: str) -> str:
+    """Money for each delivered message: what did not arrive is paid for by what did.
+
+    Divided by the messages of the campaigns that are paid in the currency, not by those of all.
+    """
+    one = ("job", "account", "campaign")
+    spent = _grew(families.COST, window, *labels, "currency")
+    paid = f"({_grew(families.COST, window, *one, 'currency')} > bool 0)"
+    delivered = _grew(families.MESSAGES_FINISHED, window, *one, matcher=_DELIVERED)
+    whole = total(f"{paid} * on ({', '.join(one)}) group_left () {delivered}", *labels, "currency")
+    return share(spent, whole)
+
+
+def _used_share(window: str, *labels: str) -> str:
+    return share(
+        _grew(families.FALLBACKS, window, *labels, matcher=_USED),
+        _grew(families.MESSAGES_FINISHED, window, *labels),
+    )
+
+
+def _headlines() -> tuple[Panel, ...]:
+    spend = stat(
+        "Spend",
+        f"Cost of the messages that finished in the selected range. {_NEVER_SUM}",
+        COUNT,
+        now(_grew(families.COST, RANGE, "currency"), "{{currency}}"),
+    )
+    price = stat(
+        "Per delivered message",
+        f"Spend of the selected range divided by the messages delivered in it. {_NEVER_SUM} Where "
+        "campaigns have different currencies, choose one campaign to compare.",
+        COUNT,
+        now(_per_delivered(RANGE), "{{currency}}"),
+    )
+    finished = stat(
+        "Messages finished",
+        "Messages that ended in the selected range, however they ended.",
+        COUNT,
+        now(_grew(families.MESSAGES_FINISHED, RANGE)),
+    )
+    fallback = stat(
+        "Fallbacks used",
+        "Used fallbacks per message finished in the selected range. A message with two used fallbacks "
+        "counts twice. When it rises, the first channel fails: see which below.",
+        SHARE,
+        now(_used_share(RANGE)),
+    )
+    parts = stat(
+        "Parts per message",
+        "Average number of parts of the messages delivered in the selected range: long texts are billed by "
+        "part.",
+        TIMES,
+        now(
+            share(
+                _grew(families.MESSAGE_PARTS, RANGE),
+                _grew(families.MESSAGES_FINISHED, RANGE, matcher=_DELIVERED),
+            )
+        ),
+    )
+    return (
+        sized(in_lines(in_currencies(spend, decimals=2)), 6, 5),
+        sized(in_lines(in_currencies(price, decimals=3)), 6, 5),
+        sized(finished, 4, 5),
+        sized(fallback, 4, 5),
+        sized(parts, 4, 5),
+    )
+
+
+def spend_per_hour() -> Panel:
+    """What a campaign costs now, extrapolated to an hour."""
+    pace = total(rate(shown(families.COST)), "campaign", "currency")
+    panel = graph(
+        "Spend per hour",
+        f"Cost of finished messages at the pace of each moment, for an hour. {_NEVER_SUM} The alert "
+        "compares the last hour with twice the dearest one of the last week.",
+        COUNT,
+        Target(f"{pace} * 3600", "{{campaign}} {{currency}}"),
+    )
+    return sized(only_campaign(in_currencies(panel, decimals=2)), 12, 9)
+
+
+def _per_message() -> Panel:
+    panel = graph(
+        "Cost per delivered message",
+        f"Spend divided by delivered messages, by campaign. {_NEVER_SUM} It rises with the price, with "
+        "parts, with fallbacks, and when fewer messages arrive.",
+        COUNT,
+        ratio(_per_delivered(RATE, "campaign"), "{{campaign}} {{currency}}"),
+    )
+    return sized(only_campaign(in_currencies(panel, decimals=3)), 12, 9)
+
+
+def _by_campaign() -> Panel:
+    columns = {
+        "Spend": column(_grew(families.COST, RANGE, "campaign", "currency")),
+        "Per delivered message": column(_per_delivered(RANGE, "campaign")),
+    }
+    panel = table(
+        "Spend by campaign",
+        "Cost of the messages finished in the selected range, a line for each currency, and what each "
+        f"delivered message cost. {_NEVER_SUM}",
+        columns,
+        "campaign",
+        "currency",
+    )
+    panel = styled(panel, "Campaign", {"links": [campaign_link("${__value.raw}")], "custom.minWidth": 160})
+    for name, decimals in (("Spend", 2), ("Per delivered message", 3)):
+        panel = styled(panel, name, {"decimals": decimals})
+    return sized(panel, 24, 7)
+
+
+def fallback_share() -> Panel:
+    """How often the next channel had to help, with the alert's threshold."""
+    panel = graph(
+        "Fallback share by campaign",
+        "Used fallbacks per finished message; a message with two counts twice. Above the line the alert "
+        "waits for it to be also well above the campaign's day before.",
+        SHARE,
+        ratio(_used_share(RATE, "campaign"), "{{campaign}}"),
+    )
+    return sized(only_campaign(limited(panel, FALLBACK_SHARE)), 12, 9)
+
+
+def _fallbacks() -> Panel:
+    panel = graph(
+        "Fallbacks by outcome",
+        "Entries of fallbacks of finished messages per minute, by channel and what became of them; "
+        "`not_used` means that an earlier channel delivered.",
+        COUNT,
+        Target(per_minute(families.FALLBACKS, "type", "status"), "{{type}} {{status}}"),
+    )
+    return sized(coloured(replace(stacked(panel), decimals=1), STATUS_COLOURS, ".* {}"), 12, 9)
+
+
+def _channels() -> Panel:
+    panel = graph(
+        "Channels by outcome",
+        "Entries of channels of finished messages per minute, by what became of them there. A message that "
+        "tried two channels is in it twice.",
+        COUNT,
+        Target(per_minute(families.CHANNEL_MESSAGES, "status"), "{{status}}"),
+    )
+    return sized(coloured(replace(stacked(panel), decimals=1), STATUS_COLOURS), 8, 9)
+
+
+def _channel_share() -> Panel:
+    delivered = _grew(families.CHANNEL_MESSAGES, RATE, "channel", matcher='status=~"delivered|read"')
+    tried = _grew(families.CHANNEL_MESSAGES, RATE, "channel", matcher=_USED)
+    panel = graph(
+        "Delivered by channel",
+        "Of the messages that a channel was tried for, the share that it delivered. When one falls alone, "
+        "the channel is the trouble, not the provider.",
+        SHARE,
+        ratio(share(delivered, tried), "{{channel}}"),
+    )
+    return sized(panel, 8, 9)
+
+
+def _parts() -> Panel:
+    delivered = _grew(families.MESSAGES_FINISHED, RATE, "campaign", matcher=_DELIVERED)
+    panel = graph(
+        "Parts per delivered message",
+        "Average number of parts, by campaign. A jump means that a text became longer, or lost its encoding.",
+        TIMES,
+        ratio(share(_grew(families.MESSAGE_PARTS, RATE, "campaign"), delivered), "{{campaign}}"),
+    )
+    return sized(only_campaign(panel), 8, 9)

@@ -1,0 +1,112 @@
+"""How a panel differs from its kind's usual look: size, colours, thresholds, words, units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from exporter.dashboards import constants
+from exporter.dashboards.panels import Json, Panel
+
+
+def sized(panel: Panel, width: int, height: int) -> Panel:
+    """Give the panel another size."""
+    return replace(panel, width=width, height=height)
+
+
+def spelled(panel: Panel, words: Mapping[int, tuple[str, str]]) -> Panel:
+    """Show words, in their colours, for values."""
+    options = {
+        str(value): {"color": colour, "index": i, "text": text}
+        for i, (value, (text, colour)) in enumerate(words.items())
+    }
+    return replace(panel, mappings=({"type": "value", "options": options},), colour={"mode": "thresholds"})
+
+
+def graded(panel: Panel, *steps: tuple[float | None, str], background: bool = False) -> Panel:
+    """Colour a number by thresholds; `background` only where red needs action."""
+    options = dict(panel.options or {}) | ({"colorMode": "background"} if background else {})
+    return replace(panel, steps=steps, colour={"mode": "thresholds"}, options=options)
+
+
+def limited(panel: Panel, limit: constants.Limit) -> Panel:
+    """Draw an alert's threshold: dashed, the area above it tinted."""
+    custom = dict(panel.custom or {}) | {"thresholdsStyle": {"mode": "dashed+area"}}
+    return replace(panel, steps=((None, "transparent"), (limit.value, constants.RED)), custom=custom)
+
+
+def stacked(panel: Panel) -> Panel:
+    """Stack the parts of one whole."""
+    custom = dict(panel.custom or {}) | {
+        "fillOpacity": 70,
+        # A line would edge the whole stack in the colour of a part that is 0.
+        "lineWidth": 0,
+        "stacking": {"mode": "normal", "group": "A"},
+    }
+    return listed(replace(panel, custom=custom))
+
+
+def listed(panel: Panel) -> Panel:
+    """Name the series in a line instead of a table."""
+    legend = {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True}
+    return replace(panel, options=dict(panel.options or {}) | {"legend": legend})
+
+
+def logarithmic(panel: Panel, low: float | None = None) -> Panel:
+    """Give each order of magnitude the same height, from `low` on."""
+    custom = dict(panel.custom or {}) | {"scaleDistribution": {"type": "log", "log": 10}}
+    return replace(panel, custom=custom, bounds=(low, None))
+
+
+def in_lines(panel: Panel) -> Panel:
+    """Show several headlines below each other, where they have more room."""
+    return replace(panel, options=dict(panel.options or {}) | {"orientation": "horizontal"})
+
+
+def coloured(panel: Panel, colours: Mapping[str, str], pattern: str = "{}") -> Panel:
+    """Fix the colours of series whose names are `pattern` with a key of `colours`.
+
+    The name's pattern is part of a regular expression: `.* {}` colours by the last word.
+    """
+    rules: Iterable[Json] = (
+        _override("byRegexp", f"/^{pattern.format(name)}$/", color={"mode": "fixed", "fixedColor": colour})
+        for name, colour in colours.items()
+    )
+    return replace(panel, overrides=(*panel.overrides, *rules))
+
+
+def in_currencies(panel: Panel, decimals: int) -> Panel:
+    """Write amounts of money with the sign of the currency that ends the series' name."""
+    rules = (
+        _override("byRegexp", f"/{code}$/", unit=f"currency{code}", decimals=decimals)
+        for code in constants.CURRENCIES
+    )
+    # Prices are often far below 1, where an axis for counts would begin.
+    custom = {key: value for key, value in (panel.custom or {}).items() if key != "axisSoftMax"}
+    return replace(panel, decimals=decimals, custom=custom, overrides=(*panel.overrides, *rules))
+
+
+def styled(panel: Panel, field: str, properties: Mapping[str, object]) -> Panel:
+    """Draw one column or series differently."""
+    rule: Json = {
+        "matcher": {"id": "byName", "options": field},
+        "properties": [{"id": key, "value": value} for key, value in properties.items()],
+    }
+    return replace(panel, overrides=(*panel.overrides, rule))
+
+
+def thin(panel: Panel, pattern: str) -> Panel:
+    """Draw the series whose names fit the pattern thin and dashed."""
+    rule = _override(
+        "byRegexp",
+        f"/^{pattern}$/",
+        **{"custom.lineStyle": {"fill": "dash", "dash": [6, 6]}, "custom.lineWidth": 1},
+    )
+    return replace(panel, overrides=(*panel.overrides, rule))
+
+
+def _override(matcher: str, what: str, **properties: object) -> Json:
+    return {
+        "matcher": {"id": matcher, "options": what},
+        "properties": [{"id": key, "value": value} for key, value in properties.items()],
+    }

@@ -1,0 +1,1 @@
+"""Dashboards, rules and alerts, checked from their text to what they do."""
