@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from exporter.model import SECOND_US, Priority
@@ -172,9 +172,9 @@ class Agenda:
         tick, entry = lane.pop()
         return Entry(entry >> _REVISION_BITS, entry & _REVISION_MASK, tick * TICK_US, priority)
 
-    def next_due_at(self) -> int | None:
-        """The monotonic instant by which to call `advance` again; None when empty."""
-        ticks = [t for lane in self._lanes.values() if (t := lane.next_due_tick()) is not None]
+    def next_due_at(self, priorities: Iterable[Priority] = Priority) -> int | None:
+        """The monotonic instant by which to call `advance` again for these; None when they have nothing."""
+        ticks = [t for p in priorities if (t := self._lanes[p].next_due_tick()) is not None]
         return min(ticks) * TICK_US if ticks else None
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,14 +22,18 @@ from exporter import __version__
 from exporter.clock import SteadyClock
 from exporter.collector import Collector
 from exporter.config import Settings, load
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, ListenError
 from exporter.feeds import run_feeds
+from exporter.hearing import Hearing
 from exporter.instruments import Instruments
+from exporter.intake import Intake
 from exporter.model import SECOND_US
 from exporter.server import Listener, Site, pages
 from exporter.store.sqlite import SqliteStore
+from exporter.strangers import Strangers
 from exporter.tracker import Tracker
 from exporter.upkeep import Upkeep
+from exporter.webhook import Webhooks
 
 _log = logging.getLogger("smsbat.app")
 
@@ -92,20 +96,30 @@ class Daemon:
                 collector.publish,
                 self._options.lines_dropped,
             )
+            strangers = Strangers(tracker, store, self._clock, self._instruments)
+            hearing = Hearing(tracker, store, strangers, self._clock, self._instruments)
+            webhooks = Webhooks(hearing, self._instruments)
+            resources.push_async_callback(webhooks.close)
+            intake = Intake(tracker, self._clock, self._instruments)
+            intake.follow(self._settings.intake)
             self._follow()
             await self._upkeep.publish()
             async with asyncio.TaskGroup() as loops:
                 work = [
                     loops.create_task(tracker.commit_forever()),
                     loops.create_task(self._upkeep.run()),
-                    loops.create_task(self._feed(tracker)),
+                    loops.create_task(hearing.run()),
+                    loops.create_task(self._feed(tracker, strangers, webhooks, intake)),
                 ]
-                async with Listener(self._options.listen_addresses, pages(self._site(collector))) as listener:
+                await webhooks.follow(self._settings.webhook)
+                routes = [*pages(self._site(collector)), *intake.routes()]
+                async with Listener(self._options.listen_addresses, routes) as listener:
                     self.addresses = listener.addresses
                     self._not_ready = ""
                     fields = {
                         "version": __version__,
                         "listen": ",".join(self.addresses),
+                        "webhook": ",".join(webhooks.addresses),
                         "pending": tracker.ledger.pending,
                     }
                     _log.info("Ready", extra={"event": "ready", "fields": fields})
@@ -164,28 +178,38 @@ class Daemon:
         self._reload.set()
         return await outcome
 
-    async def _feed(self, tracker: Tracker) -> None:
+    async def _feed(self, tracker: Tracker, strangers: Strangers, webhooks: Webhooks, intake: Intake) -> None:
         """Run the feeds, and new ones after each reload that brings usable settings."""
         while True:
             async with asyncio.TaskGroup() as group:
-                feeds = group.create_task(run_feeds(self._settings, tracker, self._clock, self._instruments))
-                await self._next_settings()
+                feeds = group.create_task(
+                    run_feeds(self._settings, tracker, strangers, self._clock, self._instruments)
+                )
+                waiters = await self._next_settings()
                 feeds.cancel()
             await tracker.configure(self._settings)
+            intake.follow(self._settings.intake)
+            try:
+                await webhooks.follow(self._settings.webhook)
+            except ListenError as error:
+                _log.error("%s; webhooks go on as before", error.message, extra={"event": "webhook_refused"})
             self._follow()
+            _tell(waiters, "")
 
-    async def _next_settings(self) -> None:
-        """Wait until a reload brings settings that can be used; bad ones change nothing."""
+    async def _next_settings(self) -> list[asyncio.Future[str]]:
+        """Wait until a reload brings settings that can be used; bad ones change nothing.
+
+        Returns those who wait to hear that the new ones are in force.
+        """
         while True:
             await self._reload.wait()
             self._reload.clear()
+            # Who asks from here on may mean a newer file.
+            waiters, self._reload_waiters = self._reload_waiters, []
             problem = await self._take_settings()
-            for waiter in self._reload_waiters:
-                if not waiter.done():
-                    waiter.set_result(problem)
-            self._reload_waiters.clear()
             if not problem:
-                return
+                return waiters
+            _tell(waiters, problem)
 
     async def _take_settings(self) -> str:
         """Read the file; returns what is wrong, or nothing when its settings are taken."""
@@ -204,3 +228,10 @@ class Daemon:
         self._settings = settings
         _log.info("The configuration was reloaded", extra={"event": "reloaded"})
         return ""
+
+
+def _tell(waiters: Iterable[asyncio.Future[str]], problem: str) -> None:
+    """Answer those who asked for a reload, unless they are gone."""
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(problem)

@@ -48,4 +48,4 @@ class Campaigns:
 
 def _can_be_label(campaign: str) -> bool:
     shaped = 0 < len(campaign) <= MAX_LENGTH and campaign.isprintable()
-    return shaped and not ids.looks_like_phone(campaign)
+    return shaped and not ids.holds_phone(campaign)

@@ -21,6 +21,7 @@ from exporter.poller import Poller
 from exporter.ratelimit import Flow
 from exporter.secret import Secret, SecretSource
 from exporter.sources.drop import After, DropDirectory, DropSettings
+from exporter.strangers import Strangers
 from exporter.tracker import Tracker
 
 KEY_CHANGE_US = 5 * SECOND_US
@@ -40,14 +41,23 @@ def client_of(account: Account, clock: Clock) -> Client:
     return Client(endpoint, Auth(account.auth.method, account.secret(), account.auth.username or ""), clock)
 
 
-async def run_feeds(settings: Settings, tracker: Tracker, clock: Clock, instruments: Instruments) -> None:
+async def run_feeds(
+    settings: Settings, tracker: Tracker, strangers: Strangers, clock: Clock, instruments: Instruments
+) -> None:
     """Run all feeds of these settings until cancelled."""
+    webhook = settings.webhook
+    asks_strangers = webhook is not None and webhook.track_unknown and webhook.mode == "verify"
     names = frozenset(account.name for account in settings.accounts)
     async with AsyncExitStack() as clients, asyncio.TaskGroup() as feeds:
         for configured in settings.accounts:
             account = tracker.accounts[configured.name]
             client = await clients.enter_async_context(client_of(configured, clock))
-            poller = Poller(account, client.fetch, tracker, clock, instruments, configured.max_in_flight)
+            max_in_flight = configured.max_in_flight
+            if asks_strangers:
+                # There is one account only (`config.references`); strangers take one of its slots.
+                feeds.create_task(strangers.run(account, client.fetch))
+                max_in_flight = max(1, max_in_flight - 1)
+            poller = Poller(account, client.fetch, tracker, clock, instruments, max_in_flight)
             feeds.create_task(poller.run())
             feeds.create_task(_watch_key(account, configured.secret(), clock))
         for drop in settings.drop:

@@ -22,7 +22,7 @@ from prometheus_client.process_collector import ProcessCollector
 from exporter import __version__, families
 from exporter.config import Settings
 from exporter.families import Family
-from exporter.model import Answer, Outcome, Priority, Status
+from exporter.model import Answer, Heard, Outcome, Priority, Status
 from exporter.ratelimit import Flow
 
 ENTRY_RESULTS = ("accepted", "duplicate", "rejected")
@@ -41,15 +41,7 @@ REJECT_REASONS = (
     "too_long",
     "unknown_account",
 )
-WEBHOOK_RESULTS = (
-    "accepted",
-    "duplicate",
-    "invalid",
-    "overflow",
-    "stale",
-    "unauthorized",
-    "unknown",
-)
+WEBHOOK_RESULTS = tuple(result.value for result in Heard)
 OVERFLOWING_LABELS = ("campaign",)
 
 
@@ -96,8 +88,8 @@ class Instruments:
         self._api = _Api(registry)
         self._accounts: dict[str, _Account] = {}
         self.drop = DropInstruments(registry)
-        _counter(families.WEBHOOK_EVENTS, registry, WEBHOOK_RESULTS)
-        _counter(families.INTAKE_MESSAGES, registry, ENTRY_RESULTS)
+        self._webhook_events = _counter(families.WEBHOOK_EVENTS, registry, WEBHOOK_RESULTS)
+        self._intake_messages = _counter(families.INTAKE_MESSAGES, registry, ENTRY_RESULTS)
         self._label_overflow = _counter(families.LABEL_OVERFLOW, registry, OVERFLOWING_LABELS)
         _gauge(families.BUILD_INFO, registry).labels(__version__, platform.python_version()).set(1)
         self._config_last_reload_successful = _gauge(families.CONFIG_LAST_RELOAD_SUCCESSFUL, registry)
@@ -162,11 +154,21 @@ class Instruments:
 
     def poll_lag(self, account: str, priority: Priority, seconds: float) -> None:
         """How late the latest poll was."""
-        self._api.poll_lag.labels(account, priority.word).set(seconds)
+        self._account(account).poll_lag(priority).set(seconds)
 
     def lease_held(self, account: str, *, held: bool) -> None:
         """Whether this process owns the account."""
         self._api.lease_held.labels(account).set(held)
+
+    # --- taking in --------------------------------------------------------------------------------
+
+    def webhook(self, result: Heard) -> None:
+        """A webhook came."""
+        self._webhook_events.labels(result.value).inc()
+
+    def intake(self, result: str, count: int) -> None:
+        """Posted entries were taken or refused; the result is one of ENTRY_RESULTS."""
+        self._intake_messages.labels(result).inc(count)
 
     # --- the exporter itself ----------------------------------------------------------------------
 
@@ -245,6 +247,7 @@ class _Account:
         self.unknown_statuses = api.unknown_statuses.labels(name)
         self.status_conflicts = api.status_conflicts.labels(name)
         self.invalid_costs = api.invalid_costs.labels(name)
+        self._poll_lag: dict[Priority, Gauge] = {}
 
     # Binding a child begins its series at 0: these begin when there is something to say.
 
@@ -255,6 +258,12 @@ class _Account:
     @cached_property
     def last_success(self) -> Gauge:
         return self._api.last_success.labels(self._name)
+
+    def poll_lag(self, priority: Priority) -> Gauge:
+        gauge = self._poll_lag.get(priority)
+        if gauge is None:
+            gauge = self._poll_lag[priority] = self._api.poll_lag.labels(self._name, priority.word)
+        return gauge
 
 
 def _counter(family: Family, registry: CollectorRegistry, words: Iterable[str] = ()) -> Counter:

@@ -84,8 +84,8 @@ class Changes:
         if step.newly_delivered or met or missed:
             change = Cohort(delivered=int(step.newly_delivered), met=int(met), missed=int(missed))
             self.cohort(cohort_of(message.campaign_id, message.sent_at), change)
-        if step.newly_finished:
-            change = Cohort(finished=1, fell_back=int(step.fell_back))
+        if step.newly_finished or step.fell_back:
+            change = Cohort(finished=int(step.newly_finished), fell_back=int(step.fell_back))
             self.cohort(cohort_of(message.campaign_id, message.finished_at), change)
 
     def tracked(self, campaign_id: int, source: str, sent_at: int, amount: int) -> None:

@@ -11,6 +11,9 @@ The rules, all of which live here:
   failures (what arrived meanwhile can't be dated), so it makes the message
   *unobserved*, whatever it shows. A webhook is no look: it tells what was, and
   the end may be on its way.
+- A webhook that must be verified only points at what to look at next. The end
+  that a trusted one tells counts at once; what it was worth counts once too, by
+  the first answer that completes it, or else by the cost that the webhook told.
 - A failed look changes no status. Only answers that blame this very message end
   it, and only after trying again.
 
@@ -20,10 +23,10 @@ clock come in with the event.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from exporter.counts import Count, duration, worth
+from exporter.events import Event, Hinted, Observed, PollFailed, Step, Tick
 from exporter.model import (
     FINAL_BY_PROVIDER,
     FINISHED,
@@ -37,7 +40,9 @@ from exporter.model import (
     Verdict,
     Via,
 )
-from exporter.snapshot import BUCKETS_US, Kind
+from exporter.snapshot import Kind
+
+__all__ = ["Count", "Event", "Hinted", "Observed", "PollFailed", "Step", "Tick", "advance", "tolerance_us"]
 
 _UNDER_WAY = frozenset({Status.SCHEDULED, Status.PROCESSING, Status.OTHER})
 
@@ -65,62 +70,6 @@ OUTAGE_CAP_US = 72 * 3600 * SECOND_US
 """How much longer than `give_up_after` an outage can keep a message pending."""
 
 
-class Observed(NamedTuple):
-    """The provider said what became of a message."""
-
-    row: int
-    at: int
-    answering_us: int
-    """The account's answering clock, see `ratelimit.Gate`."""
-    answer: Answer
-    via: Via = Via.POLL
-    occurred_at: int = 0
-    """The provider's own time of the status, 0 when it gave none."""
-
-
-class PollFailed(NamedTuple):
-    """A request for a message brought no status."""
-
-    row: int
-    at: int
-    answering_us: int
-    outcome: Outcome
-
-
-class Tick(NamedTuple):
-    """Nobody asked; only time has passed."""
-
-    row: int
-    at: int
-    answering_us: int
-
-
-Event = Observed | PollFailed | Tick
-
-
-class Count(NamedTuple):
-    """One series of the message's campaign, and by how much it changes."""
-
-    kind: Kind
-    label1: str
-    label2: str
-    amount: int
-
-
-class Step(NamedTuple):
-    """What one event does: the message after it, and all that it counts."""
-
-    message: Message
-    counts: tuple[Count, ...] = ()
-    newly_delivered: bool = False
-    newly_finished: bool = False
-    fell_back: bool = False
-    verdict: Verdict = Verdict.NONE
-    """The verdict when this very step brought it."""
-    conflict: bool = False
-    """The provider contradicted itself."""
-
-
 _MOVED: Mapping[tuple[Status, Status], tuple[Count, ...]] = {
     (before, after): (Count(Kind.MESSAGES, before.word, "", -1), Count(Kind.MESSAGES, after.word, "", 1))
     for before, moves in MOVES.items()
@@ -139,25 +88,43 @@ def advance(message: Message, event: Event, policy: Policy, currency: str) -> St
     match event:
         case Observed():
             return _observed(message, event, policy, currency)
+        case Hinted():
+            return _hinted(message, event)
         case PollFailed():
-            return _failed(message, event, policy)
+            return _failed(message, event, policy, currency)
         case Tick():
-            return _ticked(message, event, policy)
+            return _ticked(message, event, policy, currency)
+
+
+def _hinted(message: Message, event: Hinted) -> Step:
+    """Note what to look for, unless it is looked for already, or known; counts nothing."""
+    if event.status not in MOVES[message.status] or message.hearsay > 0:
+        return Step(message)
+    return Step(message._replace(hearsay=event.status.value))
 
 
 def _observed(message: Message, event: Observed, policy: Policy, currency: str) -> Step:
     poll = event.via is Via.POLL
     looked = message
     if poll:
-        looked = message._replace(polled_at=event.at, polls=message.polls + 1, failures=0, refusals=0)
+        looked = _answered(message)._replace(
+            polled_at=event.at, polls=message.polls + 1, failures=0, refusals=0
+        )
+    if poll and message.told_nanos >= 0:
+        return _completed(message, looked, event, policy, currency)
     status = event.answer.status
     if status not in MOVES[message.status]:
-        step = _stay_or_expire(looked, event, policy)
+        step = _stay_or_stop(looked, event, policy, currency)
         return step._replace(conflict=True) if _contradicts(message.status, status, poll=poll) else step
     if status not in FINAL_BY_PROVIDER:
-        step = _stay_or_expire(looked._replace(status=status), event, policy)
+        step = _stay_or_stop(looked._replace(status=status), event, policy, currency)
         return step._replace(counts=_MOVED[message.status, status] + step.counts)
     return _final(message, looked, event, policy, currency)
+
+
+def _answered(message: Message) -> Message:
+    """Hearsay has had its look; what is left of it tells that it wasn't borne out, or is of no use."""
+    return message._replace(hearsay=-abs(message.hearsay)) if message.hearsay else message
 
 
 def _contradicts(known: Status, told: Status, *, poll: bool) -> bool:
@@ -170,12 +137,13 @@ def _contradicts(known: Status, told: Status, *, poll: bool) -> bool:
     return poll or told in FINAL_BY_PROVIDER
 
 
-def _stay_or_expire(message: Message, event: Observed | PollFailed, policy: Policy) -> Step:
-    """Leave the message pending, or give it up when its time has run out; judge what is due."""
-    if not message.pending:
-        return Step(message)
+def _stay_or_stop(message: Message, event: Observed | PollFailed, policy: Policy, currency: str) -> Step:
+    """Go on asking about the message, or stop when its time has run out; judge what is due."""
     looked = isinstance(event, Observed) and event.via is Via.POLL
     if event.answering_us - message.answering_base_us >= policy.give_up_after_us:
+        if not message.pending:
+            tried = looked or isinstance(event, PollFailed)
+            return _let_go(message, currency) if tried else Step(message)
         return _give_up(message, Status.EXPIRED, event.at, policy, looked=looked)
     return _stay(message, event.at, policy, looked=looked)
 
@@ -185,17 +153,24 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
     answer = event.answer
     status = answer.status
     delivered = status is Status.DELIVERED
-    counts = [*_MOVED[before.status, status], Count(Kind.FIRST_KNOWLEDGE, event.via.value, "", 1)]
-    counts += _worth(answer, currency)
+    poll = event.via is Via.POLL
+    foretold = before.hearsay == status if poll else None
+    first = Via.WEBHOOK if foretold else event.via
+    counts = [*_MOVED[before.status, status], Count(Kind.FIRST_KNOWLEDGE, first.value, "", 1)]
     after = looked._replace(status=status)
+    if poll:
+        counts += worth(answer, currency)
+    else:
+        # A webhook knows no currency, parts or channels: all of its worth waits for an answer.
+        after = _answered(after)._replace(told_nanos=answer.cost_nanos or 0, failures=0, refusals=0)
     if not before.pending:
         counts.append(Count(Kind.LATE, status.word, "", 1))
-        return Step(after, tuple(counts), newly_delivered=delivered)
+        return Step(after, tuple(counts), newly_delivered=delivered, foretold=foretold)
     counts.append(Count(Kind.FINISHED, status.word, "", 1))
     # A provider's clock that is ahead of ours can't date an end later than we heard of it.
     ended_at = min(event.occurred_at, event.at) or event.at
-    if delivered:
-        counts += _duration(max(0, ended_at - before.sent_at), event.via)
+    if delivered and before.verdict is not Verdict.EXEMPT:
+        counts += duration(max(0, ended_at - before.sent_at), event.via)
     verdict = Verdict.NONE
     if before.verdict is Verdict.NONE:
         verdict = _judge_end(before, ended_at, policy, delivered=delivered, dated=event.occurred_at != 0)
@@ -208,31 +183,61 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
         newly_finished=True,
         fell_back=answer.fell_back,
         verdict=verdict,
+        foretold=foretold,
     )
 
 
-def _failed(message: Message, event: PollFailed, policy: Policy) -> Step:
-    if not message.pending:
+def _completed(before: Message, looked: Message, event: Observed, policy: Policy, currency: str) -> Step:
+    """An answer about a message whose end a webhook told: count its worth, once the answer tells an end."""
+    answer = event.answer
+    if answer.status not in FINAL_BY_PROVIDER:
+        # Perhaps only behind the webhook: ask on, as long as anyone would.
+        return _stay_or_stop(looked, event, policy, currency)
+    agrees = answer.status is before.status
+    return Step(
+        looked._replace(told_nanos=-1),
+        tuple(worth(answer, currency)),
+        fell_back=answer.fell_back and before.outcome in FINAL_BY_PROVIDER,
+        conflict=not agrees,
+        foretold=agrees,
+    )
+
+
+def _let_go(message: Message, currency: str) -> Step:
+    """Ask no more about a message that has ended: the cost that a webhook told is all there will be."""
+    counts = worth(Answer(message.status, cost_nanos=max(0, message.told_nanos)), currency)
+    return Step(_answered(message)._replace(told_nanos=-1), tuple(counts))
+
+
+def _failed(message: Message, event: PollFailed, policy: Policy, currency: str) -> Step:
+    if not message.unsettled:
         return Step(message)
     tried = message._replace(polled_at=event.at, failures=message.failures + 1)
+    blame = Status.NEW
     if event.outcome is Outcome.NOT_FOUND:
         if event.at - message.accepted_at >= NOT_VISIBLE_YET_US:
-            return _give_up(tried, Status.NOT_FOUND, event.at, policy, looked=True)
+            blame = Status.NOT_FOUND
     elif event.outcome is Outcome.CLIENT_ERROR:
         tried = tried._replace(refusals=message.refusals + 1)
         if tried.refusals >= TRIES_WHEN_REFUSED:
-            return _give_up(tried, Status.REJECTED, event.at, policy, looked=True)
+            blame = Status.REJECTED
+    if blame is not Status.NEW:
+        if not message.pending:
+            return _let_go(tried, currency)
+        return _give_up(tried, blame, event.at, policy, looked=True)
     if tried.failures < TRIES_WHEN_FAILING:
         return _stay(tried, event.at, policy, looked=False)
-    return _stay_or_expire(tried, event, policy)
+    return _stay_or_stop(tried, event, policy, currency)
 
 
-def _ticked(message: Message, event: Tick, policy: Policy) -> Step:
-    if not message.pending:
+def _ticked(message: Message, event: Tick, policy: Policy, currency: str) -> Step:
+    if not message.unsettled:
         return Step(message)
-    if event.at - message.accepted_at >= policy.give_up_after_us + OUTAGE_CAP_US:
-        return _give_up(message, Status.EXPIRED, event.at, policy, looked=False)
-    return _stay(message, event.at, policy, looked=False)
+    if event.at - message.accepted_at < policy.give_up_after_us + OUTAGE_CAP_US:
+        return _stay(message, event.at, policy, looked=False)
+    if not message.pending:
+        return _let_go(message, currency)
+    return _give_up(message, Status.EXPIRED, event.at, policy, looked=False)
 
 
 def _give_up(message: Message, status: Status, at: int, policy: Policy, *, looked: bool) -> Step:
@@ -244,7 +249,7 @@ def _give_up(message: Message, status: Status, at: int, policy: Policy, *, looke
     finished = Count(Kind.FINISHED, status.word, "", 1)
     counts = (*_MOVED[message.status, status], finished, *_unobserved(verdict))
     verdict_kept = verdict or message.verdict
-    ended = message._replace(status=status, outcome=status, finished_at=at, verdict=verdict_kept)
+    ended = _answered(message)._replace(status=status, outcome=status, finished_at=at, verdict=verdict_kept)
     return Step(ended, counts, newly_finished=True, verdict=verdict)
 
 
@@ -277,23 +282,3 @@ def _judge_end(message: Message, ended_at: int, policy: Policy, *, delivered: bo
 def _unobserved(verdict: Verdict) -> tuple[Count, ...]:
     """An unobserved message counts at once; met and missed wait until their whole cohort is of age."""
     return (Count(Kind.SLO_UNOBSERVED, "", "", 1),) if verdict is Verdict.UNOBSERVED else ()
-
-
-def _worth(answer: Answer, currency: str) -> list[Count]:
-    """What a final answer says of cost, parts and channels."""
-    counts = []
-    if answer.cost_nanos:
-        counts.append(Count(Kind.COST_NANOS, answer.currency or currency, "", answer.cost_nanos))
-    if answer.parts:
-        counts.append(Count(Kind.PARTS, "", "", answer.parts))
-    counts += [Count(Kind.FALLBACKS, kind, word, 1) for kind, word in answer.fallbacks]
-    counts += [Count(Kind.CHANNELS, channel, word, 1) for channel, word in answer.channels]
-    return counts
-
-
-def _duration(duration_us: int, via: Via) -> list[Count]:
-    index = bisect_left(BUCKETS_US, duration_us)
-    return [
-        Count(Kind.DURATION_BUCKET, via.value, str(index), 1),
-        Count(Kind.DURATION_SUM_US, via.value, "", duration_us),
-    ]

@@ -50,6 +50,8 @@ class Verdict(IntEnum):
     MET = 1
     MISSED = 2
     UNOBSERVED = 3
+    EXEMPT = 4
+    """Never judged, and without a duration: nobody told us when it was sent."""
 
 
 class Source(StrEnum):
@@ -66,6 +68,23 @@ class Via(StrEnum):
 
     POLL = "poll"
     WEBHOOK = "webhook"
+
+
+class Heard(StrEnum):
+    """What became of a webhook: the label `result` of `smsbat_webhook_events_total`."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    IMPLAUSIBLE = "implausible"
+    """Accepted, but its own time can't be: the time of its arrival counts."""
+    INVALID = "invalid"
+    OVERFLOW = "overflow"
+    """Not taken: too much waits, or there is no room."""
+    STALE = "stale"
+    """Behind what is known, or against it."""
+    UNAUTHORIZED = "unauthorized"
+    UNKNOWN = "unknown"
+    """About a message that isn't tracked."""
 
 
 class Priority(IntEnum):
@@ -189,8 +208,17 @@ class Message(NamedTuple):
     """Answers that blame this very message (400, 410, 414, ...)."""
     revision: int
     """Counts plans: tells a live schedule entry from a superseded one."""
+    hearsay: int = 0
+    """The final status that a webhook told and no answer has borne out yet; negative once one didn't."""
+    told_nanos: int = -1
+    """The cost that came with the end that a webhook told, until a look has told the rest; else -1."""
 
     @property
     def pending(self) -> bool:
         """Whether the message still counts as pending."""
         return self.outcome is Status.NEW
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the provider is still to be asked about it."""
+        return self.outcome is Status.NEW or self.told_nanos >= 0 or self.hearsay > 0

@@ -12,15 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.accounts import Account
 from exporter.agenda import Entry, Turns
 from exporter.clock import Clock
+from exporter.events import Observed, PollFailed
 from exporter.instruments import Instruments
-from exporter.lifecycle import Observed, PollFailed
 from exporter.model import SECOND_US, Message, Outcome, Priority, Reply
 from exporter.ratelimit import USABLE, Flow, Gate
 from exporter.schedule import CLOSEST_US
@@ -85,6 +85,7 @@ class Poller:
                 entry, message = await self._next(tasks)
                 sent_at = self.clock.monotonic()
                 self.account.gate.sent(sent_at)
+                self.account.asked(message.row, sent_at)
             ordinary = entry.priority is not Priority.HIGH
             self._ordinary_in_flight += ordinary
             self.instruments.poll_lag(self.account.name, entry.priority, (sent_at - entry.due_at) / SECOND_US)
@@ -118,13 +119,17 @@ class Poller:
             classes = (Priority.HIGH,) if self._ordinary_full() else tuple(Priority)
             waiting = [p for p in classes if self._ahead[p] or account.agenda.ready(p)]
             if not waiting:
-                await self._wait_for_something_due()
+                await self._wait_for_something_due(classes)
                 continue
             priority = self._turns.choose(waiting)
             ahead = self._ahead[priority]
             if not ahead:
                 await self._read_ahead(priority)
-            if ahead:
+                # A stop waits for the store (see `store.thread`): here it ends this worker, and not only
+                # at its next wait, since a group that stops takes no more tasks.
+                await self.clock.sleep(0)
+            # The reading took its time: a stranger's request may have used the turn (see `strangers`).
+            if ahead and not account.gate.wait_us(self.clock.monotonic()):
                 taken = ahead.popleft()
                 if len(ahead) < self._depth() // 2 and not self._reading[priority].locked():
                     tasks.create_task(self._read_ahead(priority))
@@ -144,7 +149,7 @@ class Poller:
             try:
                 for message in await self.tracker.claim(list(entries)):
                     entry = entries[message.row]
-                    if message.pending and message.revision == entry.revision:
+                    if message.unsettled and message.revision == entry.revision:
                         self._ahead[priority].append((entry, message))
                         found.add(message.row)
             finally:
@@ -153,10 +158,15 @@ class Poller:
     def _pop(self, priority: Priority, count: int) -> dict[int, Entry]:
         """Take due entries from the agenda, by row."""
         entries: dict[int, Entry] = {}
+        now = self.clock.monotonic()
         while len(entries) < count and (entry := self.account.agenda.pop(priority)) is not None:
+            rests_until = self.account.rests_until(entry.row)
             if entry.row in self._claimed:
                 # Superseded, or superseding the one in flight: that is known once that one is done.
                 self._put_back(entry)
+            elif rests_until > now:
+                # A webhook brought it forward while a request was out that has only just ended.
+                self.account.agenda.add(entry.priority, entry.row, entry.revision, rests_until)
             else:
                 self._claimed.add(entry.row)
                 entries[entry.row] = entry
@@ -165,16 +175,13 @@ class Poller:
     def _ordinary_full(self) -> bool:
         return self._ordinary_in_flight >= self.max_in_flight - self._reserved
 
-    async def _wait_for_something_due(self) -> None:
+    async def _wait_for_something_due(self, classes: Iterable[Priority]) -> None:
+        """Wait until one of these classes has something; a freed slot stirs the account too."""
         account = self.account
         account.stirred.clear()
-        due_at = account.agenda.next_due_at()
-        now = self.clock.monotonic()
-        if self._ordinary_full() or due_at is None:
-            # A freed slot stirs the account too.
-            await self.clock.wait(account.stirred, IDLE_US)
-        elif due_at > now:
-            await self.clock.wait(account.stirred, min(due_at - now, IDLE_US))
+        due_at = account.agenda.next_due_at(classes)
+        wait_us = IDLE_US if due_at is None else min(due_at - self.clock.monotonic(), IDLE_US)
+        await self.clock.wait(account.stirred, wait_us)
 
     def _put_back(self, entry: Entry) -> None:
         """Ask about it later after all, but never within the provider's second."""
@@ -194,15 +201,9 @@ class Poller:
             self._put_back(entry)
             return
         self._retried.discard(message.row)
-        self.instruments.request(account.name, reply.outcome, reply.duration_us / SECOND_US)
-        if gate.ended(now, sent_at, message.row, reply.outcome, reply.retry_after_us):
-            _say_flow(account.name, gate, reply)
-        usable = reply.outcome in USABLE
-        self.instruments.api_up(account.name, up=usable)
+        note(account, message.row, reply, sent_at, self.clock, self.instruments)
         answering_us = gate.answering_us(now)
         if reply.answer is not None:
-            self.instruments.api_succeeded(account.name, self.clock.now() / SECOND_US)
-            self.instruments.answered(account.name, reply.answer)
             event = Observed(message.row, self.clock.now(), answering_us, reply.answer)
             self.tracker.report(event)
         elif reply.outcome in _NOT_ASKED:
@@ -210,6 +211,21 @@ class Poller:
         else:
             failed = PollFailed(message.row, self.clock.now(), answering_us, reply.outcome)
             self.tracker.report(failed)
+
+
+def note(  # noqa: PLR0913, PLR0917 - who is told, and what
+    account: Account, row: int, reply: Reply, sent_at: int, clock: Clock, instruments: Instruments
+) -> None:
+    """Tell the gate and the metrics what a request brought, which went out at `sent_at` (monotonic)."""
+    instruments.request(account.name, reply.outcome, reply.duration_us / SECOND_US)
+    if account.gate.ended(clock.monotonic(), sent_at, row, reply.outcome, reply.retry_after_us):
+        _say_flow(account.name, account.gate, reply)
+        # Whoever waits for the next probe's turn need not any more.
+        account.stirred.set()
+    instruments.api_up(account.name, up=reply.outcome in USABLE)
+    if reply.answer is not None:
+        instruments.api_succeeded(account.name, clock.now() / SECOND_US)
+        instruments.answered(account.name, reply.answer)
 
 
 def _say_flow(account: str, gate: Gate, reply: Reply) -> None:

@@ -19,6 +19,8 @@ from exporter.model import SECOND_US, Outcome
 
 USABLE = frozenset({Outcome.OK, Outcome.NOT_FOUND, Outcome.CLIENT_ERROR})
 """Outcomes by which the provider shows that it works."""
+UNREACHED = frozenset({Outcome.CONNECT, Outcome.DNS, Outcome.TLS})
+"""Failures before the provider learned which message it was about: no message's own fault."""
 
 BURST_US = SECOND_US // 10
 """The bucket holds what this long brings, and at least one token."""
@@ -153,7 +155,7 @@ class Gate:
             elif outcome is Outcome.UNAUTHORIZED:
                 self._hold(Flow.REVOKED, now)
             else:
-                self._fails(now, row, retry_after_us)
+                self._fails(now, row, outcome, retry_after_us)
         return self._flow is not before
 
     def credentials_changed(self, now: int) -> None:
@@ -207,14 +209,14 @@ class Gate:
         self._bucket.rate = max(self._bucket.rate / 2, self._configured_rate * SLOWEST_RATIO)
         self._raised_at = now
 
-    def _fails(self, now: int, row: int, retry_after_us: int | None) -> None:
+    def _fails(self, now: int, row: int, outcome: Outcome, retry_after_us: int | None) -> None:
         self._failures += 1
         if len(self._failing_rows) < BREAK_AFTER_MESSAGES:
             self._failing_rows.add(row)
         if retry_after_us is not None:
             self._paused_until = max(self._paused_until, now + retry_after_us)
-        enough = self._failures >= BREAK_AFTER_FAILURES
-        if enough and len(self._failing_rows) >= BREAK_AFTER_MESSAGES:
+        blameless = outcome in UNREACHED or len(self._failing_rows) >= BREAK_AFTER_MESSAGES
+        if self._failures >= BREAK_AFTER_FAILURES and blameless:
             self._hold(Flow.OUTAGE, now)
 
     def _raise_rate(self, now: int) -> None:

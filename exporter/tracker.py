@@ -10,25 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor
+from functools import partial
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from exporter import lifecycle, schedule
+from exporter import schedule
 from exporter.accounts import Account, Accounts
-from exporter.agenda import Agenda, next_revision
 from exporter.campaigns import Campaigns
 from exporter.clock import Clock
 from exporter.config import Settings
+from exporter.decisions import Decisions
 from exporter.errors import StoreFull
+from exporter.events import Event, Step
 from exporter.instruments import Instruments
 from exporter.ledger import Changes, Ledger
-from exporter.lifecycle import Event, Step, Tick
 from exporter.model import SECOND_US, Message, NewMessage, Policy, Source
-from exporter.ratelimit import Gate, Kept
+from exporter.ratelimit import Kept
 from exporter.snapshot import CampaignName, Kind, SeriesKey
 from exporter.store import READ_TO_THE_END, Arrival, FileProgress, Planned, Store
+from exporter.store.thread import called
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -64,9 +66,11 @@ class Tracker:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._open = asyncio.Event()
         self._campaigns = Campaigns(settings)
+        self._kept: dict[str, Kept] = {}
         self.settings = settings
         self.accounts = Accounts()
         self.ledger = Ledger(0)
+        self.decisions = Decisions(self._campaigns, self._account_of, clock)
 
     async def start(self) -> str:
         """Read the state of earlier runs; returns a warning for the operator, or nothing."""
@@ -76,58 +80,43 @@ class Tracker:
         currencies = {account.name: account.currency for account in self.settings.accounts}
         for campaign_id, name in restored.campaigns.items():
             self._know(campaign_id, name, currencies.get(name.account, ""))
-        await self.configure(self.settings, {name: kept for name, (_, kept) in restored.accounts.items()})
-        pieces = self._store.schedule()
-        while planned := await self.run(next, pieces, None):
-            # The last request of the run before may have gone out just before its end.
-            self._schedule(planned, not_before_us=schedule.CLOSEST_US)
+        self._kept = {name: kept for name, (_, kept) in restored.accounts.items()}
+        await self.configure(self.settings)
         self._open.set()
         return restored.warning
 
-    async def configure(self, settings: Settings, kept: dict[str, Kept] | None = None) -> None:
-        """Follow new settings: accounts, campaigns and policies."""
+    async def configure(self, settings: Settings) -> None:
+        """Follow new settings; waits while the disk has no room for new accounts and campaigns."""
         self.settings = settings
-        now, wall_now = self._clock.monotonic(), self._clock.now()
         self._campaigns.configure(settings)
+        new = set()
         for configured in settings.accounts:
-            account = self.accounts.get(configured.name)
-            if account is None:
-                account_id = await self.run(self._store.account_id, configured.name)
-                gate = Gate(
-                    configured.requests_per_second,
-                    now,
-                    kept=(kept or {}).get(configured.name, Kept()),
-                    wall_now=wall_now,
-                )
-                account = Account(configured.name, account_id, configured.currency, Agenda(now), gate)
-                self.accounts[configured.name] = account
-            account.currency = configured.currency
-            account.gate.configure(configured.requests_per_second)
-            account.stirred.set()
+            name, rate = configured.name, configured.requests_per_second
+            if name not in self.accounts:
+                account_id = await self._until_room(partial(self.run, self._store.account_id, name))
+                self.accounts.open(name, account_id, rate, self._kept.get(name, Kept()), self._clock)
+                new.add(name)
+            self.accounts[name].follow(rate, configured.currency)
         for campaign in settings.campaigns:
             if campaign.account is not None:
-                await self._campaign_id(CampaignName(campaign.account, campaign.name))
+                named = CampaignName(campaign.account, campaign.name)
+                await self._until_room(partial(self._campaign_id, named))
+        await self._schedule_pending(new)
+
+    async def _schedule_pending(self, accounts: AbstractSet[str]) -> None:
+        """Put what earlier runs left pending on the agendas of accounts that this run has not had yet."""
+        campaigns = {number for number, name in self.ledger.campaigns.items() if name.account in accounts}
+        if not campaigns:
+            return
+        pieces = self._store.schedule()
+        while planned := await self.run(next, pieces, None):
+            theirs = [place for place in planned if place.campaign_id in campaigns]
+            # The last request of the run before may have gone out just before its end.
+            self._schedule(theirs, not_before_us=schedule.CLOSEST_US)
 
     async def run(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call one of the store's verbs off the event loop, after those before it.
-
-        A verb that has begun is waited for even when the caller is cancelled
-        meanwhile, and the cancellation comes with the caller's next wait: what
-        is committed must also reach the ledger and the agenda.
-        """
-        future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: verb(*args, **kwargs))
-        cancelled = False
-        try:
-            while True:
-                try:
-                    return await asyncio.shield(future)
-                except asyncio.CancelledError:
-                    cancelled = True
-        finally:
-            task = asyncio.current_task()
-            if cancelled and task is not None:
-                task.uncancel()
-                task.cancel()
+        """Call one of the store's verbs; once begun it is waited for, also when the caller is cancelled."""
+        return await called(self._executor, partial(verb, *args, **kwargs))
 
     # --- ids in -----------------------------------------------------------------------------------
 
@@ -192,10 +181,11 @@ class Tracker:
             campaign_id = await self._campaign_id(CampaignName(account.name, campaign))
             campaigns[campaign] = (campaign_id, self._campaigns.policies[campaign_id])
         arrivals = []
+        fused = account.evidence.fused(now)
         for message_id, campaign, _, told_sent_at in batch:
             campaign_id, policy = campaigns[campaign]
             sent_at = now if told_sent_at is None else told_sent_at
-            due_at = schedule.first_look_at(policy, sent_at, now)
+            due_at = schedule.first_look_at(policy, sent_at, now, fused=fused)
             arrivals.append(Arrival(campaign_id, message_id, sent_at, due_at))
         return arrivals
 
@@ -253,58 +243,59 @@ class Tracker:
         """Commit what is still waiting, at the end."""
         group = [self._events.get_nowait() for _ in range(self._events.qsize())]
         if group:
-            await self.run(self._store.apply, group, self._decide)
+            await self.run(self._store.apply, group, self.decisions.decide)
 
     async def _commit(self, group: list[Event]) -> None:
         began_us = self._clock.monotonic()
-        steps, changes = await self._applied(group)
+        apply = partial(self.run, self._store.apply, group, self.decisions.decide)
+        steps, changes = await self._until_room(apply)
+        self.learned(steps, changes, began_us)
+
+    def learned(self, steps: Sequence[Step], changes: Changes, began_us: int) -> None:
+        """Show and plan what a transaction, begun at that monotonic instant, has made durable."""
         self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
         self.committed(changes)
-        pending = []
+        planned = []
         for step in steps:
             message = step.message
             if step.conflict:
                 self._instruments.status_conflict(self.ledger.campaigns[message.campaign_id].account)
-            if message.pending:
-                pending.append(Planned(message.row, message.campaign_id, message.revision, message.due_at))
-        self._schedule(pending)
+            if step.planned:
+                planned.append(Planned(message.row, message.campaign_id, message.revision, message.due_at))
+            account = self._account_of(message.campaign_id)
+            expected = step.foretold is not None and schedule.is_fresh(message.sent_at, message.accepted_at)
+            if account is not None and expected:
+                account.evidence.end(self._clock.now(), foretold=bool(step.foretold))
+        self._schedule(planned)
 
-    async def _applied(self, group: list[Event]) -> tuple[list[Step], Changes]:
-        """Commit a group, however long the disk has no room for it."""
+    async def _until_room(self, write: Callable[[], Awaitable[_T]]) -> _T:
+        """Write, however long the disk has no room for it."""
         while True:
             try:
-                return await self.run(self._store.apply, group, self._decide)
+                written = await write()
             except StoreFull as error:
                 if self._open.is_set():
                     _log.error("%s; polling holds still", error.message, extra={"event": "store_full"})
                 self._open.clear()
                 self._instruments.store_up(up=False)
-            await self._clock.sleep(RETRY_FULL_US)
+                await self._clock.sleep(RETRY_FULL_US)
+            else:
+                self._written()
+                return written
 
     def committed(self, changes: Changes) -> None:
         """Show what is durable now."""
         self.ledger.apply(changes)
+        self._written()
+
+    def _written(self) -> None:
+        """Let polling go on, unless too much waits to be written."""
         self._instruments.store_up(up=True)
         if self._events.qsize() < BACKLOG_EVENTS:
             self._open.set()
 
-    def _decide(self, message: Message, event: Event) -> Step:
-        """What an event does, and when to look next; runs in the store's thread, inside the transaction."""
-        policy = self._campaigns.policies[message.campaign_id]
-        account = self.accounts.get(self.ledger.campaigns[message.campaign_id].account)
-        step = lifecycle.advance(message, event, policy, account.currency if account else "")
-        if not step.message.pending:
-            return step
-        u = random.random()  # noqa: S311 - jitter
-        look_at = schedule.next_look_at(step.message, policy, event.at, event.answering_us, u)
-        return step._replace(
-            message=step.message._replace(due_at=look_at, revision=next_revision(message.revision))
-        )
-
-    def tick(self, message: Message) -> Step:
-        """What the passing of time alone does to a message; runs in the store's thread."""
-        event = Tick(message.row, self._clock.now(), 0)
-        return lifecycle.advance(message, event, self._campaigns.policies[message.campaign_id], "")
+    def _account_of(self, campaign_id: int) -> Account | None:
+        return self.accounts.get(self.ledger.campaigns[campaign_id].account)
 
     def _schedule(self, planned: Iterable[Planned], *, not_before_us: int = 0) -> None:
         campaigns, policies = self.ledger.campaigns, self._campaigns.policies

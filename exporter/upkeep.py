@@ -111,7 +111,7 @@ class Upkeep:
             limit=SWEEP_ROWS,
             now=self.clock.now(),
             retention_us=self.tracker.settings.storage.retention,
-            tick=self.tracker.tick,
+            tick=self.tracker.decisions.tick,
         )
         self._cursor = swept.cursor
         if swept.changes:
@@ -131,7 +131,9 @@ class Upkeep:
 
     def _show_accounts(self) -> None:
         now, wall_now = self.clock.monotonic(), self.clock.now()
-        for account in self.tracker.accounts.values():
+        # Not those that a reload took out: their series are gone.
+        names = [configured.name for configured in self.tracker.settings.accounts]
+        for account in [account for name in names if (account := self.tracker.accounts.get(name))]:
             account.agenda.advance(now)
             for priority in Priority:
                 self.instruments.polls_due(account.name, priority, account.agenda.ready(priority))
@@ -142,3 +144,5 @@ class Upkeep:
                 paused_until_seconds=(wall_now + paused_us) / SECOND_US if paused_us else 0.0,
                 flow=account.gate.flow,
             )
+            # SQLite's lock holds the state for this process alone, and with it every account.
+            self.instruments.lease_held(account.name, held=True)

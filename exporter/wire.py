@@ -1,4 +1,4 @@
-"""What the provider's bytes say: the body of an answer, its compression, its `Retry-After`.
+"""What the provider's bytes say: the body of an answer or a webhook, its compression, its `Retry-After`.
 
 Pure: no connection and no clock here. Nothing that the provider sends gets past
 these functions unless it is on a list of known words or has a checked shape, so
@@ -18,8 +18,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from email.utils import parsedate_tz
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
+from exporter import ids
+from exporter.instants import instant
 from exporter.model import NANOS_PER_UNIT, SECOND_US, Answer, Outcome, Status
 
 MAX_BODY_BYTES = 64 * 1024
@@ -119,6 +121,36 @@ def parse_answer(body: bytes, message_id: str) -> Answer | Outcome:
         _fallbacks(document.get("fallbacks")),
         _channels(document.get("extendedStatuses")),
     )
+
+
+class News(NamedTuple):
+    """What a webhook says of one message."""
+
+    message_id: str
+    """Allow-listed."""
+    status: Status
+    occurred_at: int = 0
+    """When the status came about, by the provider's clock; 0 when it isn't told in a way that we know."""
+    cost_nanos: int | None = None
+    """None when there is no usable cost."""
+
+
+def parse_news(body: bytes) -> News | None:
+    """Read a webhook; None for what isn't one well-formed JSON object about one message. Never raises."""
+    try:
+        document = _decoded(body)
+    except (ValueError, RecursionError):
+        return None
+    if type(document) is not dict:
+        return None
+    message_id, word = document.get("messageId"), document.get("deliverystatus")
+    if type(message_id) is not str or type(word) is not str or ids.refusal(message_id):
+        return None
+    told_at = document.get("timestamp")
+    # A number stays what it is: seconds. No number has the shape of a date, so nothing is mistaken.
+    occurred_at = instant(str(told_at)) if isinstance(told_at, str | int) else None
+    status = STATUS_BY_WORD.get(word.strip().lower(), Status.OTHER)
+    return News(message_id, status, occurred_at or 0, _nanos(document.get("cost")))
 
 
 def _decoded(body: bytes) -> object:

@@ -19,8 +19,13 @@ RANKS = {
     "ids": 0,
     "clock": 0,
     # Pure: no clock, no randomness, no input or output of their own.
+    "counts": 1,
+    "events": 1,
     "lifecycle": 1,
     "schedule": 1,
+    "fusion": 1,
+    "hearsay": 1,
+    "instants": 1,
     "ratelimit": 1,
     "agenda": 1,
     "ledger": 1,
@@ -39,28 +44,35 @@ RANKS = {
     "store": 2,
     # What the door keeps of each account.
     "accounts": 3,
+    # What an event does, as the door lets the store decide it.
+    "decisions": 4,
     # The door that all changes of state go through.
-    "tracker": 4,
+    "tracker": 5,
     # The loops and the listeners.
-    "sources": 5,
-    "poller": 5,
-    "collector": 5,
-    "server": 5,
-    "upkeep": 5,
+    "sources": 6,
+    "poller": 6,
+    "collector": 6,
+    "server": 6,
+    "upkeep": 6,
+    # What comes in over HTTP.
+    "strangers": 7,
+    "hearing": 8,
+    "intake": 8,
     # The wiring, and what starts it.
-    "feeds": 6,
-    "app": 7,
-    "demo": 8,
-    "commands": 9,
-    "cli": 10,
-    "__main__": 11,
+    "feeds": 9,
+    "webhook": 9,
+    "app": 10,
+    "demo": 11,
+    "commands": 12,
+    "cli": 13,
+    "__main__": 14,
 }
 SIBLINGS = {0, 1}
 """Within these ranks a module may import another, as long as nothing goes in circles."""
 BESIDE = "simulator"
 """Stands in for the provider: knows words and pure modules, and is known by the wiring only."""
 BESIDE_KNOWS = {0, 1}
-BESIDE_KNOWN_BY = {8, 9}
+BESIDE_KNOWN_BY = {11, 12}
 
 
 def _modules(package: Path) -> dict[str, list[Path]]:

@@ -188,6 +188,9 @@ class Client:
             reply = await self._ask(message_id, headers)
         except Exception as error:  # noqa: BLE001 - the edge of one request: its end is a value
             reply = connection.failure(error, sockets)
+        if reply.outcome is Outcome.UNAUTHORIZED:
+            # Whoever asks next may do so because the key has changed since it was read.
+            self._headers = None
         return reply._replace(duration_us=self._clock.monotonic() - began_us)
 
     async def _ask(self, message_id: str, headers: dict[str, str]) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,6 +60,10 @@ def check(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Report:
     """
     try:
         text, mode = _read(path)
+    except FileNotFoundError:
+        return _refused(
+            "no such file or directory", "write one; to look around without, try: smsbat-exporter demo"
+        )
     except OSError as error:
         return _refused((error.strerror or "can't be read").lower())
     except ValueError as error:
@@ -92,9 +97,9 @@ def _read(path: str | os.PathLike[str]) -> tuple[str, int]:
         raise ValueError(f"is not UTF-8 text (line {line}); save it in UTF-8") from None
 
 
-def _refused(message: str) -> Report:
+def _refused(message: str, hint: str = "") -> Report:
     """About the file as a whole."""
-    return Report(None, (Problem("", 0, 0, message),))
+    return Report(None, (Problem("", 0, 0, message, hint),))
 
 
 def _settings(document: Document, directory: Path, mode: int) -> Settings | None:
@@ -110,7 +115,24 @@ def _settings(document: Document, directory: Path, mode: int) -> Settings | None
         if in_file and mode & _OPEN_TO_OTHERS:
             hint = "use api_key_file, or make the file's mode 0640"
             document.add(path, "stands in a file that others can read", hint)
+    if settings is not None:
+        _check_trust(document, settings)
     return settings
+
+
+def _check_trust(document: Document, settings: Settings) -> None:
+    """CA files that can't be used: unlike a key, which may come later, nobody can be asked without one."""
+    for index, account in enumerate(settings.accounts):
+        if account.ca_file is None:
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=account.ca_file)
+        except OSError as error:
+            reason = (
+                "holds no certificate" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
+            )
+            hint = "it must be a readable file of certificates in PEM form"
+            document.add(("accounts", index, "ca_file"), f"can't be used: {reason}", hint)
 
 
 def _inline_keys(document: Document) -> list[KeyPath]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
-from exporter.ids import looks_like_phone
+from exporter.ids import holds_phone
 
 MAX_NAME_LENGTH = 64
 OVERFLOW_NAME = "_other"
 """The campaign that stands for those beyond the limit: nobody else's name."""
-_PHONE_INSIDE = re.compile(r"(?<![0-9])(\+[0-9]{9,15}|380[0-9]{9})(?![0-9])", re.ASCII)
 
 
 def name_refusal(text: str) -> str:
@@ -20,7 +17,7 @@ def name_refusal(text: str) -> str:
         return f"is longer than {MAX_NAME_LENGTH} characters"
     if not text.isprintable() or text != text.strip():
         return "has a character that isn't printable, or a space at its start or end"
-    if looks_like_phone(text) or _PHONE_INSIDE.search(text):
+    if holds_phone(text):
         return "looks like a phone number, which must not become a label"
     if text == OVERFLOW_NAME:
         return "is the name of what exceeds the limits"

@@ -155,7 +155,9 @@ class _Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it may quote the request, so it goes nowhere
     ) -> web.StreamResponse:
         """Answer what could not be read, or what failed; aiohttp's own page quotes the request."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # A scraper that has given up (its time-out, its restart) is no failure of ours.
+        gone = isinstance(exc, ConnectionError)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not gone:
             _log.error("A request failed", extra={"event": "request_failed"}, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
@@ -196,6 +198,11 @@ async def bounded(
         return response
     finally:
         connection.waiting()
+
+
+def goes_on(request: web.Request) -> None:
+    """Give a request that makes progress its time of handling anew: its body may be large."""
+    cast("_Connection", request.protocol).working()
 
 
 async def sign(_request: web.Request, response: web.StreamResponse) -> None:

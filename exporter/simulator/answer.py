@@ -50,6 +50,11 @@ def with_status_word(body: bytes, word: str) -> bytes:
     return json.dumps(json.loads(body) | {"deliverystatus": word}).encode()
 
 
+def with_bad_cost(body: bytes) -> bytes:
+    """Return a status answer with a cost that is no number."""
+    return json.dumps({**json.loads(body), "cost": "n/a", "billAmount": "n/a"}).encode()
+
+
 def error_body(code: str, message: str) -> bytes:
     """Return the provider's error object."""
     return json.dumps({"error": {"code": code, "message": message}}).encode()

@@ -5,7 +5,8 @@ What a client did to a provider can only be proved on the provider's side.
 
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from exporter.model import SECOND_US
@@ -45,6 +46,9 @@ class Arrivals:
         self._stranger_numbers: dict[str, int] = {}
         self.total = 0
         """Requests ever seen."""
+        self.most_in_hand = 0
+        """The most requests that were in hand at one time: arrived, not answered, their connection open."""
+        self._in_hand = 0
 
     def add(self, at_us: int, index: int, message_id: str, code: int) -> None:
         """Log one request; `index` is -1 for an id that was never sent."""
@@ -59,6 +63,16 @@ class Arrivals:
             self._index[slot] = number
             self._code[slot] = code
         self.total += 1
+
+    @contextmanager
+    def in_hand(self) -> Iterator[None]:
+        """Count one request as in hand during the block."""
+        self._in_hand += 1
+        self.most_in_hand = max(self.most_in_hand, self._in_hand)
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
 
     def since(self, first: int = 0, limit: int = CAPACITY) -> list[Arrival]:
         """Return up to `limit` requests from number `first` on; those no longer kept are skipped."""

@@ -3,8 +3,11 @@
 - `POST /-/send` `{"kind": "otp", "count": 10, "campaign": "otp"}`: `{"ids": [...]}`; campaign else as kind
 - `GET /-/scenario`, `POST /-/scenario/NAME`: `{"current": NAME, "scenarios": {NAME: summary}}`
 - `POST /-/fault` `{"kind": ...}` (see `faults`), `DELETE /-/fault`: `{}`
+- `POST /-/webhook` `{"url": ...}` (see `webhooks`), `DELETE /-/webhook`, `GET /-/webhook`:
+  `{"waiting": N, "told": N, ...}`
 - `GET /-/books`, `GET /-/books?seen=1`: `{"campaigns": {NAME: ...}}` (see `tally`)
-- `GET /-/arrivals?since=N`: `{"first": N, "next": N, "total": N, "arrivals": [[at_us, id, code], ...]}`,
+- `GET /-/arrivals?since=N`:
+  `{"first": N, "next": N, "total": N, "most_in_hand": N, "arrivals": [[at_us, id, code], ...]}`,
   a page at a time: ask again with `next` until a page is empty
 """
 
@@ -24,6 +27,7 @@ from exporter.simulator.fate import TrafficKind
 from exporter.simulator.faults import FaultBoard, read_order
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.tally import tally
+from exporter.simulator.webhooks import WebhookSender, read_webhook_order
 
 MAX_SEND = 100_000
 MAX_CAMPAIGN_CHARACTERS = 128
@@ -37,8 +41,11 @@ _SEND_KEYS = {"kind", "count", "campaign"}
 class Control:
     """Answers whoever drives the simulation."""
 
-    def __init__(self, book: Book, arrivals: Arrivals, faults: FaultBoard, wire_clock: Clock) -> None:
+    def __init__(
+        self, book: Book, arrivals: Arrivals, faults: FaultBoard, webhooks: WebhookSender, wire_clock: Clock
+    ) -> None:
         """Drive these parts; `wire_clock` times the faults."""
+        self._webhooks = webhooks
         self._book = book
         self._arrivals = arrivals
         self._faults = faults
@@ -48,6 +55,9 @@ class Control:
             ("GET", "/-/scenario"): self._scenarios,
             ("POST", "/-/fault"): self._order_fault,
             ("DELETE", "/-/fault"): self._clear_faults,
+            ("POST", "/-/webhook"): self._order_webhooks,
+            ("DELETE", "/-/webhook"): self._stop_webhooks,
+            ("GET", "/-/webhook"): self._count_webhooks,
             ("GET", "/-/books"): self._books,
             ("GET", "/-/arrivals"): self._page,
         }
@@ -102,6 +112,21 @@ class Control:
         self._faults.clear()
         return _json({})
 
+    async def _order_webhooks(self, request: web.BaseRequest) -> web.Response:
+        wanted = await _json_object(request)
+        order = "needs a JSON object" if wanted is None else read_webhook_order(wanted)
+        if isinstance(order, str):
+            return _refusal(HTTPStatus.BAD_REQUEST, order)
+        self._webhooks.order(order)
+        return _json({})
+
+    async def _stop_webhooks(self, _: web.BaseRequest) -> web.Response:
+        self._webhooks.order(None)
+        return _json({})
+
+    async def _count_webhooks(self, _: web.BaseRequest) -> web.Response:
+        return _json({"waiting": self._webhooks.waiting, **self._webhooks.counts})
+
     async def _books(self, request: web.BaseRequest) -> web.Response:
         sums = await tally(self._book, seen_only=request.query.get("seen") == "1")
         return _json({"campaigns": {campaign: one.as_json() for campaign, one in sums.items()}})
@@ -113,7 +138,13 @@ class Control:
         first = self._arrivals.start(int(since))
         page = self._arrivals.since(first, ARRIVALS_PAGE)
         return _json(
-            {"first": first, "next": first + len(page), "total": self._arrivals.total, "arrivals": page}
+            {
+                "first": first,
+                "next": first + len(page),
+                "total": self._arrivals.total,
+                "most_in_hand": self._arrivals.most_in_hand,
+                "arrivals": page,
+            }
         )
 
 

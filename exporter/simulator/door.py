@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from exporter.clock import Clock
 from exporter.model import SECOND_US
-from exporter.simulator.answer import error_body, status_body, with_status_word
+from exporter.simulator.answer import error_body, status_body, with_bad_cost, with_status_word
 from exporter.simulator.arrivals import NO_ANSWER, Arrivals
 from exporter.simulator.book import Book
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
@@ -128,9 +128,7 @@ class Door:
             case FaultKind.HTML:
                 return Reply(HTTPStatus.OK, _HTML_BODY, HTML)
         truth = self._truth(index, message_id)
-        if fault.kind is FaultKind.UNKNOWN_STATUS and truth.code == HTTPStatus.OK:
-            return Reply(HTTPStatus.OK, with_status_word(truth.body, UNKNOWN_STATUS_WORD))
-        return truth._replace(fault=fault)
+        return _bent(truth, fault) if truth.code == HTTPStatus.OK else truth._replace(fault=fault)
 
     def _truth(self, index: int, message_id: str) -> Reply:
         if index < 0:
@@ -152,3 +150,13 @@ class Door:
             bucket = _Bucket(self._settings.requests_per_second, self._settings.burst)
             self._buckets[customer] = bucket
         return bucket
+
+
+def _bent(truth: Reply, fault: FaultOrder) -> Reply:
+    """The truth with one thing in it wrong, or late."""
+    match fault.kind:
+        case FaultKind.UNKNOWN_STATUS:
+            return Reply(HTTPStatus.OK, with_status_word(truth.body, UNKNOWN_STATUS_WORD))
+        case FaultKind.BAD_COST:
+            return truth._replace(body=with_bad_cost(truth.body))
+    return truth._replace(fault=fault)

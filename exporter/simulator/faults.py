@@ -32,6 +32,8 @@ class FaultKind(StrEnum):
     """200 with a page for people."""
     UNKNOWN_STATUS = "unknown_status"
     """A status word that the documentation doesn't know."""
+    BAD_COST = "bad_cost"
+    """A cost that is no number."""
     REVOKE_KEY = "revoke_key"
     """401 for every key."""
     DROP_ALL = "drop-all"

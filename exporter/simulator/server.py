@@ -21,8 +21,9 @@ from exporter.simulator.arrivals import NO_ANSWER, Arrivals
 from exporter.simulator.book import Book
 from exporter.simulator.control import Control
 from exporter.simulator.door import JSON, Door
-from exporter.simulator.faults import FaultKind, FaultOrder
+from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
 from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.webhooks import WebhookSender
 
 STATUS_PATH = "/bat/message/"
 KEY_HEADER = "X-Authorization-Key"
@@ -48,10 +49,17 @@ class Simulator:
         self.book = Book(settings.seed, clock or SteadyClock(settings.speed), settings.scenario)
         self.arrivals = Arrivals(self.book.ids)
         self._door = Door(settings, self.book, self.arrivals, self._wire_clock)
-        self._control = Control(self.book, self.arrivals, self._door.faults, self._wire_clock)
+        self._webhooks = WebhookSender(self.book, self._wire_clock, settings.seed)
+        self._webhooks.order(settings.webhook)
+        self._control = Control(self.book, self.arrivals, self._door.faults, self._webhooks, self._wire_clock)
         self._exits = AsyncExitStack()
         self.url = ""
         """`http://HOST:PORT` while it listens."""
+
+    @property
+    def faults(self) -> FaultBoard:
+        """What goes wrong with status requests; timed by the wire's clock."""
+        return self._door.faults
 
     async def __aenter__(self) -> Self:
         """Listen. Raises ListenError when the address can't be bound."""
@@ -70,6 +78,8 @@ class Simulator:
                 raise ListenError(message, hint=hint) from error
             bound_port = runner.addresses[0][1]
             self.url = f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
+            tasks = await exits.enter_async_context(asyncio.TaskGroup())
+            exits.callback(tasks.create_task(self._webhooks.run()).cancel)
             self._exits = exits.pop_all()
         return self
 
@@ -82,7 +92,8 @@ class Simulator:
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         path = request.path
         if path.startswith(STATUS_PATH):
-            return await self._answer_status(request, path[len(STATUS_PATH) :])
+            with self.arrivals.in_hand():
+                return await self._answer_status(request, path[len(STATUS_PATH) :])
         if path.startswith(_CONTROL_PATH):
             return await self._control.answer(request)
         return _error(HTTPStatus.NOT_FOUND, "NOT_FOUND")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from exporter.simulator.webhooks import WebhookOrder
+
 
 @dataclass(frozen=True, slots=True)
 class SimulatorSettings:
@@ -26,3 +28,5 @@ class SimulatorSettings:
     """Each works in its header and as the password of user `@`."""
     passwords: Mapping[str, str] = field(default_factory=lambda: {"demo": "demo"})
     """By user name, for HTTP Basic."""
+    webhook: WebhookOrder | None = None
+    """How webhooks are sent from the start; None for none."""

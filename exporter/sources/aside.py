@@ -56,6 +56,11 @@ def put_aside(root: str, found: Found, plan: Plan) -> Placed:
                 os.rename(found.name, name, src_dir_fd=within, dst_dir_fd=place)
             except FileNotFoundError:
                 placed = Placed.GONE
+            except OSError:
+                # It is tried again each pass: every one of them would leave a report behind.
+                if plan.report:
+                    os.unlink(name + ".reason", dir_fd=failed)
+                raise
             else:
                 placed = _placed(place, name, found.identity)
                 if placed is not Placed.MOVED:

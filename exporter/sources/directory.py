@@ -29,6 +29,8 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ASIDE = frozenset({"done", "failed"})
 _UNFINISHED = (".tmp", ".part")
 _SAME_ACCESS = (errno.EACCES, errno.EPERM)
+# Nothing is wrong with the file: the next pass tries again, and tells if not even the directory opens.
+_SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Identity(NamedTuple):
@@ -88,8 +90,8 @@ class Listing:
 
 @contextmanager
 def opened(path: str, flags: int, within: int | None = None) -> Iterator[int]:
-    """A descriptor, closed at the end; raises OSError."""
-    descriptor = os.open(path, flags, dir_fd=within)
+    """A descriptor, closed at the end; a file that it makes is ours alone. Raises OSError."""
+    descriptor = os.open(path, flags, 0o600, dir_fd=within)
     try:
         yield descriptor
     finally:
@@ -173,15 +175,16 @@ def _passed_over(status: os.stat_result, found: Found) -> str:
 
 
 def open_found(root: str, found: Found) -> int | str | None:
-    """A descriptor of what was found, if it is still a regular file; None if not; a result if it can't be had.
+    """A descriptor of what was found, if still a regular file; None if not; a result if it can't be had.
 
-    Whether it is the same file, unchanged, is for the reader to see, who looks again and again.
+    None too where only the process has no room for one more. Whether it is the same file, unchanged, is for
+    the reader to see, who looks again and again.
     """
     try:
         with opened_folder(root, found.folder) as within:
             descriptor = os.open(found.name, _FILE, dir_fd=within)
     except OSError as error:
-        if error.errno == errno.ENOENT:
+        if error.errno == errno.ENOENT or error.errno in _SHORT_OF:
             return None
         return "not_regular" if error.errno == errno.ELOOP else "unreadable"
     status = os.fstat(descriptor)

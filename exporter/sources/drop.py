@@ -38,7 +38,7 @@ from exporter.store import READ_TO_THE_END
 
 PASS_US = SECOND_US
 UNENDED_US = 30 * SECOND_US
-"""After this long unchanged, an unended last line is a line."""
+"""After this long unchanged, an unended last line is a line, and JSON that closes no bracket is whole."""
 NOTICE_US = 3600 * SECOND_US
 """A file that can't be taken is told, and tried again, once in this time."""
 KEPT_US = 24 * 3600 * SECOND_US
@@ -206,7 +206,8 @@ class DropDirectory:
         reading = Reading(descriptor, found, parser(found.suffix, context))
         age_us = self._clock.monotonic() - self._first_seen[found.identity]
         try:
-            ready = (reading.ends_in_newline() or age_us >= UNENDED_US) and reading.measure()
+            whole = reading.ends_in_newline() or (found.suffix == ".json" and reading.closes_its_bracket())
+            ready = (whole or age_us >= UNENDED_US) and reading.measure()
         except OSError:
             reading.close()
             return "unreadable"

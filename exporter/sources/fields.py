@@ -6,12 +6,11 @@ goes nowhere. Pure: the time and the known accounts come in with `Context`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
-from exporter.ids import looks_like_phone, refusal
+from exporter.ids import holds_phone, refusal
+from exporter.instants import instant
 from exporter.model import SECOND_US, NewMessage
 from exporter.sources.text import undecodable
 
@@ -31,41 +30,17 @@ REASONS = (
 )
 """Every reason for which a single record is refused."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _EARLIEST_AT = 946_684_800 * SECOND_US  # the year 2000: what is before it is a count of something else
 _AHEAD_US = 86_400 * SECOND_US  # a sender's clock, or its time zone, may be wrong by as much
-_UNIX_SECONDS = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,18}))?", re.ASCII)
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})",
-    re.ASCII,
-)
-
-
-def instant(text: str) -> int | None:
-    """The instant that RFC 3339 or Unix seconds name, cut to microseconds; None for anything else.
-
-    A time without its offset from UTC is no RFC 3339, and is not guessed at.
-    """
-    seconds = _UNIX_SECONDS.fullmatch(text)
-    if seconds is not None:
-        return int(seconds[1]) * SECOND_US + int((seconds[2] or "").ljust(6, "0")[:6])
-    text = text.upper()
-    if _RFC_3339.fullmatch(text) is None:
-        return None
-    try:
-        return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
-    except (ValueError, OverflowError):  # the 30th of February, hour 25, an offset that leaves the calendar
-        return None
 
 
 def campaign_refused(campaign: str) -> bool:
-    """Whether `campaign` can't be the value of a label: empty, too long, unprintable, or a phone number."""
+    """Whether `campaign` can't be the value of a label: empty, too long, unprintable, with a phone number."""
     return (
         not campaign
         or len(campaign) > MAX_CAMPAIGN_CHARACTERS
         or not campaign.isprintable()
-        or looks_like_phone(campaign)
+        or holds_phone(campaign)
     )
 
 

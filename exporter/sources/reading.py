@@ -17,6 +17,7 @@ from exporter.sources.formats import BATCH_MESSAGES, Batch, Parser, Reject
 from exporter.store import READ_TO_THE_END
 
 PIECE_BYTES = 2**20
+EDGE_BYTES = 64
 REPORTED_LINES = 10_000
 """Refused records that a report lists; it counts them all."""
 
@@ -108,6 +109,16 @@ class Reading:
         size = self.found.identity.size_bytes
         tail = os.pread(self._descriptor, 4, max(0, size - 4))
         return tail.rstrip(b"\0").endswith((b"\n", b"\r"))
+
+    def closes_its_bracket(self) -> bool:
+        """Whether it ends with the bracket that it begins with; raises OSError. Of any encoding, as above.
+
+        Programs write JSON without a newline at its end.
+        """
+        size = self.found.identity.size_bytes
+        head = os.pread(self._descriptor, EDGE_BYTES, 0).lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
+        tail = os.pread(self._descriptor, EDGE_BYTES, max(0, size - EDGE_BYTES)).rstrip(b"\0 \t")
+        return head[:1] + tail[-1:] in {b"[]", b"{}"}
 
     def measure(self) -> bool:
         """Hash the content and make the key; False when the file is changing. Raises OSError."""

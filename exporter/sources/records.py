@@ -48,13 +48,11 @@ class CsvRecords:
             yield from self._continue(number, line)
         elif '"' not in line:
             yield from self._record(number, line.split(self._delimiter))
+        elif line.count('"') % 2:
+            # A field over several lines, or only a quote within a bare field: the lines to come tell.
+            self._waiting, self._waiting_characters = [line], len(line)
         else:
-            # A quote within a bare field is only a character: try the line for itself first.
-            row = self._row(line)
-            if row is None and line.count('"') % 2:
-                self._waiting, self._waiting_characters = [line], len(line)
-            else:
-                yield from self._record(number, row)
+            yield from self._record(number, self._row(line))
 
     def finish(self, number: int) -> Iterator[tuple[int, Fields | str]]:
         """The records that still waited for a closing quote after line `number`, the last."""

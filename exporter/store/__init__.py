@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from exporter.events import Event, Step
 from exporter.ledger import Changes, Cohort, CohortKey
-from exporter.lifecycle import Event, Step
 from exporter.model import Message, Source
 from exporter.ratelimit import Kept
 from exporter.snapshot import CampaignName, SeriesKey
@@ -113,7 +113,10 @@ class Store(Protocol):
         room: int,
         file: FileProgress | None,
     ) -> Accepted:
-        """Take in ids of one account, and how far their file is read; at most `room` new ones."""
+        """Take in ids of one account, and how far their file is read; at most `room` new ones.
+
+        What a webhook is the source of is exempt from verdicts.
+        """
         ...
 
     def file_progress(self, file_key: bytes) -> int:
@@ -122,6 +125,10 @@ class Store(Protocol):
 
     def claim(self, rows: Sequence[int]) -> list[Message]:
         """Read messages by row; rows that are gone are left out."""
+        ...
+
+    def find(self, account_ids: Sequence[int], message_ids: Iterable[str]) -> dict[str, list[Message]]:
+        """Read messages by their ids, in whichever of these accounts; unknown ids are left out."""
         ...
 
     def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:

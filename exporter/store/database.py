@@ -20,6 +20,21 @@ CACHE_KIB = 16_384
 BUSY_TIMEOUT_SECONDS = 0.5
 CHECKPOINT_ROWS = 2_000
 """After this many changed rows the log is copied into the database: 5 to 30 MB of log."""
+_PREPARATION = (
+    # EXCLUSIVE before WAL: then no shared-memory file is made, and a second process is refused.
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA journal_mode = WAL",
+    # NORMAL would lose acknowledged commits on a power cut.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA temp_store = MEMORY",
+    f"PRAGMA cache_size = -{CACHE_KIB}",
+    "PRAGMA journal_size_limit = 67108864",
+    # Takes the lock, and keeps it.
+    "BEGIN IMMEDIATE",
+    "COMMIT",
+)
 
 
 class StoreDamaged(StoreUnusable):
@@ -84,21 +99,11 @@ class Database:
             raise
 
     def _prepare(self) -> None:
-        connection = self._connection
         with self._translating():
-            # EXCLUSIVE before WAL: then no shared-memory file is made, and a second process is refused.
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode = WAL")
-            # NORMAL would lose acknowledged commits on a power cut.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("COMMIT")
-            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            for statement in _PREPARATION:
+                # To its last row: a change of mode is committed, and fails, only after its first one.
+                self._connection.execute(statement).fetchall()
+            if self._connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
                 raise damaged(self.path)
             self._migrate()
 
@@ -118,6 +123,11 @@ class Database:
             raise
         if not schema.is_ours(self._connection):
             raise damaged(self.path)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the disk has failed, so that nothing may be done any more."""
+        return self._broken is not None
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Cursor]:
@@ -166,7 +176,7 @@ class Database:
 
     def _checkpoint(self, cursor: sqlite3.Cursor) -> None:
         try:
-            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
                 raise

@@ -7,6 +7,7 @@ would step back, which Prometheus reads as a reset and adds up again.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -25,15 +26,40 @@ def claim(directory: Path) -> Path:
     """
     path = directory / DATABASE
     try:
+        made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in made:
+            # Until its name is durable, a power cut takes the folder away with all that is synced in it.
+            sync(folder.parent)
         _refuse_network_file_system(directory)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not path.exists():
+            # Only a new file is opened here. Closing any descriptor of a database drops the locks that
+            # this process has on it, and nobody would notice: a second process could get in.
+            path.touch(mode=0o600)
     except OSError as error:
         raise StoreBroken(
             f"{path} can't be opened: {error.strerror}",
             hint="check the owner and mode of the directory, or choose another --storage.path",
         ) from None
     return path
+
+
+def sync(directory: Path) -> None:
+    """Make the names of the files durable too: SQLite tries, and goes on when that fails.
+
+    Raises `StoreBroken`.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that has nothing to sync in a folder
+            raise StoreBroken(
+                f"{directory} can't be synced: {error.strerror}", hint="check the disk"
+            ) from None
 
 
 def set_aside(directory: Path, now: int) -> None:

@@ -32,7 +32,7 @@ def changed_values(message: Message) -> tuple[int, ...]:
     """The parameters of `statements.UPDATE_MESSAGE`."""
     m = message
     mutable = (m.status, m.outcome, m.verdict, m.due_at, m.polled_at, m.finished_at)
-    return (*mutable, m.polls, m.failures, m.refusals, m.revision, m.row)
+    return (*mutable, m.polls, m.failures, m.refusals, m.revision, m.hearsay, m.told_nanos, m.row)
 
 
 def integers(row: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from exporter.events import Event, Step
 from exporter.ledger import Changes
-from exporter.lifecycle import Event, Step
-from exporter.model import SECOND_US, Message, Source
+from exporter.model import SECOND_US, Message, Source, Verdict
 from exporter.ratelimit import Kept
 from exporter.snapshot import Kind
 from exporter.store import (
@@ -25,18 +23,11 @@ from exporter.store import (
     statements,
 )
 from exporter.store.database import Database, StoreDamaged, damaged
-from exporter.store.rows import RATE_SCALE, changed_values, commit_count, integers, message_from, restored
+from exporter.store.rows import RATE_SCALE, commit_count, integers, message_from, restored
+from exporter.store.writing import NoRoomError, digest, inserted, update, without_tombstones, write
 
 TOMBSTONE_LIFE_US = 7 * 86_400 * SECOND_US
 _CHUNK_ROWS = 10_000
-
-
-def _digest(account_id: int, message_id: str) -> bytes:
-    return hashlib.blake2b(f"{account_id}/{message_id}".encode(), digest_size=16).digest()
-
-
-class _NoRoomError(Exception):
-    """Rolls a batch back that would go over the limit of tracked messages."""
 
 
 class SqliteStore:
@@ -67,6 +58,7 @@ class SqliteStore:
                     " ON CONFLICT DO NOTHING",
                     (now,),
                 )
+            directory.sync(self._folder)
             with opened.reading() as cursor:
                 commits = commit_count(cursor)
             mirrored = directory.read_mirror(self._folder)
@@ -129,20 +121,22 @@ class SqliteStore:
     ) -> Accepted:
         """See `Store`."""
         accepted = Accepted()
+        # Who hears of a message from its end knows nothing of its beginning.
+        verdict = Verdict.EXEMPT if source is Source.WEBHOOK else Verdict.NONE
         try:
             with self._database.transaction() as cursor:
                 values = [
-                    (account_id, a.campaign_id, a.message_id, a.sent_at, now, a.due_at, answering_us)
-                    for a in _without_tombstones(cursor, account_id, arrivals)
+                    (account_id, a.campaign_id, a.message_id, a.sent_at, now, a.due_at, answering_us, verdict)
+                    for a in without_tombstones(cursor, account_id, arrivals)
                 ]
-                new = _inserted(cursor, values, room)
+                new = inserted(cursor, values, room)
                 accepted.planned = [Planned._make(row[:4]) for row in new]
                 for (campaign_id, sent_at), amount in Counter((row[1], row[4]) for row in new).items():
                     accepted.changes.tracked(campaign_id, source, sent_at, amount)
-                _write(cursor, accepted.changes)
+                write(cursor, accepted.changes)
                 if file is not None:
                     cursor.execute(statements.PUT_FILE, (*file, now))
-        except _NoRoomError:
+        except NoRoomError:
             return Accepted(full=True)
         return accepted
 
@@ -157,6 +151,17 @@ class SqliteStore:
         with self._database.reading() as cursor:
             found = (cursor.execute(statements.SELECT_MESSAGE, (row,)).fetchone() for row in rows)
             return [self._known(row) for row in found if row is not None]
+
+    def find(self, account_ids: Sequence[int], message_ids: Iterable[str]) -> dict[str, list[Message]]:
+        """See `Store`."""
+        found: dict[str, list[Message]] = {}
+        with self._database.reading() as cursor:
+            for message_id in message_ids:
+                for account_id in account_ids:
+                    row = cursor.execute(statements.SELECT_BY_ID, (account_id, message_id)).fetchone()
+                    if row is not None:
+                        found.setdefault(message_id, []).append(self._known(row))
+        return found
 
     def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:
         """See `Store`."""
@@ -178,14 +183,14 @@ class SqliteStore:
                     changed[event.row] = step.message
                 changes.step(step)
                 steps.append(step)
-            _update(cursor, changed.values())
-            _write(cursor, changes)
+            update(cursor, changed.values())
+            write(cursor, changes)
         return steps, changes
 
     def keep(self, changes: Changes, accounts: Mapping[int, Kept]) -> None:
         """See `Store`."""
         with self._database.transaction() as cursor:
-            _write(cursor, changes)
+            write(cursor, changes)
             cursor.executemany(
                 statements.UPDATE_ACCOUNT,
                 [
@@ -203,8 +208,9 @@ class SqliteStore:
             found = reading.execute(statements.SELECT_MESSAGES, (cursor, limit)).fetchall()
         swept = Swept(found[-1][0] if len(found) == limit else 0)
         messages = [self._known(row) for row in found]
-        old = [m for m in messages if not m.pending and m.finished_at + retention_us <= now]
-        steps = [(m, tick(m)) for m in messages if m.pending]
+        settled = [m for m in messages if not m.pending and m.told_nanos < 0]
+        old = [m for m in settled if m.finished_at + retention_us <= now]
+        steps = [(m, tick(m)) for m in messages if m.pending or m.told_nanos >= 0]
         moved = [step for before, step in steps if step.message is not before]
         if not old and not moved:
             return swept
@@ -213,13 +219,13 @@ class SqliteStore:
         for message in old:
             swept.changes.forgotten(message)
         with self._database.transaction() as writing:
-            _update(writing, [step.message for step in moved])
+            update(writing, [step.message for step in moved])
             writing.executemany(
                 "INSERT INTO tombstones (digest, until) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                [(_digest(m.account_id, m.message_id), now + TOMBSTONE_LIFE_US) for m in old],
+                [(digest(m.account_id, m.message_id), now + TOMBSTONE_LIFE_US) for m in old],
             )
             writing.executemany("DELETE FROM messages WHERE id = ?", [(m.row,) for m in old])
-            _write(writing, swept.changes)
+            write(writing, swept.changes)
         return swept
 
     def forget(self, *, now: int, cohorts_before: int, files_before: int) -> None:
@@ -245,7 +251,8 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store`."""
         try:
-            self._mirror()
+            if not self._database.broken:
+                self._mirror()
         finally:
             self._database.close()
 
@@ -259,40 +266,3 @@ class SqliteStore:
     def _mirror(self) -> None:
         with self._database.reading() as cursor:
             directory.write_mirror(self._folder, commit_count(cursor))
-
-
-def _inserted(
-    cursor: sqlite3.Cursor, values: Iterable[tuple[object, ...]], room: int
-) -> list[tuple[int, ...]]:
-    """Insert those messages that are new, and read where; raises when they are more than `room`."""
-    (before,) = cursor.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()
-    cursor.executemany(statements.INSERT_MESSAGE, values)
-    new = cursor.execute(statements.SELECT_NEWER, (before,)).fetchall()
-    if len(new) > max(0, room):
-        raise _NoRoomError
-    return new
-
-
-def _without_tombstones(
-    cursor: sqlite3.Cursor, account_id: int, arrivals: Sequence[Arrival]
-) -> Iterable[Arrival]:
-    """Leave out what was tracked, finished and forgotten not long ago."""
-    if cursor.execute("SELECT 1 FROM tombstones LIMIT 1").fetchone() is None:
-        return arrivals
-    return [
-        arrival
-        for arrival in arrivals
-        if cursor.execute(
-            "SELECT 1 FROM tombstones WHERE digest = ?", (_digest(account_id, arrival.message_id),)
-        ).fetchone()
-        is None
-    ]
-
-
-def _update(cursor: sqlite3.Cursor, messages: Iterable[Message]) -> None:
-    cursor.executemany(statements.UPDATE_MESSAGE, map(changed_values, messages))
-
-
-def _write(cursor: sqlite3.Cursor, changes: Changes) -> None:
-    cursor.executemany(statements.ADD_TO_SERIES, [(*key, n) for key, n in changes.counts.items() if n])
-    cursor.executemany(statements.ADD_TO_COHORT, [(*key, *cohort) for key, cohort in changes.cohorts.items()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import lifecycle
-from exporter.lifecycle import MOVES, OUTAGE_CAP_US, Count, Event, Observed, Step
+from exporter.lifecycle import MOVES, Event, Observed, Step
 from exporter.model import (
     FINAL_BY_PROVIDER,
     FINISHED,
@@ -24,13 +23,11 @@ from exporter.model import (
     Verdict,
     Via,
 )
-from exporter.snapshot import BUCKETS_US, Kind
+from exporter.snapshot import Kind
 from tests.core.example import (
     DEFAULT,
     HOUR_US,
     MESSAGE,
-    MINUTE_US,
-    OTP,
     SENT_AT,
     counted,
     failed,
@@ -244,225 +241,3 @@ def test_two_ends_in_any_order(before: list[Event], statuses: tuple[Status, Stat
         assert sum(step.newly_finished for step in steps) == 1
         assert sum(n for (kind, *_), n in sums(steps).items() if kind is Kind.FINISHED) == 1
         assert sum(step.conflict for step in walk(order)) == 1
-
-
-# --- giving up --------------------------------------------------------------------------------------
-
-
-def test_not_visible_yet() -> None:
-    """A message that the provider doesn't know stays pending for a minute after its acceptance."""
-    step = advance(MESSAGE, failed(Outcome.NOT_FOUND, 60 * SECOND_US - 1))
-    assert step.message.pending
-    assert step.counts == ()
-
-
-def test_not_found_for_good() -> None:
-    """After that minute it ends as `not_found`, once."""
-    steps = walk([failed(Outcome.NOT_FOUND, 60 * SECOND_US), failed(Outcome.NOT_FOUND, 70 * SECOND_US)])
-    assert steps[0].message.status is Status.NOT_FOUND
-    assert sums(steps)[Kind.FINISHED, "not_found", ""] == 1
-    assert steps[0].verdict is Verdict.MISSED
-
-
-def test_the_minute_begins_with_acceptance() -> None:
-    """An old message that was accepted just now has its minute too."""
-    message = MESSAGE._replace(accepted_at=SENT_AT + HOUR_US)
-    assert advance(message, failed(Outcome.NOT_FOUND, HOUR_US + 59 * SECOND_US)).message.pending
-
-
-def test_three_refusals() -> None:
-    """An answer that blames the message ends it as `rejected` at the third time, not before."""
-    steps = walk([failed(Outcome.CLIENT_ERROR, n * SECOND_US) for n in (1, 2, 3, 4)])
-    assert [step.message.pending for step in steps] == [True, True, False, False]
-    assert sums(steps)[Kind.FINISHED, "rejected", ""] == 1
-
-
-def test_other_failures_are_no_refusals() -> None:
-    """A server error between refusals doesn't count as one; an answer forgives them all."""
-    events: list[Event] = [failed(Outcome.CLIENT_ERROR, 1), failed(Outcome.SERVER_ERROR, 2)]
-    events += [failed(Outcome.CLIENT_ERROR, 3), saw(PROCESSING, 4), failed(Outcome.CLIENT_ERROR, 5)]
-    assert walk(events)[-1].message.pending
-
-
-@pytest.mark.parametrize(
-    "outcome", [Outcome.TIMEOUT, Outcome.CONNECT, Outcome.SERVER_ERROR, Outcome.BAD_BODY]
-)
-def test_an_outage_is_no_time_out(outcome: Outcome) -> None:
-    """While the provider doesn't answer, no number of failures and no age makes a message expire."""
-    events = [
-        failed(outcome, n * HOUR_US, answering_after_us=DEFAULT.give_up_after_us - 1) for n in range(1, 90)
-    ]
-    assert walk(events)[-1].message.pending
-    assert walk([tick(DEFAULT.give_up_after_us + OUTAGE_CAP_US - 1)])[-1].message.pending
-
-
-def test_expiry_after_a_last_answer() -> None:
-    """An answer after the time that the provider was answering for ends the message."""
-    kept = advance(MESSAGE, saw(PROCESSING, DEFAULT.give_up_after_us - 1))
-    ended = advance(MESSAGE, saw(PROCESSING, DEFAULT.give_up_after_us))
-    assert kept.message.pending
-    assert ended.message.outcome is Status.EXPIRED
-
-
-def test_expiry_without_a_last_answer() -> None:
-    """A message past its time is given up at the third straight failure."""
-    steps = walk([failed(Outcome.BAD_SCHEMA, 25 * HOUR_US + n) for n in range(3)])
-    assert [step.message.pending for step in steps] == [True, True, False]
-
-
-def test_the_cap_of_an_outage() -> None:
-    """Three days after its time even an outage can't keep a message pending."""
-    step = advance(MESSAGE, tick(DEFAULT.give_up_after_us + OUTAGE_CAP_US))
-    assert step.message.outcome is Status.EXPIRED
-    assert step.verdict is Verdict.UNOBSERVED
-
-
-@pytest.mark.parametrize("given_up", sorted(GIVEN_UP))
-@pytest.mark.parametrize("via", list(Via))
-def test_a_late_end(given_up: Status, via: Via) -> None:
-    """A final status after we gave up moves the gauge and is counted as late, not as finished."""
-    steps = walk([saw(DELIVERED, 30 * HOUR_US, via=via)] * 2, in_status(given_up))
-    assert steps[0].message.status is DELIVERED
-    assert steps[0].message.outcome is given_up
-    come_to = sums(steps)
-    assert come_to[Kind.LATE, "delivered", ""] == 1
-    assert come_to[Kind.FIRST_KNOWLEDGE, via.value, ""] == 1
-    assert not [series for series in come_to if series[0] in {Kind.FINISHED, Kind.DURATION_BUCKET}]
-    assert [step.newly_delivered for step in steps] == [True, False]
-
-
-def test_a_late_end_brings_its_cost() -> None:
-    """What a late message cost is money all the same, and counted once."""
-    event = Observed(1, SENT_AT + 30 * HOUR_US, 0, Answer(DELIVERED, cost_nanos=7, currency="USD"))
-    assert sums(walk([event, event], in_status(Status.EXPIRED)))[Kind.COST_NANOS, "USD", ""] == 7
-
-
-# --- verdicts ---------------------------------------------------------------------------------------
-
-DEADLINE_US = DEFAULT.deadline_us
-TOLERANCE_US = lifecycle.tolerance_us(DEADLINE_US)
-
-
-@pytest.mark.parametrize(
-    ("event", "verdict"),
-    [
-        (saw(PROCESSING, DEADLINE_US - 1), Verdict.NONE),
-        (saw(PROCESSING, DEADLINE_US), Verdict.MISSED),
-        (saw(PROCESSING, DEADLINE_US + TOLERANCE_US), Verdict.MISSED),
-        (saw(PROCESSING, DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
-        (saw(DELIVERED, DEADLINE_US), Verdict.MET),
-        (saw(DELIVERED, DEADLINE_US + TOLERANCE_US), Verdict.MET),
-        (saw(DELIVERED, DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
-        (saw(Status.UNDELIVERABLE, SECOND_US), Verdict.MISSED),
-        # Only failures would be certain now: judging just those would bend the ratio.
-        (saw(Status.UNDELIVERABLE, DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
-        (failed(Outcome.TIMEOUT, DEADLINE_US + TOLERANCE_US), Verdict.NONE),
-        (failed(Outcome.TIMEOUT, DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
-        (tick(DEADLINE_US + TOLERANCE_US), Verdict.NONE),
-        (tick(DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
-        # A webhook tells what was, and a better one may be on its way: it is no look.
-        (saw(PROCESSING, DEADLINE_US, via=Via.WEBHOOK), Verdict.NONE),
-        # The provider's own time counts, however late we hear it, for deliveries and failures alike.
-        (saw(DELIVERED, HOUR_US, via=Via.WEBHOOK, occurred_after_us=DEADLINE_US), Verdict.MET),
-        (saw(DELIVERED, HOUR_US, via=Via.WEBHOOK, occurred_after_us=DEADLINE_US + 1), Verdict.MISSED),
-        (saw(Status.UNDELIVERABLE, HOUR_US, via=Via.WEBHOOK, occurred_after_us=1), Verdict.MISSED),
-        # Its clock is ahead: it can't have happened after we heard of it.
-        (saw(DELIVERED, DEADLINE_US, via=Via.WEBHOOK, occurred_after_us=HOUR_US), Verdict.MET),
-    ],
-)
-def test_verdicts(event: Event, verdict: Verdict) -> None:
-    """The first event that can tell judges the message: in time, missed, or not to be known any more."""
-    step = advance(MESSAGE, event)
-    assert step.verdict is step.message.verdict is verdict
-    assert counted(step, Kind.SLO_UNOBSERVED) == ({"": 1} if verdict is Verdict.UNOBSERVED else {})
-
-
-@pytest.mark.parametrize(
-    "outcome", [o for o in Outcome if o not in {Outcome.NOT_FOUND, Outcome.CLIENT_ERROR, Outcome.OK}]
-)
-def test_giving_up_unseen_is_no_miss(outcome: Outcome) -> None:
-    """A message given up at its deadline because nobody could look is not judged as missed."""
-    policy = dataclasses.replace(OTP, give_up_after_us=OTP.deadline_us)
-    message = MESSAGE._replace(failures=2)
-    step = lifecycle.advance(message, failed(outcome, OTP.deadline_us), policy, "UAH")
-    assert step.message.outcome is Status.EXPIRED
-    assert step.verdict is Verdict.UNOBSERVED
-
-
-# --- what an end is worth ---------------------------------------------------------------------------
-
-
-def test_cost_in_the_answers_currency() -> None:
-    """Cost goes to the answer's currency, or to the account's when it names none."""
-    named = Observed(1, SENT_AT, 0, Answer(DELIVERED, cost_nanos=50_000_000, currency="USD"))
-    unnamed = named._replace(answer=Answer(DELIVERED, cost_nanos=50_000_000))
-    assert counted(advance(MESSAGE, named), Kind.COST_NANOS) == {"USD": 50_000_000}
-    assert counted(advance(MESSAGE, unnamed), Kind.COST_NANOS) == {"UAH": 50_000_000}
-
-
-@pytest.mark.parametrize("cost_nanos", [None, 0])
-def test_no_cost(cost_nanos: int | None) -> None:
-    """An end without a cost, or with none to pay, makes no series of cost."""
-    event = Observed(1, SENT_AT, 0, Answer(DELIVERED, cost_nanos=cost_nanos))
-    assert counted(advance(MESSAGE, event), Kind.COST_NANOS) == {}
-
-
-def test_cost_waits_for_the_end() -> None:
-    """Cost and parts of a message that is under way are not counted yet."""
-    event = Observed(1, SENT_AT, 0, Answer(PROCESSING, parts=2, cost_nanos=5))
-    assert counted(advance(MESSAGE, event), Kind.COST_NANOS) == {}
-    assert counted(advance(MESSAGE, event), Kind.PARTS) == {}
-
-
-def test_parts_fallbacks_and_channels() -> None:
-    """An end counts its parts, each fallback entry and each channel, and whether it fell back."""
-    answer = Answer(
-        DELIVERED,
-        parts=3,
-        fallbacks=(("sms", "delivered"), ("sms", "delivered"), ("email", "not_used")),
-        channels=(("viber", "undeliverable"), ("sms", "delivered")),
-    )
-    step = advance(MESSAGE, Observed(1, SENT_AT, 0, answer))
-    come_to = sums([step])
-    assert come_to[Kind.PARTS, "", ""] == 3
-    assert come_to[Kind.FALLBACKS, "sms", "delivered"] == 2
-    assert come_to[Kind.FALLBACKS, "email", "not_used"] == 1
-    assert come_to[Kind.CHANNELS, "viber", "undeliverable"] == 1
-    assert step.fell_back
-
-
-@pytest.mark.parametrize("bucket", range(len(BUCKETS_US)))
-def test_a_duration_falls_into_its_bucket(bucket: int) -> None:
-    """A duration counts in the first bucket whose bound it doesn't exceed."""
-    bound_us = BUCKETS_US[bucket]
-    for duration_us, index in ((bound_us, bucket), (bound_us + 1, bucket + 1)):
-        step = advance(MESSAGE, saw(DELIVERED, duration_us))
-        assert Count(Kind.DURATION_BUCKET, "poll", str(index), 1) in step.counts
-        assert Count(Kind.DURATION_SUM_US, "poll", "", duration_us) in step.counts
-
-
-@pytest.mark.parametrize(
-    ("event", "duration_us"),
-    [
-        (saw(DELIVERED, -SECOND_US), 0),
-        (saw(DELIVERED, 9, via=Via.WEBHOOK, occurred_after_us=4), 4),
-        (saw(DELIVERED, 9, via=Via.WEBHOOK, occurred_after_us=-SECOND_US), 0),
-        (saw(DELIVERED, 9, via=Via.WEBHOOK, occurred_after_us=HOUR_US), 9),
-    ],
-)
-def test_durations_stay_in_bounds(event: Observed, duration_us: int) -> None:
-    """A duration is never negative, and never ends after we heard of the delivery."""
-    assert counted(advance(MESSAGE, event), Kind.DURATION_SUM_US).get(event.via.value, 0) == duration_us
-
-
-def test_only_deliveries_have_durations() -> None:
-    """A message that failed has no delivery time."""
-    step = advance(MESSAGE, saw(Status.UNDELIVERABLE, MINUTE_US))
-    assert counted(step, Kind.DURATION_BUCKET) == {}
-
-
-def test_looks_are_counted() -> None:
-    """An answered look counts a poll and forgives failures; a webhook is no look."""
-    steps = walk([failed(Outcome.TIMEOUT, 1), saw(PROCESSING, 2, via=Via.WEBHOOK), saw(PROCESSING, 3)])
-    assert [(s.message.polls, s.message.failures) for s in steps] == [(0, 1), (0, 1), (1, 0)]
-    assert [s.message.polled_at - SENT_AT for s in steps] == [1, 1, 3]

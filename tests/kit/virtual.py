@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 def loop_clock(wall_error_us: Callable[[], int] = lambda: 0) -> SteadyClock:
-    """The program's clock on the running loop's time; `wall_error_us` is by how much the wall clock is wrong."""
+    """The program's clock on the loop's time; `wall_error_us` is by how much the wall clock is wrong."""
     loop = asyncio.get_running_loop()
 
     def monotonic_ns() -> int:
@@ -51,6 +51,7 @@ class VirtualExecutor(Executor):
     """One thread that is none: work is done when it is handed in, and known `seconds` of virtual time later.
 
     In between, as with a real thread, whoever waits for it can be cancelled, but the work can't.
+    Meanwhile the loop takes it for a thread and lets real time pass too: keep `seconds` small.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:

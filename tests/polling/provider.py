@@ -1,10 +1,11 @@
-"""The provider, at the edge where the poller asks: a function from ids to replies, and a log of who asked when."""
+"""The provider, at the edge where the poller asks: a function from ids to replies, and a log of requests."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from exporter.model import SECOND_US, Answer, Outcome, Reply, Status
@@ -105,13 +106,15 @@ def most_within(requests: Sequence[Request], seconds: float) -> int:
 def widest_gap_seconds(requests: Sequence[Request]) -> float:
     """The longest silence between two requests in a row."""
     instants = [request.at_seconds for request in requests]
-    return max(later - earlier for earlier, later in zip(instants, instants[1:], strict=False))
+    return max(later - earlier for earlier, later in pairwise(instants))
 
 
 class BucketLimit:
     """A provider's own rate limit: a token bucket, and 429 for what goes over it."""
 
-    def __init__(self, rate: float, inside: Callable[[str], Reply], retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self, rate: float, inside: Callable[[str], Reply], retry_after_seconds: int | None = None
+    ) -> None:
         """Let `rate` requests a second through to `inside`, and a second's worth at once."""
         self._rate = rate
         self._inside = inside

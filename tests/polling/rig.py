@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from exporter.accounts import Account
 from exporter.clock import SteadyClock
 from exporter.config import Settings
-from exporter.errors import StoreFull
+from exporter.hearing import Hearing
 from exporter.instruments import Instruments
-from exporter.ledger import Changes
-from exporter.lifecycle import Event, Step
-from exporter.model import SECOND_US, Message, NewMessage, Source
+from exporter.model import SECOND_US, Message, NewMessage, Source, Status
 from exporter.poller import Poller
-from exporter.ratelimit import Kept
 from exporter.snapshot import Kind, Snapshot
-from exporter.store import Accepted, Decide, FileProgress
-from exporter.store.sqlite import SqliteStore
-from exporter.tracker import Account, Tracked, Tracker
+from exporter.strangers import Strangers
+from exporter.tracker import Tracked, Tracker
 from exporter.upkeep import Upkeep
 from tests.kit.virtual import VirtualExecutor, loop_clock, quick_folder
+from tests.polling.fillable import FillableStore
 from tests.polling.provider import Provider
 
 PENDING_WORDS = ("new", "scheduled", "processing", "other")
 
 
 def settings_of(
-    *accounts: str, rate: float = 10, max_in_flight: int = 10, campaigns: Mapping[str, str] | None = None, **more: Any  # noqa: ANN401 - sections of a configuration, checked there
+    *accounts: str,
+    rate: float = 10,
+    max_in_flight: int = 10,
+    campaigns: Mapping[str, str] | None = None,
+    **more: Any,  # noqa: ANN401 - sections of a configuration, checked there
 ) -> Settings:
     """Settings of these accounts (`main` when none is named); `campaigns` is name -> profile."""
     named = accounts or ("main",)
@@ -49,58 +53,36 @@ def settings_of(
         }
         for name in named
     ]
-    return Settings.model_validate({"accounts": configured, "campaigns": listed, **more})
-
-
-class FillableStore(SqliteStore):
-    """The store on a disk that can be filled by hand."""
-
-    full = False
-
-    def _refuse_when_full(self) -> None:
-        if self.full:
-            raise StoreFull("no room to write")
-
-    def account_id(self, account: str) -> int:
-        """See `Store`."""
-        self._refuse_when_full()
-        return super().account_id(account)
-
-    def campaign_id(self, account_id: int, campaign: str) -> int:
-        """See `Store`."""
-        self._refuse_when_full()
-        return super().campaign_id(account_id, campaign)
-
-    def track(self, *args: Any, file: FileProgress | None, **kwargs: Any) -> Accepted:  # noqa: ANN401 - passed on
-        """See `Store`."""
-        self._refuse_when_full()
-        return super().track(*args, file=file, **kwargs)
-
-    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:
-        """See `Store`."""
-        self._refuse_when_full()
-        return super().apply(events, decide)
-
-    def keep(self, changes: Changes, accounts: Mapping[int, Kept]) -> None:
-        """See `Store`."""
-        self._refuse_when_full()
-        super().keep(changes, accounts)
+    # Each window costs time with each publication, of which these tests see thousands.
+    sections = {"windows": ["5m"], **more}
+    return Settings.model_validate({"accounts": configured, "campaigns": listed, **sections})
 
 
 class Rig:
     """One daemon after the other on the same state; see `running`."""
 
-    def __init__(self, folder: Path, settings: Settings, providers: Mapping[str, Provider]) -> None:
-        """Nothing runs before `start`."""
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        providers: Mapping[str, Provider],
+        thread: Executor,
+    ) -> None:
+        """Nothing runs before `start`; `thread` is the store's."""
         self.folder = folder
         self.settings = settings
         self.providers = providers
         self.clock: SteadyClock
-        self.executor = VirtualExecutor()
+        self.thread = thread
         self.instruments: Instruments
         self.store: FillableStore
         self.tracker: Tracker
+        self.strangers: Strangers
+        self.hearing: Hearing
+        self.upkeep: Upkeep
         self.snapshot: Snapshot
+        self.brought = 0
+        """Ids that were handed over so far: known ones use up rows too."""
         self._lives = 0
         self._ready: asyncio.Event
         self._stop: asyncio.Event
@@ -115,7 +97,10 @@ class Rig:
         self.instruments = Instruments()
         self.instruments.configure(self.settings)
         self.store = FillableStore(self.folder, now=self.clock.now())
-        self.tracker = Tracker(self.store, self.executor, self.settings, self.clock, self.instruments)
+        self.tracker = Tracker(self.store, self.thread, self.settings, self.clock, self.instruments)
+        self.strangers = Strangers(self.tracker, self.store, self.clock, self.instruments)
+        self.hearing = Hearing(self.tracker, self.store, self.strangers, self.clock, self.instruments)
+        self.upkeep = Upkeep(self.tracker, self.store, self.clock, self.instruments, self._publish)
         self._ready, self._stop, self._reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._main = asyncio.get_running_loop().create_task(self._live())
         ready = asyncio.get_running_loop().create_task(self._ready.wait())
@@ -144,12 +129,12 @@ class Rig:
 
     async def _live(self) -> None:
         await self.tracker.start()
-        upkeep = Upkeep(self.tracker, self.store, self.clock, self.instruments, self._publish)
-        await upkeep.publish()
+        await self.upkeep.publish()
         async with asyncio.TaskGroup() as loops:
             work = [
                 loops.create_task(self.tracker.commit_forever()),
-                loops.create_task(upkeep.run()),
+                loops.create_task(self.hearing.run()),
+                loops.create_task(self.upkeep.run()),
                 loops.create_task(self._feed()),
             ]
             self._ready.set()
@@ -176,6 +161,9 @@ class Rig:
                     account, fetch, self.tracker, self.clock, self.instruments, configured.max_in_flight
                 )
                 pollers.create_task(poller.run())
+                webhook = self.settings.webhook
+                if webhook is not None and webhook.track_unknown and webhook.mode == "verify":
+                    pollers.create_task(self.strangers.run(account, fetch))
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -187,10 +175,16 @@ class Rig:
         self.settings = settings or self.settings
         self._reload.set()
 
+    def slow_down(self, seconds: float) -> None:
+        """Let each of the store's verbs take that long from now on."""
+        assert isinstance(self.thread, VirtualExecutor)
+        self.thread.seconds = seconds
+
     async def pass_time(self, seconds: float) -> None:
         """Let time pass; raises whatever ended this life meanwhile."""
         await asyncio.wait({self._main}, timeout=seconds)
         self._raise_what_ended_it()
+        await self.upkeep.publish()
 
     async def until(self, condition: Callable[[], bool], within_seconds: float) -> float:
         """Let time pass until the condition holds; returns how many seconds that took."""
@@ -202,12 +196,19 @@ class Rig:
         return loop.time() - began
 
     async def send(
-        self, count: int, campaign: str = "default", *, account: str = "main", prefix: str = "m", age_seconds: int = 0
+        self,
+        count: int,
+        campaign: str = "default",
+        *,
+        account: str = "main",
+        prefix: str = "m",
+        age_seconds: int = 0,
     ) -> list[str]:
         """Track that many new ids, sent `age_seconds` ago; returns them."""
         ids = [f"{prefix}-{campaign[:20]}-{number:06}" for number in range(count)]
         sent_at = self.clock.now() - age_seconds * SECOND_US
         batch = [NewMessage(message_id, campaign, account, sent_at) for message_id in ids]
+        self.brought += count
         for start in range(0, count, 10_000):
             tracked = await self.tracker.track(batch[start : start + 10_000], Source.INTAKE)
             assert tracked == Tracked(len(batch[start : start + 10_000]), 0)
@@ -218,6 +219,11 @@ class Rig:
             self._main.result()
 
     # --- what is to be seen -----------------------------------------------------------------------
+
+    @property
+    def now_seconds(self) -> float:
+        """Virtual time, as the provider's log has it; unlike the program's clock it knows of no lives."""
+        return asyncio.get_running_loop().time()
 
     @property
     def account(self) -> Account:
@@ -239,14 +245,13 @@ class Rig:
         return self.instruments.registry.get_sample_value(name, {"account": "main"} | labels)
 
     def counted(self, kind: Kind, label1: str | None = None, campaign: str | None = None) -> int:
-        """A committed series, summed over all campaigns and labels that are not named."""
-        snapshot = self.tracker.ledger.snapshot(self.clock.now(), {}, self._nothing, {})
+        """A series as published, summed over all campaigns and labels that are not named."""
         return sum(
             value
-            for key, value in snapshot.values.items()
+            for key, value in self.snapshot.values.items()
             if key.kind is kind
             and label1 in {None, key.label1}
-            and campaign in {None, snapshot.campaigns[key.campaign_id].campaign}
+            and campaign in {None, self.snapshot.campaigns[key.campaign_id].campaign}
         )
 
     def finished(self, word: str | None = None) -> int:
@@ -258,21 +263,39 @@ class Rig:
         """How many messages the series show as pending."""
         return sum(self.counted(Kind.MESSAGES, word) for word in PENDING_WORDS)
 
+    async def recount(self) -> None:
+        """Assert that the published series are what a recount of the store's messages gives."""
+        messages = await self.stored()
+        by_status = Counter(message.status for message in messages)
+        assert [self.counted(Kind.MESSAGES, status.word) for status in Status] == [
+            by_status[s] for s in Status
+        ]
+        ends = Counter(message.outcome for message in messages if not message.pending)
+        assert [self.counted(Kind.FINISHED, status.word) for status in Status] == [ends[s] for s in Status]
+        assert self.counted(Kind.TRACKED) - self.counted(Kind.FINISHED) == self.pending
+        assert self.pending == self.tracker.ledger.pending == sum(message.pending for message in messages)
+
     async def stored(self) -> list[Message]:
         """All messages, read from the store."""
-        rows = range(1, self.counted(Kind.TRACKED) + 1)
-        return await self.tracker.claim(rows)
+        return await self.tracker.claim(range(1, self.brought + 1))
 
 
 @asynccontextmanager
 async def running(
-    tmp_path: Path, provider: Provider | Mapping[str, Provider], settings: Settings | None = None
+    tmp_path: Path,
+    provider: Provider | Mapping[str, Provider],
+    settings: Settings | None = None,
+    *,
+    wall_error_us: Callable[[], int] = lambda: 0,
+    thread: Executor | None = None,
 ) -> AsyncIterator[Rig]:
     """A rig that has started, and is stopped in order at the end."""
     with quick_folder(tmp_path) as folder:
         providers = provider if isinstance(provider, Mapping) else {"main": provider}
-        rig = Rig(folder / "0-state", settings or settings_of(*providers), providers)
-        await rig.start()
+        rig = Rig(
+            folder / "0-state", settings or settings_of(*providers), providers, thread or VirtualExecutor()
+        )
+        await rig.start(wall_error_us)
         try:
             yield rig
         except BaseException:

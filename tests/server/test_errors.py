@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 import re
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from exporter.server import Listener, pages
-from tests.server.client import CANARY, SITE, ask, serving
+from tests.server.client import CANARY, SITE, ask, connected, serving
 
 
 @pytest.mark.parametrize(
@@ -98,3 +99,27 @@ async def test_a_compressed_body_stays_as_it_came() -> None:
         headers = {"Content-Encoding": "gzip"}
         async with client.post("/", data=bomb, headers=headers) as answer:
             assert (answer.status, await answer.text()) == (200, str(len(bomb)))
+
+
+async def test_a_reader_that_goes_away_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """A scraper that gives up before its answer comes is not told of in the log."""
+    asked = asyncio.Event()
+
+    async def streamed(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        while True:
+            if request.transport is None:
+                break
+            await asyncio.sleep(0)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        return response
+
+    async with (
+        Listener(["127.0.0.1:0"], [web.get("/", streamed)]) as listener,
+        connected(listener) as (_, writer),
+    ):
+        writer.write(b"GET / HTTP/1.1\r\nHost: e\r\n\r\n")
+        await asked.wait()
+        writer.transport.abort()
+    assert not caplog.records

@@ -72,6 +72,18 @@ def test_requests_for_unknown_ids_keep_their_id() -> None:
     assert closest_repeat_us(log.since()) == 7
 
 
+def test_the_most_requests_in_hand_are_those_that_overlap() -> None:
+    """Two at a time are two, however many come one after another."""
+    log = Arrivals(IdCodec(1))
+    for _ in range(3):
+        with log.in_hand():
+            pass
+    assert log.most_in_hand == 1
+    with log.in_hand(), log.in_hand():
+        pass
+    assert log.most_in_hand == 2
+
+
 def test_a_flood_of_unknown_ids_is_logged_without_them() -> None:
     """Beyond a bound, unknown ids are counted as requests but neither kept nor compared."""
     log = Arrivals(IdCodec(1), max_strangers=1)

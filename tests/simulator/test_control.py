@@ -72,7 +72,7 @@ async def test_arrivals_are_read_page_by_page() -> None:
         await rig.ask("unknown")
         _, page = await rig.control("GET", "/-/arrivals")
         expected = [[0, message_id, 200], [5, "unknown", 404]]
-        assert page == {"first": 0, "next": 2, "total": 2, "arrivals": expected}
+        assert page == {"first": 0, "next": 2, "total": 2, "most_in_hand": 1, "arrivals": expected}
         assert (await rig.control("GET", "/-/arrivals?since=1"))[1]["arrivals"] == expected[1:]
         assert (await rig.control("GET", "/-/arrivals?since=2"))[1]["arrivals"] == []
         for wrong in ("-1", "x", "9" * 5000):

@@ -168,7 +168,7 @@ async def test_a_status_fault_answers_with_that_code(fault: dict[str, object], c
 
 
 async def test_spoilt_answers_are_no_json_or_no_known_word() -> None:
-    """Garbage and a page can't be parsed; an unknown status leaves the rest of the answer as it is."""
+    """Garbage and a page can't be parsed; a bad status or cost leaves the rest of the answer as it is."""
     async with Rig() as rig:
         [message_id] = rig.simulator.book.send(TrafficKind.OTP, "otp", 1)
         rig.clock.passed_us += HOUR_US
@@ -183,6 +183,10 @@ async def test_spoilt_answers_are_no_json_or_no_known_word() -> None:
         code, body = await rig.ask(message_id)
         assert (code, body["deliverystatus"], body["messageId"]) == (200, "read", message_id)
         assert (await rig.control("GET", "/-/books?seen=1"))[1] == {"campaigns": {}}
+        await rig.control("DELETE", "/-/fault")
+        await order(rig, kind="bad_cost")
+        code, body = await rig.ask(message_id)
+        assert (code, body["cost"], body["messageId"]) == (200, "n/a", message_id)
 
 
 async def test_a_delayed_answer_is_right_but_late() -> None:

@@ -144,7 +144,7 @@ class Model:
         self._touch(unfinished)
         target = self._new_name()
         with contextlib.suppress(OSError):
-            self._unended.pop(target.stat().st_ino, None)
+            self._unended.pop(target.lstat().st_ino, None)
         unfinished.rename(target)
 
     def _append(self, path: Path) -> None:
@@ -174,9 +174,11 @@ class Model:
         other.rename(path)
 
     def _truncate(self, path: Path) -> None:
-        lines = path.read_text().splitlines(keepends=True)
-        self._unended.pop(path.stat().st_ino, None)
-        os.truncate(path, len("".join(lines[: self._chance.randint(0, len(lines))]).rstrip()) if lines else 0)
+        """Cut off lines, and the end of the last one that stays: what was half a line is then all of it."""
+        lines = path.read_text().split()
+        left = lines[: self._chance.randint(0, len(lines))]
+        os.truncate(path, len("\n".join(left)))
+        self._written.update(left[-1:])
         self._unended[path.stat().st_ino] = "\n"
         self._touch(path)
 

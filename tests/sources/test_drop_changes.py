@@ -34,6 +34,23 @@ async def test_a_newline_is_seen_in_any_encoding(rig: Rig, encoding: str) -> Non
     assert rig.ids() == {"aaa"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("answer", ['[{"messageId": "aaa"}]', '{"messages": [{"messageId": "aaa"}]} '])
+async def test_json_that_closes_its_bracket_needs_no_newline(rig: Rig, answer: str, encoding: str) -> None:
+    """An answer of the provider, saved as it came, is taken once it has settled."""
+    rig.drop_file("a.json", answer.encode(encoding))
+    await rig.settle(passes=1)
+    assert rig.ids() == {"aaa"}
+
+
+@pytest.mark.parametrize("begun", ['[{"messageId": "aaa"}', '{"messages": [{"messageId": "aaa"}]', "["])
+async def test_json_that_leaves_its_bracket_open_is_waited_for(rig: Rig, begun: str) -> None:
+    """Its writer may only have paused."""
+    rig.drop_file("a.json", begun)
+    await rig.settle(passes=14)
+    assert (rig.ids(), rig.names()) == (set(), {"a.json"})
+
+
 async def test_a_file_that_changes_is_not_taken(rig: Rig) -> None:
     """Each write starts the settling time again."""
     target = rig.drop_file("a.txt", "aaa\n")
@@ -92,13 +109,13 @@ async def test_a_rewrite_that_hides_behind_the_old_time_is_found_by_its_content(
     assert set((rig.path / "done" / "a.txt").read_text().split()) <= rig.ids()
 
 
-async def test_nothing_counts_of_a_small_file_that_was_not_read_as_it_was_hashed(rig: Rig) -> None:
-    """Even where size and time are as before: the next pass finds it as it is then."""
-    target = rig.drop_file("a.txt", "aaa\nbbb\n")
+async def test_nothing_counts_of_a_file_that_was_not_read_as_it_was_hashed(rig: Rig) -> None:
+    """Of one piece, that is, even where size and time are as before; the next pass finds it as it is then."""
+    target = rig.drop_file("a.txt", lines(12_000))
     before = target.stat()
 
     def hide() -> None:
-        target.write_text("ccc\nddd\n")
+        target.write_text(lines(12_000, "re"))
         os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     rig.intake.asked = hide
@@ -106,7 +123,7 @@ async def test_nothing_counts_of_a_small_file_that_was_not_read_as_it_was_hashed
     rig.intake.asked = lambda: None
     assert (rig.ids(), rig.counts.files) == (set(), {})
     await rig.settle()
-    assert rig.ids() == {"ccc", "ddd"}
+    assert rig.ids() == set(lines(12_000, "re").split())
 
 
 async def test_no_line_is_put_together_from_two_states_of_a_file(rig: Rig) -> None:

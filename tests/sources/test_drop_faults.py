@@ -1,4 +1,4 @@
-"""Crashes, a store without room, and files or directories that can't be read or moved."""
+"""Crashes, and files or directories that can't be read or moved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import StoreFull
 from tests.sources.rig import Crash, Rig, lines
 
 NOBODY = 65534
@@ -129,6 +128,16 @@ def unprivileged() -> Iterator[Path]:
             os.seteuid(user)
 
 
+async def test_a_second_name_made_at_the_last_instant_is_seen(rig: Rig) -> None:
+    """After the look, before the file is opened."""
+    rig.drop_file("a.txt", "aaa\n")
+    os.utime(rig.drop_file("b.txt", "bbb\n"), ns=(0, 0))
+    await rig.drop.scan_once()
+    rig.intake.after = lambda: (rig.path / ".second.tmp").hardlink_to(rig.path / "a.txt")
+    await rig.scan_after(2)
+    assert rig.ids() == {"bbb"}
+
+
 async def test_an_unreadable_file_is_told_and_taken_once_it_can_be_read(unprivileged: Path) -> None:
     """Others go on; `chmod` is noticed at once, for a subdirectory too."""
     rig = Rig.over(unprivileged / "drop")
@@ -243,56 +252,3 @@ async def test_the_longest_names_can_be_put_aside(rig: Rig, name: str) -> None:
     await rig.settle()
     assert rig.names() == set()
     assert (len(rig.names("done")), len(rig.names("failed"))) == (1, 1)
-
-
-async def test_at_the_tracked_limit_files_wait_and_nothing_is_lost(rig: Rig) -> None:
-    """What fits goes in, the gauge tells, and room lets it go on where it stopped."""
-    rig.intake.limit = 1000
-    rig.drop_file("a.txt", lines(25_000))
-    assert (await rig.settle()).blocked
-    assert (len(rig.ids()), rig.counts.is_blocked, rig.names()) == (1000, True, {"a.txt"})
-    offered = rig.intake.offered
-    await rig.settle(passes=10)
-    assert rig.intake.offered - offered == 11, "one message a pass tells whether there is room"
-    rig.intake.limit = 30_000
-    assert not (await rig.settle()).blocked
-    assert (len(rig.ids()), rig.counts.is_blocked, rig.names()) == (25_000, False, set())
-    assert rig.counts.line_results == {"accepted": 25_000, "duplicate": 0, "rejected": 0}
-
-
-async def test_a_restart_while_files_wait_loses_nothing(rig: Rig) -> None:
-    """The part that went in is known again."""
-    rig.intake.limit = 12_345
-    rig.drop_file("a.txt", lines(15_000))
-    await rig.settle()
-    rig.restart()
-    rig.intake.limit = 30_000
-    await rig.settle()
-    assert (len(rig.ids()), rig.names("done")) == (15_000, {"a.txt"})
-
-
-async def test_a_full_disk_leaves_files_untouched(rig: Rig) -> None:
-    """They go in when the store can be written again."""
-    rig.drop_file("a.txt", lines(3))
-
-    def full() -> None:
-        raise StoreFull("no room")
-
-    rig.intake.before = full
-    assert (await rig.settle(passes=10)).blocked
-    assert (rig.names(), rig.counts.files) == ({"a.txt"}, {})
-    rig.intake.before = lambda: None
-    await rig.settle()
-    assert (len(rig.ids()), rig.names("done")) == (3, {"a.txt"})
-
-
-async def test_the_gauge_falls_though_another_process_or_watcher_raised_it(rig: Rig) -> None:
-    """A reload makes a new watcher, which knows nothing of the waiting."""
-    rig.intake.limit = 0
-    rig.drop_file("a.txt", lines(3))
-    await rig.settle()
-    assert rig.counts.is_blocked
-    rig.restart()
-    rig.intake.limit = 3
-    await rig.settle()
-    assert rig.counts.is_blocked is False

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.sources.fields import instant
-from tests.sources.parsing import ids, parse, reasons
+from exporter.instants import instant
+from exporter.sources.formats import BATCH_MESSAGES, parser
+from tests.sources.parsing import CONTEXT, ids, parse, reasons
 
 
 @given(
@@ -41,6 +42,14 @@ def test_a_stray_quote_costs_only_its_own_line() -> None:
     assert reasons(".csv", head + 'aaa,"open\n' + "bbb,note\n" * 1000 + 'ccc,"closed"\n') == {2: "bad_csv"}
     assert reasons(".csv", head + 'aaa,"open\nbbb,"x"y\nccc,\n') == {2: "bad_csv", 3: "bad_csv"}
     assert ids(".csv", head + 'aaa,5" screen\nbbb,\n') == ["aaa", "bbb"]
+    assert ids(".csv", head + 'aaa,5" screen\nbbb,"q"\nccc,"two\nlines"\n') == ["aaa", "bbb", "ccc"]
+
+
+def test_a_stray_quote_does_not_hold_up_the_lines_after_it() -> None:
+    """What waits for a closing quote is bounded by the cap on a line."""
+    reading = parser(".csv", CONTEXT)
+    batches = list(reading.feed(('message_id,note\naaa,"open\n' + "bbb,\n" * 25_000).encode()))
+    assert [len(batch.messages) for batch in batches] == [BATCH_MESSAGES, BATCH_MESSAGES]
 
 
 def test_a_csv_needs_a_column_of_ids() -> None:

@@ -14,6 +14,7 @@ from exporter.ids import refusal
 from exporter.model import SECOND_US, NewMessage
 from exporter.sources.fields import REASONS
 from exporter.sources.formats import BATCH_MESSAGES, FAULTS, SUFFIXES, Reject, parser
+from exporter.sources.text import HEAD_BYTES
 from tests.sources.parsing import CONTEXT, IDS, NOW, ids, parse, reasons
 
 PHONE = "380501234567"
@@ -46,8 +47,9 @@ def test_line_ends_and_byte_order_marks_change_no_id(
     suffix: str, end: str, mark: bytes, encoding: str, piece_bytes: int
 ) -> None:
     """The same corpus gives the same ids, whatever wrote it and however it is cut."""
-    content = mark + CORPUS[suffix].replace("\n", end).encode(encoding)
-    assert ids(suffix, content, piece_bytes) == IDS
+    for front in ("", "\n" * HEAD_BYTES):
+        content = mark + (front + CORPUS[suffix]).replace("\n", end).encode(encoding)
+        assert ids(suffix, content, piece_bytes) == IDS
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
@@ -86,6 +88,8 @@ def test_any_bytes_are_taken_without_an_error_and_however_they_are_cut(
     """Every record is a message or a refusal with a known reason, the same for all cuts."""
     pieces = st.sampled_from(PIECES)
     content = b"".join(data.draw(st.lists(st.one_of(pieces, st.binary(max_size=4)), max_size=30)))
+    # Nothing is read before the head is whole: behind one of blank lines the cuts do cut.
+    content = data.draw(st.sampled_from([b"", b"\n" * HEAD_BYTES])) + content
     messages, rejects, fault = whole = parse(suffix, content)
     assert parse(suffix, content, data.draw(st.integers(1, 9))) == whole
     assert fault in ("", *FAULTS)

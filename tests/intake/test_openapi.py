@@ -1,0 +1,120 @@
+"""The OpenAPI document of what comes in over HTTP: it says what the server does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from exporter import hearing, ids, intake, webhook
+from exporter.sources.fields import REASONS
+from exporter.sources.formats import FAULTS
+from tests.kit.processes import EXPORTER, ROOT, Running, environment
+
+DOCUMENT = resources.files("exporter") / "openapi.json"
+TOKEN = "a-token-of-some-length-1234567890"
+CONFIG = """\
+accounts:
+  - {name: main, base_url: 'http://127.0.0.1:9', auth: {api_key_file: token}}
+profiles:
+  default: {first_poll: 10h}
+storage: {path: state}
+webhook: {listen: '127.0.0.1:0', token_file: token}
+intake: {token_file: token}
+"""
+INTAKE_CHECKS = """
+# Which accounts there are, and what can be a label, no schema says: those are 400 too.
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", 400]
+"""
+WEBHOOK_CHECKS = f"""
+[parameters]
+"path.token" = "{TOKEN}"
+"""
+NOT_FOR_WEBHOOKS = "--exclude-checks=ignored_auth,missing_required_header"
+"""Who lacks the token finds nothing: 404 on purpose, where these expect 401."""
+
+
+class Served(NamedTuple):
+    """Where a daemon listens."""
+
+    metrics: str
+    webhook: str
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document in the package."""
+    loaded: dict[str, Any] = json.loads(DOCUMENT.read_text("utf-8"))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A daemon that asks nobody."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "config.yaml").write_text(CONFIG, "ascii")
+    (folder / "token").write_text(TOKEN, "ascii")
+    argv = [*EXPORTER, "run", f"--config.file={folder / 'config.yaml'}"]
+    argv += ["--web.listen-address=127.0.0.1:0", "--log.format=json"]
+    with Running(argv, folder / "daemon.log") as daemon:
+        ready = daemon.event("ready")
+        yield Served(ready["listen"], ready["webhook"])
+        assert daemon.runs
+        assert [line for line in daemon.events() if line["event"] == "request_failed"] == []
+
+
+def find_nothing(folder: Path, *arguments: str, checks: str) -> None:
+    """Let schemathesis look; fail with all that it finds."""
+    config = folder / "schemathesis.toml"
+    config.write_text(checks, "ascii")
+    program = str(Path(sys.executable).with_name("schemathesis"))
+    fixed = [f"--config-file={config}", "run", str(DOCUMENT), "--checks=all", "--seed=1", "--max-examples=25"]
+    done = subprocess.run(
+        [program, *fixed, "--generation-database=none", "--no-color", *arguments],
+        cwd=folder,
+        env=environment(SCHEMATHESIS_HOOKS="tests.intake.media", PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if done.returncode:
+        pytest.fail(done.stdout + done.stderr, pytrace=False)
+
+
+def test_the_server_takes_ids_as_the_document_says(served: Served, tmp_path: Path) -> None:
+    """Schemathesis finds nothing to say about the intake."""
+    bearer = f"--header=Authorization: Bearer {TOKEN}"
+    only = f"--include-path={intake.PATH}"
+    find_nothing(tmp_path, f"--url=http://{served.metrics}", bearer, only, checks=INTAKE_CHECKS)
+
+
+def test_the_server_hears_as_the_document_says(served: Served, tmp_path: Path) -> None:
+    """Schemathesis finds nothing to say about webhooks, with the token in the path or as a password."""
+    where = [f"--url=http://{served.webhook}", f"--auth=any:{TOKEN}", "--include-path-regex=^/webhook"]
+    find_nothing(tmp_path, *where, NOT_FOR_WEBHOOKS, checks=WEBHOOK_CHECKS)
+
+
+def test_the_document_names_what_there_is(document: dict[str, Any]) -> None:
+    """Paths, formats, reasons, faults and limits are those of the code."""
+    assert set(document["paths"]) == {intake.PATH, webhook.PATH, f"{webhook.PATH}/{{token}}"}
+    post = document["paths"][intake.PATH]["post"]
+    assert set(post["requestBody"]["content"]) == set(intake.SUFFIXES)
+    assert f"{intake.MAX_BODY_BYTES // 2**20} MiB" in post["requestBody"]["description"]
+    report = document["components"]["schemas"]["Report"]["properties"]
+    assert report["rejects"]["maxItems"] == intake.REPORTED_REJECTS
+    assert report["rejects"]["items"]["properties"]["reason"]["enum"] == sorted(REASONS)
+    assert report["fault"]["enum"] == sorted(FAULTS)
+    assert f"{webhook.BODY_SECONDS:g} s" in document["components"]["requestBodies"]["News"]["description"]
+    assert (
+        f"{{1,{ids.MAX_ID_LENGTH}}}"
+        in document["components"]["schemas"]["News"]["properties"]["messageId"]["pattern"]
+    )
+    assert hearing.MAX_WAITING == 10_000

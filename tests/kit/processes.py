@@ -1,0 +1,119 @@
+"""Programs under test as processes of their own: started, watched, signalled, and always ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.kit.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPORTER = (sys.executable, "-m", "exporter")
+START_SECONDS = 20.0
+"""Within this a program is expected to be there, on a machine that is busy with other things too."""
+END_SECONDS = 20.0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a user who has set nothing but what is given."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("SMSBAT_")}
+    return {**own, "PYTHONPATH": str(ROOT), **more}
+
+
+def once(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, within_seconds: float = 20.0
+) -> subprocess.CompletedProcess[str]:
+    """Run one command of the exporter to its end."""
+    return subprocess.run(
+        [*EXPORTER, *arguments],
+        cwd=cwd,
+        env=dict(env or environment()),
+        capture_output=True,
+        text=True,
+        timeout=within_seconds,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+class Running:
+    """One process while the context is entered; killed at its end if it still runs."""
+
+    def __init__(
+        self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+    ) -> None:
+        """Start `argv`; its standard error and output are appended to `log` and `log` + `.out`."""
+        self.log = log
+        self.output = log.with_name(f"{log.name}.out")
+        self._from = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as stderr, self.output.open("ab") as stdout:
+            self._process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=dict(env or environment()),
+                cwd=cwd,
+            )
+
+    def __enter__(self) -> Self:
+        """It runs already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave no process behind."""
+        self.kill()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def signal(self, *numbers: signal.Signals) -> None:
+        """Send signals."""
+        for number in numbers:
+            self._process.send_signal(number)
+
+    def ends(self, within_seconds: float = END_SECONDS) -> int:
+        """Its exit code, once it has ended; -9 after SIGKILL."""
+        return self._process.wait(within_seconds)
+
+    def kill(self) -> None:
+        """End it at this very moment, as a power cut would."""
+        self._process.kill()
+        self._process.wait(END_SECONDS)
+
+    def said(self) -> str:
+        """Its standard error so far."""
+        return self.log.read_bytes()[self._from :].decode("utf-8")
+
+    def printed(self) -> str:
+        """Its standard output so far."""
+        return self.output.read_text("utf-8")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The whole lines of its log so far; whatever is no JSON is no line of a log, and shown."""
+        whole = [line for line in self.said().splitlines(keepends=True) if line.endswith("\n")]
+        assert all(line.startswith("{") for line in whole), self.said()
+        return [json.loads(line) for line in whole]
+
+    def event(self, name: str, *, within_seconds: float = START_SECONDS) -> dict[str, Any]:
+        """The first line of its log with this `event`, waited for."""
+
+        def look() -> dict[str, Any] | None:
+            found = [line for line in self.events() if line.get("event") == name]
+            assert found or self.runs, f"it ended with {self.ends()} before {name}: {self.said()}"
+            return found[0] if found else None
+
+        found = until(look, f"a log line with event {name}", within_seconds=within_seconds)
+        assert found is not None
+        return found

@@ -1,0 +1,64 @@
+"""HTTP as a test speaks it: one request, one answer, and ports that are free."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PATIENCE_SECONDS = 30.0
+BELOW_OUTGOING = range(16_384, 32_768)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; `status` is 0 when nothing did."""
+
+    status: int
+    text: str = ""
+    content_type: str = ""
+
+    def json(self) -> Any:  # noqa: ANN401 - whatever the JSON holds
+        """The body as JSON, money included: compare it in its smallest unit."""
+        return json.loads(self.text)
+
+
+def ask(
+    address: str,
+    path: str,
+    *,
+    method: str = "GET",
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Ask `address` (host:port) once; a `body` goes as JSON. A server that isn't there is an answer too."""
+    connection = http.client.HTTPConnection(address, timeout=PATIENCE_SECONDS)
+    try:
+        payload = None if body is None else json.dumps(body)
+        connection.request(method, path, payload, dict(headers or {}))
+        response = connection.getresponse()
+        return Answer(
+            response.status, response.read().decode("utf-8"), response.headers.get("Content-Type", "")
+        )
+    except (OSError, http.client.HTTPException):
+        return Answer(0)
+    finally:
+        connection.close()
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on, and that stays free while nobody asks for it.
+
+    One from the system's own range would not: any outgoing connection may be given it.
+    """
+    while True:
+        port = random.choice(BELOW_OUTGOING)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port

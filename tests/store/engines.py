@@ -1,0 +1,152 @@
+"""The engines that the conformance suite runs against, and a store that is driven like the tracker does."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from exporter import lifecycle, schedule
+from exporter.agenda import next_revision
+from exporter.ledger import Changes, Ledger
+from exporter.lifecycle import Event, Step, Tick
+from exporter.model import Message, Source
+from exporter.ratelimit import Kept
+from exporter.snapshot import Kind, Objective, SeriesKey
+from exporter.store import Accepted, Arrival, FileProgress, Store
+from exporter.store.sqlite import SqliteStore
+from tests.core.example import DEFAULT, SENT_AT
+
+MANY = 10**9
+"""Room enough."""
+_u = random.Random(11)
+
+
+class Engine(Protocol):
+    """A place where state lives, over any number of runs of the program."""
+
+    def open(self, *, now: int = SENT_AT) -> Store:
+        """Begin a run."""
+        ...
+
+    def crash(self) -> None:
+        """End the run without a word: what was not durable is gone."""
+        ...
+
+    def close(self) -> None:
+        """End the run as the program does."""
+        ...
+
+
+class SqliteEngine:
+    """SQLite in a folder; a crash is a copy of what the files hold at that moment."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep state below `folder`."""
+        self._folder = folder
+        self._run = 0
+        self._store: SqliteStore | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where this run keeps its files."""
+        return self._folder / f"run-{self._run}"
+
+    def open(self, *, now: int = SENT_AT) -> Store:
+        """Begin a run."""
+        self.close()
+        self._store = SqliteStore(self.directory, now=now)
+        return self._store
+
+    def crash(self) -> None:
+        """Go on with the files as a killed process leaves them."""
+        left = self.directory
+        self._run += 1
+        shutil.copytree(left, self.directory)
+        self.close()
+
+    def close(self) -> None:
+        """End the run as the program does."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": SqliteEngine}
+
+
+def decide(message: Message, event: Event) -> Step:
+    """What the tracker decides, for the profile `default`."""
+    step = lifecycle.advance(message, event, DEFAULT, "UAH")
+    if not step.message.pending or isinstance(event, Tick):
+        return step
+    due_at = schedule.next_look_at(step.message, DEFAULT, event.at, event.answering_us, _u.random())
+    planned = step.message._replace(due_at=due_at, revision=next_revision(message.revision))
+    return step._replace(message=planned)
+
+
+def tick_at(now: int) -> Callable[[Message], Step]:
+    """Time alone, for `Store.sweep`."""
+    return lambda message: lifecycle.advance(message, Tick(message.row, now, 0), DEFAULT, "")
+
+
+def arrivals(campaign_id: int, ids: Iterable[str], sent_at: int = SENT_AT) -> list[Arrival]:
+    """Ids of one campaign, due at once."""
+    return [Arrival(campaign_id, message_id, sent_at, sent_at) for message_id in ids]
+
+
+def track(  # noqa: PLR0913 - what `Store.track` takes, most of it by default
+    store: Store,
+    account_id: int,
+    batch: Sequence[Arrival],
+    *,
+    now: int = SENT_AT,
+    room: int = MANY,
+    file: FileProgress | None = None,
+) -> Accepted:
+    """Track as dropped ids."""
+    return store.track(account_id, batch, Source.DROP, now=now, answering_us=0, room=room, file=file)
+
+
+def keep_nothing(store: Store, accounts: dict[int, Kept] | None = None) -> None:
+    """A beat of the upkeep with nothing to fold."""
+    store.keep(Changes(), accounts or {})
+
+
+def shown(ledger: Ledger) -> dict[SeriesKey, int]:
+    """All series that `/metrics` would show other than 0."""
+    snapshot = ledger.snapshot(SENT_AT, {}, lambda _: Objective(DEFAULT.deadline_us, 0.95), {})
+    return {key: value for key, value in snapshot.values.items() if value}
+
+
+def values(store: Store) -> dict[SeriesKey, int]:
+    """All series that are not 0."""
+    return {key: value for key, value in store.restore().values if value}
+
+
+def all_messages(store: Store, up_to: int) -> list[Message]:
+    """All messages that are there, when rows are at most `up_to`."""
+    return store.claim(range(1, up_to + 1))
+
+
+def recounted(messages: Iterable[Message]) -> dict[tuple[Kind, str], int]:
+    """The gauge, and what was finished, as the messages themselves tell it."""
+    counts: Counter[tuple[Kind, str]] = Counter()
+    for message in messages:
+        counts[Kind.MESSAGES, message.status.word] += 1
+        counts[Kind.TRACKED, "drop"] += 1
+        if not message.pending:
+            counts[Kind.FINISHED, message.outcome.word] += 1
+    return dict(counts)
+
+
+def told(store: Store) -> dict[tuple[Kind, str], int]:
+    """The same, as the series tell it."""
+    counts: Counter[tuple[Kind, str]] = Counter()
+    for key, value in values(store).items():
+        if key.kind in {Kind.MESSAGES, Kind.TRACKED, Kind.FINISHED}:
+            counts[key.kind, key.label1] += value
+    return {series: value for series, value in counts.items() if value}

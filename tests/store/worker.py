@@ -1,0 +1,80 @@
+"""A process that uses a store and says what was acknowledged, until its disk fails or it is killed.
+
+Each line is a verb that came back: `track N` or `finish N`, with the number of
+messages so far; `full` is a verb that is tried again; the last line is `done`,
+or the name of the error that ended the run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from exporter.errors import StoreError, StoreFull
+from exporter.model import Status
+from exporter.store.sqlite import SqliteStore
+from tests.core.example import SENT_AT, saw
+from tests.store.engines import arrivals, decide, keep_nothing, track
+
+GROUP = 100
+T = TypeVar("T")
+
+
+def main(folder: Path, groups: int, tries: int) -> int:
+    """Use a store until it fails; returns the exit code."""
+    try:
+        store = _insist(lambda: SqliteStore(folder, now=SENT_AT), tries)
+    except StoreError as error:
+        _say(type(error).__name__)
+        return error.exit_code
+    try:
+        _use(store, groups, tries)
+    except StoreError as error:
+        # What failed once is not to be trusted again, though it would work this time.
+        with suppress(StoreError):
+            keep_nothing(store)
+            _say("used after its end")
+        store.close()
+        _say(type(error).__name__)
+        return error.exit_code
+    _say("done")
+    return 0
+
+
+def _use(store: SqliteStore, groups: int, tries: int) -> None:
+    """Track and finish groups of messages."""
+    account = _insist(lambda: store.account_id("main"), tries)
+    campaign = _insist(lambda: store.campaign_id(account, "default"), tries)
+    for group in range(groups):
+        batch = arrivals(campaign, [f"{os.getpid()}-{group}-{n}" for n in range(GROUP)])
+        accepted = _insist(partial(track, store, account, batch), tries)
+        _say(f"track {len(accepted.planned)}")
+        events = [saw(Status.DELIVERED, 5, row=planned.row) for planned in accepted.planned]
+        steps, _ = _insist(partial(store.apply, events, decide), tries)
+        _say(f"finish {sum(step.newly_finished for step in steps)}")
+        _insist(partial(keep_nothing, store), tries)
+    store.close()
+
+
+def _insist(verb: Callable[[], T], tries: int) -> T:
+    for _ in range(tries):
+        try:
+            return verb()
+        except StoreFull:
+            _say("full")
+    return verb()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    # As the program leaves when the disk fails: an ordinary exit would close the file, and sync it again.
+    os._exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

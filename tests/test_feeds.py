@@ -1,0 +1,79 @@
+"""What brings news, as a reload makes and unmakes it: pollers, the watch on keys, listed ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.kit.daemon import KEY, Home, sum_in
+from tests.kit.live import asked, come_true, daemon_of, live_provider, stored
+
+KEY_IN_FORCE_SECONDS = 2.5
+"""The file is looked at each second, and so is the copy that the client keeps."""
+
+
+async def test_a_rotated_key_ends_a_revocation_within_seconds(tmp_path: Path) -> None:
+    """While the key is refused there is one request; the new one is tried as soon as it is in the file."""
+    async with live_provider() as provider:
+        good = "a-new-key"
+        provider.status = lambda key: 200 if key == good else 401
+        home = Home(tmp_path, provider.url, listed={"default": [f"m{n}" for n in range(20)]})
+        async with daemon_of(home):
+            await come_true(lambda: bool(provider.arrivals), 10)
+            refused = provider.arrivals[0].at_seconds
+            home.key.write_text(f"{good}\n")
+            await come_true(lambda: any(arrival.key == good for arrival in provider.arrivals), 10)
+            first_good = next(arrival for arrival in provider.arrivals if arrival.key == good)
+            assert first_good.at_seconds - refused < KEY_IN_FORCE_SECONDS + 1
+            await come_true(lambda: len({a.message_id for a in provider.arrivals if a.key == good}) == 20, 10)
+        assert not any(message.pending for message in stored(home))
+        assert all(message.failures == 0 for message in stored(home))
+
+
+async def test_an_unreadable_key_stops_the_account_until_it_is_back(tmp_path: Path) -> None:
+    """Without a key nothing is sent at all; when the file is there, everything is."""
+    async with live_provider() as provider:
+        home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2"]})
+        home.key.unlink()
+        async with daemon_of(home) as daemon:
+
+            async def unauthorized() -> float:
+                metrics = (await asked(daemon, "/metrics")).text
+                return sum_in(metrics, "smsbat_api_requests_total", outcome="unauthorized") or 0
+
+            while not await unauthorized():
+                pass
+            assert not provider.arrivals
+            home.key.write_text(f"{KEY}\n")
+            await come_true(lambda: len({arrival.message_id for arrival in provider.arrivals}) == 2, 10)
+
+
+async def test_listed_ids_are_tracked_once_however_often_they_are_read(tmp_path: Path) -> None:
+    """Reloads and restarts bring the same ids again; known ones change nothing, new ones are taken."""
+    async with live_provider() as provider:
+        home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2"]})
+        for run in range(2):
+            async with daemon_of(home) as daemon:
+                await come_true(lambda: len({arrival.message_id for arrival in provider.arrivals}) >= 2, 10)
+                home.listed["default"] = ["m1", "m2", f"new-{run}"]
+                home.configure()
+                assert (await asked(daemon, "/-/reload", "POST")).status == 200
+                await come_true(lambda: any(a.message_id == f"new-{run}" for a in provider.arrivals), 10)  # noqa: B023 - called at once
+        assert {m.message_id for m in stored(home)} == {"m1", "m2", "new-0", "new-1"}
+
+
+async def test_listed_ids_wait_for_room(tmp_path: Path) -> None:
+    """While as many messages are pending as may be, the rest waits, and is taken when there is room."""
+    async with live_provider() as provider:
+        provider.word = lambda _: "processing"
+        home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2", "m3"]})
+        limited = home.config.read_text() + "limits: {max_tracked: 3}\n"
+        home.config.write_text(limited)
+        async with daemon_of(home) as daemon:
+            await come_true(lambda: len({arrival.message_id for arrival in provider.arrivals}) == 3, 10)
+            home.config.write_text(limited.replace("m1, m2, m3", "m4, m5"))
+            assert (await asked(daemon, "/-/reload", "POST")).status == 200
+            counted = len(provider.arrivals)
+            await come_true(lambda: len(provider.arrivals) >= counted + 3, 10)
+            assert {arrival.message_id for arrival in provider.arrivals} == {"m1", "m2", "m3"}
+            provider.word = lambda _: "delivered"
+            await come_true(lambda: {"m4", "m5"} <= {a.message_id for a in provider.arrivals}, 15)

@@ -1,0 +1,1 @@
+"""Webhooks: who is heard, what it changes, and when it is safe to say yes."""

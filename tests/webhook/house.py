@@ -1,0 +1,118 @@
+"""A daemon that hears webhooks and takes ids over HTTP, as a process with ports of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.kit.daemon import KEY
+from tests.kit.processes import EXPORTER, Running
+from tests.kit.waiting import until
+from tests.kit.web import ask, free_port
+
+TOKEN = "a-token-of-some-length-1234567890"
+_CONFIG = """\
+accounts:
+  - name: main
+    base_url: {provider}
+    auth: {{method: header, api_key_file: key}}
+    requests_per_second: {rate:g}
+profiles:
+  default: {{first_poll: 3s, interval: 2s, max_interval: 2s, deadline: 5s, give_up_after: 1h}}
+storage: {{path: state}}
+webhook: {{listen: '{webhook}', token_file: token, mode: {mode}, track_unknown: {track_unknown}}}
+intake: {{token_file: token}}
+"""
+_COUNTED = {
+    "smsbat_messages_finished_total": ("finished", ("status",)),
+    "smsbat_message_parts_total": ("parts", ()),
+    "smsbat_fallbacks_total": ("fallbacks", ("type", "status")),
+    "smsbat_channel_messages_total": ("channels", ("channel", "status")),
+    "smsbat_cost_total": ("cost", ("currency",)),
+}
+"""What the books know too, by the metric's name: their word for it, and the labels."""
+
+
+@dataclass
+class House:
+    """The folder of one daemon, and the addresses that it keeps over its lives."""
+
+    folder: Path
+    provider: str
+    """The provider's URL."""
+    mode: str = "verify"
+    track_unknown: bool = False
+    rate: float = 200
+    address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    webhook: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+
+    def __post_init__(self) -> None:
+        """Make the folder and all that is in it."""
+        self.folder.mkdir(parents=True)
+        (self.folder / "key").write_text(KEY, "ascii")
+        (self.folder / "token").write_text(TOKEN, "ascii")
+        config = _CONFIG.format(
+            provider=self.provider,
+            rate=self.rate,
+            webhook=self.webhook,
+            mode=self.mode,
+            track_unknown=str(self.track_unknown).lower(),
+        )
+        (self.folder / "config.yaml").write_text(config, "ascii")
+
+    @property
+    def hook(self) -> str:
+        """Where the provider posts."""
+        return f"http://{self.webhook}/webhook/{TOKEN}"
+
+    def start(self) -> Running:
+        """Start a daemon, and wait until it is there."""
+        argv = [*EXPORTER, "run", f"--config.file={self.folder / 'config.yaml'}", "--log.format=json"]
+        daemon = Running([*argv, f"--web.listen-address={self.address}"], self.folder / "daemon.log")
+
+        def ready() -> bool:
+            assert daemon.runs, daemon.said()
+            return ask(self.address, "/-/ready").status == 200
+
+        until(ready, "the daemon is ready", within_seconds=30)
+        return daemon
+
+    def hand_over(self, ids: list[str], campaign: str = "default") -> None:
+        """Post ids, which must be taken."""
+        connection = http.client.HTTPConnection(self.address, timeout=20)
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
+        connection.request("POST", f"/api/v1/messages?campaign={campaign}", "\n".join(ids), headers)
+        response = connection.getresponse()
+        report = json.loads(response.read())
+        connection.close()
+        assert (response.status, report["accepted"] + report["duplicate"]) == (200, len(ids))
+
+    def counters(self) -> dict[tuple[str, ...], int]:
+        """What the books know too, as the daemon shows it, without what is 0; money in nanos."""
+        found: dict[tuple[str, ...], int] = {}
+        for metric in text_string_to_metric_families(ask(self.address, "/metrics").text):
+            for sample in metric.samples:
+                if sample.name in _COUNTED and sample.value:
+                    word, labels = _COUNTED[sample.name]
+                    key = (sample.labels["campaign"], word, *(sample.labels[label] for label in labels))
+                    found[key] = round(sample.value * 1e9) if word == "cost" else int(sample.value)
+        return found
+
+
+def booked(books: dict[str, Any]) -> dict[tuple[str, ...], int]:
+    """The provider's books in the same form; the account's currency is UAH."""
+    found: dict[tuple[str, ...], int] = {}
+    for campaign, one in books.items():
+        found[campaign, "parts"] = one["parts"]
+        found |= {(campaign, "finished", status): count for status, count in one["finished"].items()}
+        for word in ("fallbacks", "channels"):
+            for name, statuses in one[word].items():
+                found |= {(campaign, word, name, status): count for status, count in statuses.items()}
+        for currency, amount in one["cost"].items():
+            found[campaign, "cost", "UAH" if currency == "account" else currency] = amount["nanos"]
+    return {key: value for key, value in found.items() if value}
