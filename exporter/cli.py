@@ -8,6 +8,7 @@ configuration or state.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from exporter import __version__, commands, log
-from exporter.errors import ExporterError, UsageError
+from exporter.errors import ExporterError, StoreBroken, UsageError
 
 PROGRAM = "smsbat-exporter"
 DEFAULT_LISTEN = ":10978"
@@ -78,6 +79,12 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="N",
         help="0: no limit; default: %(default)s",
     )
+    simulator.add_argument(
+        "--webhook-url",
+        default="",
+        metavar="URL",
+        help="where the ends of messages are posted; default: nowhere",
+    )
     _simulation_flags(simulator)
     _log_flags(simulator, environ)
     simulator.set_defaults(command=commands.simulator)
@@ -96,6 +103,14 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     message.add_argument("--account", default="", help="default: the first one")
     _flag(message, environ, "--config.file", "config.yaml", "the configuration")
     message.set_defaults(command=commands.check_message)
+
+    boards = chosen.add_parser(
+        "dashboards", help="write the dashboards, rules and alerts that match this version"
+    )
+    boards.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where to; made if it is not there"
+    )
+    boards.set_defaults(command=commands.dashboards)
     return top
 
 
@@ -165,11 +180,32 @@ def main() -> int:
     try:
         arguments = parser(os.environ).parse_args()
         code: int = arguments.command(arguments, os.environ)
+        sys.stdout.flush()
     except ExporterError as error:
         print(f"{PROGRAM}: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  hint: {error.hint}", file=sys.stderr)
+        if isinstance(error, StoreBroken):
+            _leave_disk_alone(error.exit_code)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
+            raise
+        # At its exit Python would try to print the rest once more, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{PROGRAM}: can't write: {error.strerror}", file=sys.stderr)
+        return 1
     return code
+
+
+def _leave_disk_alone(code: int) -> NoReturn:
+    """End without the interpreter's tidying up.
+
+    It would close the database, which syncs once more, is told that all is
+    well, and drops the log: possibly the only copy of what was committed.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

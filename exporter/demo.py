@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
@@ -16,14 +16,21 @@ from exporter.app import Daemon, Options
 from exporter.clock import SteadyClock
 from exporter.config import load
 from exporter.model import SECOND_US
+from exporter.simulator.fate import TrafficKind
+from exporter.simulator.mishaps import run_mishaps
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import SimulatorSettings
-from exporter.simulator.traffic import PROMOTIONS, run_traffic
+from exporter.simulator.traffic import ORDER_CAMPAIGN, PROMOTIONS, run_traffic
 
 KEY = "demo-key"
 RATE = 10
 """Requests a second that provider and exporter have agreed on."""
+RETRY_AFTER_SECONDS = 20
+LISTED = 20
+"""Messages whose ids stand in the configuration."""
+REPEAT_EVERY, SPOIL_EVERY = 50, 200
+"""How many files there are to one that has an id twice, and to one with a line that is no id."""
 
 _CONFIG = """\
 accounts:
@@ -71,10 +78,15 @@ async def run_demo(
     drop = folder / "drop"
     # The provider counts requests in real seconds, the daemon in those of the demo.
     simulated = replace(
-        simulated, requests_per_second=RATE * simulated.speed, burst=ceil(RATE * simulated.speed)
+        simulated,
+        requests_per_second=RATE * simulated.speed,
+        burst=ceil(RATE * simulated.speed),
+        retry_after_seconds=RETRY_AFTER_SECONDS,
     )
-    async with Simulator(simulated, clock=clock) as provider:
-        config_file = _configure(folder, drop, provider.url)
+    wire_clock = SteadyClock()
+    async with Simulator(simulated, clock=clock, wire_clock=wire_clock) as provider:
+        listed = provider.book.send(TrafficKind.ORDER, ORDER_CAMPAIGN, LISTED)
+        config_file = _configure(folder, drop, provider.url, listed)
         options = Options(config_file, listen_addresses)
         daemon = Daemon(options, load(config_file, environ), environ, clock)
 
@@ -91,20 +103,25 @@ async def run_demo(
                 flush=True,
             )
 
+        files = _Files(drop)
+
         async def emit(campaign: str, ids: Sequence[str]) -> None:
-            await asyncio.to_thread(_drop_file, drop / campaign, ids, clock.now())
+            await asyncio.to_thread(files.put, campaign, ids, clock.now())
 
         async with asyncio.TaskGroup() as tasks:
             traffic = tasks.create_task(run_traffic(provider.book, emit, seed=simulated.seed))
+            mishaps = tasks.create_task(run_mishaps(provider.faults, clock, wire_clock, simulated.speed))
             await daemon.run(stop, welcome)
             traffic.cancel()
+            mishaps.cancel()
 
 
-def _configure(folder: Path, drop: Path, provider_url: str) -> Path:
+def _configure(folder: Path, drop: Path, provider_url: str, listed: Sequence[str]) -> Path:
     key_file = folder / "key"
     key_file.write_text(KEY, "ascii")
     drop.mkdir()
-    campaigns = [("otp", "otp"), ("orders", "default"), *((name, "campaign") for name in PROMOTIONS)]
+    campaigns = [("otp", "otp"), (ORDER_CAMPAIGN, "default"), *((name, "campaign") for name in PROMOTIONS)]
+    messages = {ORDER_CAMPAIGN: listed}
     config_file = folder / "config.yaml"
     config_file.write_text(
         _CONFIG.format(
@@ -112,7 +129,9 @@ def _configure(folder: Path, drop: Path, provider_url: str) -> Path:
             rate=RATE,
             key_file=key_file,
             campaigns="\n".join(
-                f"  - {{name: {name}, profile: {profile}, account: demo}}" for name, profile in campaigns
+                f"  - {{name: {name}, profile: {profile}, account: demo, "
+                f"messages: [{', '.join(messages.get(name, ()))}]}}"
+                for name, profile in campaigns
             ),
             drop=drop,
             state=folder / "state",
@@ -122,12 +141,26 @@ def _configure(folder: Path, drop: Path, provider_url: str) -> Path:
     return config_file
 
 
-def _drop_file(directory: Path, ids: Sequence[str], sent_at: int) -> None:
-    """Write beside, then rename: a reader never sees half a file."""
-    directory.mkdir(exist_ok=True)
-    draft = directory / f".{ids[0]}.tmp"
-    with draft.open("w", newline="", encoding="ascii") as file:
-        rows = csv.writer(file)
-        rows.writerow(("message_id", "sent_at"))
-        rows.writerows((message_id, f"{sent_at / SECOND_US:.6f}") for message_id in ids)
-    draft.rename(directory / f"{ids[0]}.csv")
+@dataclass
+class _Files:
+    """Drops files as a customer's programs would, their slips included."""
+
+    drop: Path
+    written: int = 0
+
+    def put(self, campaign: str, ids: Sequence[str], sent_at: int) -> None:
+        """Write beside, then rename: a reader never sees half a file."""
+        self.written += 1
+        lines = list(ids)
+        if self.written % REPEAT_EVERY == 0:
+            lines.append(ids[0])
+        if self.written % SPOIL_EVERY == 0:
+            lines.append("no id")
+        directory = self.drop / campaign
+        directory.mkdir(exist_ok=True)
+        draft = directory / f".{ids[0]}.tmp"
+        with draft.open("w", newline="", encoding="ascii") as file:
+            rows = csv.writer(file)
+            rows.writerow(("message_id", "sent_at"))
+            rows.writerows((line, f"{sent_at / SECOND_US:.6f}") for line in lines)
+        draft.rename(directory / f"{ids[0]}.csv")

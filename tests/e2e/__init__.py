@@ -1,0 +1,1 @@
+"""The whole program with real things: processes, sockets, files, signals, a real Prometheus."""
