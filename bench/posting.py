@@ -1,0 +1,117 @@
+"""Clients of a webhook listener: many that keep their connections, some that never finish a request, one that looks.
+
+Written on bare streams, so that the client costs less than what it measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from time import perf_counter
+from typing import NamedTuple
+
+import aiohttp
+
+CONNECTIONS = 32
+SCRAPE_EVERY_SECONDS = 0.05
+DRIP_EVERY_SECONDS = 0.1
+
+
+class Posted(NamedTuple):
+    """What became of requests."""
+
+    seconds: float
+    """From the first to the last."""
+    latencies: list[float]
+    """Seconds of each, sorted."""
+    statuses: dict[int, int]
+
+
+def request(path: str, message_id: str, status: str = "delivered") -> bytes:
+    """One webhook, on the wire."""
+    body = json.dumps(
+        {"messageId": message_id, "deliverystatus": status, "timestamp": "2026-11-23T10:30:00Z", "cost": 0.05}
+    )
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode("ascii")
+
+
+async def post_all(address: str, requests: Iterable[bytes], connections: int = CONNECTIONS) -> Posted:
+    """Send all requests as fast as they are answered."""
+    rest = iter(requests)
+    latencies: list[float] = []
+    statuses: dict[int, int] = {}
+    began = perf_counter()
+    async with asyncio.TaskGroup() as posting:
+        for _ in range(connections):
+            posting.create_task(_post(address, rest, latencies, statuses))
+    return Posted(perf_counter() - began, sorted(latencies), statuses)
+
+
+async def _post(
+    address: str, requests: Iterator[bytes], latencies: list[float], statuses: dict[int, int]
+) -> None:
+    """Send requests over one connection, or a new one where that is cut; 0 stands for no answer."""
+    host, _, port = address.rpartition(":")
+    one = next(requests, None)
+    while one is not None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            while one is not None:
+                began = perf_counter()
+                writer.write(one)
+                head = await reader.readuntil(b"\r\n\r\n")
+                latencies.append(perf_counter() - began)
+                _count(statuses, int(head[9:12]))
+                one = next(requests, None)
+        except (OSError, asyncio.IncompleteReadError):
+            _count(statuses, 0)
+            one = next(requests, None)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+def _count(statuses: dict[int, int], status: int) -> None:
+    statuses[status] = statuses.get(status, 0) + 1
+
+
+async def never_finish(address: str, path: str, stop: asyncio.Event) -> int:
+    """Begin a request and drip into it, again and again; how often that was cut short."""
+    host, _, port = address.rpartition(":")
+    head = f"POST {path} HTTP/1.1\r\nHost: slow\r\nContent-Length: 60000\r\n\r\n{{".encode("ascii")
+    cut = 0
+    while not stop.is_set():
+        with suppress(OSError):
+            await _drip(host, int(port), head, stop)
+        cut += not stop.is_set()
+    return cut
+
+
+async def _drip(host: str, port: int, head: bytes, stop: asyncio.Event) -> None:
+    _, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(head)
+        while not stop.is_set():
+            await asyncio.sleep(DRIP_EVERY_SECONDS)
+            writer.write(b" ")
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+async def scrape(address: str, stop: asyncio.Event) -> list[float]:
+    """Seconds of each scrape until then, sorted."""
+    seconds: list[float] = []
+    async with aiohttp.ClientSession() as session:
+        while not stop.is_set():
+            began = perf_counter()
+            async with session.get(f"http://{address}/metrics") as response:
+                await response.read()
+            seconds.append(perf_counter() - began)
+            await asyncio.sleep(SCRAPE_EVERY_SECONDS)
+    return sorted(seconds)

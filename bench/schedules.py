@@ -1,0 +1,116 @@
+"""How many requests a message takes, and how late its end is known; by three ways to choose the moments.
+
+Our schedule runs as it is (`schedule`, `lifecycle`, the built-in profiles), in
+virtual time and without a rate limit. Its peers ask about the same messages,
+the simulated provider's, every five seconds, and after five seconds and then
+twice as long each time, as the documentation advises. All give up when ours does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.figures import Plan, Round
+from exporter import lifecycle, schedule
+from exporter.config.complete import BUILT_IN_PROFILES
+from exporter.config.sections import Profile
+from exporter.events import Observed
+from exporter.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Message, Policy, Status, Verdict
+from exporter.simulator.fate import Fate, TrafficKind, draw, live
+from exporter.simulator.scenarios import NORMAL
+
+PROFILE_OF = {TrafficKind.OTP: "otp", TrafficKind.ORDER: "default", TrafficKind.CAMPAIGN: "campaign"}
+SENT_AT = 1_763_856_000_000_000
+FIVE_SECONDS_US = 5 * SECOND_US
+
+
+class Known(NamedTuple):
+    """How one message went."""
+
+    requests: int
+    delay_us: int | None
+    """From its end to the look that saw it; None when nobody looked after its end."""
+
+
+async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
+    """Each round with other messages."""
+    messages = plan.size(2_000, 20)
+    for seed in range(plan.rounds):
+        round_: dict[str, float] = {}
+        for kind, profile in PROFILE_OF.items():
+            policy = _policy(profile)
+            fates = [live(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
+            some = random.Random(seed)
+            ways = {
+                "ours": [_ours(fate, policy, some) for fate in fates],
+                "every 5 s": [_told(fate, policy, growth=1) for fate in fates],
+                "documented": [_told(fate, policy, growth=2) for fate in fates],
+            }
+            for way, known in ways.items():
+                round_ |= _figures(f"{kind.value}, {way}", known)
+        yield round_
+
+
+def _figures(name: str, known: list[Known]) -> dict[str, float]:
+    delays = sorted(one.delay_us for one in known if one.delay_us is not None)
+    return {
+        f"{name}: requests/message": sum(one.requests for one in known) / len(known),
+        f"{name}: delay p50, s": delays[len(delays) // 2] / SECOND_US,
+        f"{name}: delay p95, s": delays[int(len(delays) * 0.95)] / SECOND_US,
+    }
+
+
+def _policy(profile: str) -> Policy:
+    return Profile.model_validate(BUILT_IN_PROFILES[profile]).policy()
+
+
+def _ours(fate: Fate, policy: Policy, some: random.Random) -> Known:
+    """Ask when our schedule says so, and let our rules decide when it is over."""
+    due_at = schedule.first_look_at(policy, SENT_AT, SENT_AT)
+    message = _new(due_at)
+    while message.pending:
+        at = message.due_at
+        answer = Answer(fate.status(at))
+        message = lifecycle.advance(message, Observed(1, at, at - SENT_AT, answer), policy, "").message
+        if message.pending:
+            look_at = schedule.next_look_at(message, policy, at, at - SENT_AT, some.random())
+            message = message._replace(due_at=look_at)
+    ended = message.status in FINAL_BY_PROVIDER
+    return Known(message.polls, message.finished_at - fate.final_at if ended else None)
+
+
+def _new(due_at: int) -> Message:
+    return Message(
+        row=1,
+        account_id=1,
+        campaign_id=1,
+        message_id="",
+        status=Status.NEW,
+        outcome=Status.NEW,
+        verdict=Verdict.NONE,
+        sent_at=SENT_AT,
+        accepted_at=SENT_AT,
+        due_at=due_at,
+        polled_at=0,
+        finished_at=0,
+        answering_base_us=0,
+        polls=0,
+        failures=0,
+        refusals=0,
+        revision=0,
+    )
+
+
+def _told(fate: Fate, policy: Policy, *, growth: int) -> Known:
+    """Ask after five seconds, and then after `growth` times as long each time, until the time is over."""
+    requests, after_us, wait_us = 0, 0, FIVE_SECONDS_US
+    while after_us < policy.give_up_after_us:
+        after_us += wait_us
+        wait_us *= growth
+        requests += 1
+        if SENT_AT + after_us >= fate.final_at:
+            return Known(requests, SENT_AT + after_us - fate.final_at)
+    return Known(requests, None)
