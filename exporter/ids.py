@@ -12,11 +12,17 @@ import re
 MAX_ID_LENGTH = 128
 _ALLOWED = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}", re.ASCII)
 _PHONE = re.compile(r"(\+[0-9][0-9 ()-]{7,18}|00[0-9]{9,13}|380[0-9]{9})", re.ASCII)
+_PHONE_INSIDE = re.compile(rf"(?<![0-9]){_PHONE.pattern}(?![0-9])", re.ASCII)
 
 
 def looks_like_phone(text: str) -> bool:
     """Whether `text` as a whole has the shape of a phone number."""
     return _PHONE.fullmatch(text) is not None
+
+
+def holds_phone(text: str) -> bool:
+    """Whether a phone number stands anywhere in `text`: for names, which become labels."""
+    return _PHONE_INSIDE.search(text) is not None
 
 
 def refusal(text: str) -> str:
