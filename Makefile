@@ -16,6 +16,10 @@ help: ## say what there is
 demo: .venv/.ready-run ## run with a simulated provider and live traffic: no account, file or network
 	$(PYTHON_IN_VENV) -m exporter demo $(ARGS)
 
+.PHONY: stack
+stack: .venv/.ready-run ## demo, Prometheus with the rules and Alertmanager, without containers
+	scripts/stack $(ARGS)
+
 .PHONY: run
 run: .venv/.ready-run ## run from the checkout: make run CONFIG=config.yaml
 	$(PYTHON_IN_VENV) -m exporter run --config.file=$(CONFIG) $(ARGS)
@@ -23,6 +27,10 @@ run: .venv/.ready-run ## run from the checkout: make run CONFIG=config.yaml
 .PHONY: test
 test: .venv/.ready-dev ## run all tests; make test ARGS='-k drop' runs some
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+
+.PHONY: mutants
+mutants: .venv/.ready-dev ## seed defects one by one, and see that a test catches each (minutes)
+	$(PYTHON_IN_VENV) -m tests.torture.mutants $(ARGS)
 
 .PHONY: check
 check: .venv/.ready-dev ## lint, formatting, types
@@ -33,6 +41,26 @@ check: .venv/.ready-dev ## lint, formatting, types
 .PHONY: bench
 bench: .venv/.ready-dev ## measure: time of a scrape, throughput, memory
 	$(PYTHON_IN_VENV) -m bench $(ARGS)
+
+KILLS ?= 10000
+IMAGES ?= 100000
+FAULTS ?= 5000
+FILLS ?= 100
+JUDGED ?= 100
+INPUTS ?= 1000000
+CANARIES ?= 10000
+HOURS ?= 72
+
+.PHONY: torture
+torture: .venv/.ready-dev ## kill it, cut its power, fail its disk, at length: make torture KILLS=1000 IMAGES=10000
+	nice $(PYTHON_IN_VENV) -m tests.torture kill --count $(KILLS) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture cut --count $(IMAGES) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture faults --count $(FAULTS) $(ARGS)
+	nice unshare --mount --map-root-user $(PYTHON_IN_VENV) -m tests.torture fill --count $(FILLS) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture judge --count $(JUDGED) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture fuzz --count $(INPUTS) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture taint --count $(CANARIES) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture soak --virtual-hours $(HOURS) $(ARGS)
 
 .PHONY: image-test
 image-test: ## build the container image for real and check it (root, buildah, debootstrap; minutes)

@@ -108,6 +108,9 @@ class _LineFormat:
         lines = self._lines.feed(piece, final=final)
         self.fault = self._lines.fault
         for line in lines:
+            if self.fault:
+                # Or what is refused after a bad header would depend on how the file was cut.
+                break
             self._number += 1
             if len(line) > LINE_CHARACTERS:
                 self._basket.put(self._number, "too_long")

@@ -1,0 +1,283 @@
+"""The seeded defects themselves: for each invariant some, and for each the test that must catch it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One defect."""
+
+    breaks: str
+    """The invariant."""
+    what: str
+    file: str
+    changes: Sequence[tuple[str, str]]
+    """What stands in the file, once, and what stands there instead."""
+    test: str
+    """Below tests/."""
+
+    def apply(self, root: Path) -> str:
+        """Change the tree at `root`; returns what the file held, or raises ValueError when it doesn't fit."""
+        path = root / self.file
+        original = text = path.read_text("utf-8")
+        for before, after in self.changes:
+            if text.count(before) != 1:
+                raise ValueError(f"{self.file} holds {text.count(before)} times: {before}")
+            text = text.replace(before, after)
+        path.write_text(text, "utf-8")
+        return original
+
+
+_POWER_CUT = "torture/test_cut.py::test_a_power_cut_loses_nothing_acknowledged"
+_CANARIES = "torture/test_privacy.py::test_no_phone_number_and_no_key_comes_out"
+
+MUTANTS = (
+    Mutant(
+        "I1",
+        "a file is moved before its ids are on disk",
+        "exporter/sources/drop.py",
+        [
+            (
+                "        for _ in range(TURN_BATCHES):\n",
+                (
+                    '        put_aside(self._settings.directory, reading.found, Plan("done", False, b""))\n'
+                    "        for _ in range(TURN_BATCHES):\n"
+                ),
+            )
+        ],
+        "sources/test_drop.py::test_ids_are_on_disk_before_their_file_is_moved",
+    ),
+    Mutant(
+        "I1",
+        "synchronous = NORMAL",
+        "exporter/store/database.py",
+        [("PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL")],
+        _POWER_CUT,
+    ),
+    Mutant(
+        "I1",
+        "it acknowledges, and commits with the next transaction",
+        "exporter/store/database.py",
+        [
+            (
+                '            cursor.execute("BEGIN IMMEDIATE")\n',
+                (
+                    "            if self._connection.in_transaction:\n"
+                    '                cursor.execute("COMMIT")\n'
+                    '            cursor.execute("BEGIN IMMEDIATE")\n'
+                ),
+            ),
+            ('                cursor.execute("COMMIT")\n            except', "            except"),
+        ],
+        "store/test_conformance.py::test_tracked_ids_are_durable_and_counted",
+    ),
+    Mutant(
+        "I2",
+        "counters in a transaction of their own",
+        "exporter/store/sqlite.py",
+        [
+            (
+                "            write(cursor, changes)\n        return steps, changes",
+                (
+                    "        with self._database.transaction() as cursor:\n"
+                    "            write(cursor, changes)\n        return steps, changes"
+                ),
+            )
+        ],
+        _POWER_CUT,
+    ),
+    Mutant(
+        "I2",
+        "an end that is told again counts again",
+        "exporter/lifecycle.py",
+        [("Status.DELIVERED: frozenset(),", "Status.DELIVERED: frozenset({Status.DELIVERED}),")],
+        "core/test_lifecycle.py::test_an_end_absorbs",
+    ),
+    Mutant(
+        "I2",
+        "a verdict is given twice",
+        "exporter/lifecycle.py",
+        [("if message.verdict is not Verdict.NONE or at <", "if at <")],
+        "core/test_lifecycle.py::test_any_history",
+    ),
+    Mutant(
+        "I2",
+        "what was forgotten is a new message when it is dropped again",
+        "exporter/store/writing.py",
+        [("    return [\n        arrival\n", "    return arrivals or [\n        arrival\n")],
+        "store/test_sweep.py::test_a_forgotten_id_is_known_for_a_while",
+    ),
+    Mutant(
+        "I3",
+        "a restored backup goes on counting from where it was",
+        "exporter/store/sqlite.py",
+        [("if commits < mirrored:", "if commits < 0:")],
+        "store/test_sqlite.py::test_a_restored_backup_begins_its_counters_anew",
+    ),
+    Mutant(
+        "I3",
+        "what is forgotten is taken off its counter",
+        "exporter/ledger.py",
+        [
+            (
+                "Kind.MESSAGES, message.status.word), -1)",
+                "Kind.FINISHED, message.status.word), -1)",
+            )
+        ],
+        "core/test_ledger.py::test_an_end_ends_pending_and_forgetting_keeps_counters",
+    ),
+    Mutant(
+        "I4",
+        "it shows, and commits with the next transaction",
+        "exporter/store/database.py",
+        [
+            (
+                '            cursor.execute("BEGIN IMMEDIATE")\n',
+                (
+                    "            if self._connection.in_transaction:\n"
+                    '                cursor.execute("COMMIT")\n'
+                    '            cursor.execute("BEGIN IMMEDIATE")\n'
+                ),
+            ),
+            ('                cursor.execute("COMMIT")\n            except', "            except"),
+        ],
+        "store/test_conformance.py::test_an_event_is_durable_with_its_counters",
+    ),
+    Mutant(
+        "I4",
+        "verdicts are shown before they are committed",
+        "exporter/upkeep.py",
+        [
+            (
+                (
+                    "        await self.tracker.run(self.store.keep, changes, kept)\n"
+                    "        if changes:\n            self.tracker.committed(changes)\n"
+                ),
+                (
+                    "        if changes:\n            self.tracker.committed(changes)\n"
+                    "        await self.tracker.run(self.store.keep, changes, kept)\n"
+                ),
+            )
+        ],
+        "torture/test_publishing.py",
+    ),
+    Mutant(
+        "I5",
+        "no second between the last request of one life and the first of the next",
+        "exporter/tracker.py",
+        [("not_before_us=schedule.CLOSEST_US", "not_before_us=0")],
+        "polling/test_restart.py::test_forty_crashes_at_random_moments",
+    ),
+    Mutant(
+        "I5",
+        "a look is planned sooner than a second after the one before",
+        "exporter/schedule.py",
+        [("return max(look_at, now + CLOSEST_US)", "return max(look_at, now)")],
+        "core/test_schedule.py",
+    ),
+    Mutant(
+        "I6",
+        "the bucket is full after a restart",
+        "exporter/ratelimit.py",
+        [("self._tokens = 0.0", "self._tokens = rate")],
+        "core/test_ratelimit.py::test_the_bucket_starts_empty",
+    ),
+    Mutant(
+        "I6",
+        "a restart forgets the pause that the provider asked for",
+        "exporter/ratelimit.py",
+        [("self._paused_until = now + kept_pause_us", "self._paused_until = now")],
+        "polling/test_restart.py::test_a_pause_that_the_provider_asked_for_survives",
+    ),
+    Mutant(
+        "I7",
+        "the body of an answer is told with its outcome",
+        "exporter/client/__init__.py",
+        [('return f"{known} size={len(body)}', 'return f"{known} {body!r} size={len(body)}')],
+        "client/test_secrets.py::test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply",
+    ),
+    Mutant(
+        "I7",
+        "a campaign may hold a phone number",
+        "exporter/ids.py",
+        [("return _PHONE_INSIDE.search(text) is not None", "return looks_like_phone(text)")],
+        _CANARIES,
+    ),
+    Mutant(
+        "I7",
+        "the log names dropped files",
+        "exporter/sources/journal.py",
+        [
+            (
+                "def _hashed(found: Found) -> str:\n",
+                "def _hashed(found: Found) -> str:\n    if found.name:\n        return found.name\n",
+            )
+        ],
+        _CANARIES,
+    ),
+    Mutant(
+        "I8",
+        "messages expire by the wall clock",
+        "exporter/lifecycle.py",
+        [
+            (
+                "if event.answering_us - message.answering_base_us >= policy",
+                "if event.at - message.accepted_at >= policy",
+            )
+        ],
+        "polling/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
+    ),
+    Mutant(
+        "I8",
+        "the answering clock runs through an outage",
+        "exporter/ratelimit.py",
+        [
+            (
+                "            self._stop_answering_clock(now)\n            if outcome is",
+                "            if outcome is",
+            )
+        ],
+        "polling/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
+    ),
+    Mutant(
+        "I9",
+        "the event loop waits for the disk",
+        "exporter/tracker.py",
+        [
+            (
+                "return await called(self._executor, partial(verb, *args, **kwargs))",
+                "return self._executor.submit(partial(verb, *args, **kwargs)).result()",
+            )
+        ],
+        "polling/test_bounds.py::test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape",
+    ),
+    Mutant(
+        "I9",
+        "a page is rendered on the event loop",
+        "exporter/collector.py",
+        [
+            (
+                "await loop.run_in_executor(self._thread, self._render, latest, form, gzipped)",
+                "loop and self._render(latest, form, gzipped)",
+            )
+        ],
+        "exposition/test_collector.py",
+    ),
+    Mutant(
+        "I10",
+        "any number of campaigns",
+        "exporter/campaigns.py",
+        [("return name if room and", "return name if")],
+        "polling/test_bounds.py::test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series",
+    ),
+    Mutant(
+        "I10",
+        "any number of connections",
+        "exporter/server/connections.py",
+        [("MAX_CONNECTIONS = 64", "MAX_CONNECTIONS = 64_000")],
+        "server/test_bounds.py",
+    ),
+)

@@ -1,0 +1,74 @@
+"""What the campaigns found, each held by a test of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter.sources.directory import look, open_found
+from tests.kit.virtual import VIRTUAL
+from tests.polling.provider import Provider
+from tests.polling.rig import running, settings_of
+
+ROOT = Path(__file__).parents[2]
+_THREE_TRIES = """\
+import sys
+from exporter.sources.aside import Plan, put_aside
+from exporter.sources.directory import look
+(found,) = look(sys.argv[1], frozenset()).files
+for _ in range(3):
+    try:
+        put_aside(sys.argv[1], found, Plan("done", False, b"line 2: bad_characters"))
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.needs("strace")
+def test_a_file_that_can_not_be_moved_leaves_no_report_behind(tmp_path: Path) -> None:
+    """It is tried again each second: a report for each try would fill the disk."""
+    dropped = tmp_path / "drop" / "ids.txt"
+    dropped.parent.mkdir()
+    dropped.write_text("abc\nno.id\n")
+    # The first rename of a try is the report's own, the second the file's.
+    rule = ("-e", "trace=renameat", "-e", "inject=renameat:error=EACCES:when=2+2")
+    command = [sys.executable, "-c", _THREE_TRIES, str(dropped.parent)]
+    subprocess.run(["strace", "-f", "-o", str(tmp_path / "trace"), *rule, *command], cwd=ROOT, check=True)
+    assert (tmp_path / "trace").read_text().count("INJECTED") == 3
+    assert dropped.exists()
+    assert list((dropped.parent / "failed").iterdir()) == []
+
+
+def test_a_process_without_a_free_descriptor_does_not_give_a_file_up(tmp_path: Path) -> None:
+    """Nothing is wrong with the file: it is looked at again in a second, not in an hour."""
+    (tmp_path / "ids.txt").write_text("abc\n")
+    (found,) = look(str(tmp_path), frozenset()).files
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = os.open(tmp_path, os.O_RDONLY)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, limits[1]))
+    os.close(first_free)
+    try:
+        opened = open_found(str(tmp_path), found)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert opened is None
+
+
+@VIRTUAL
+async def test_a_reload_while_the_store_is_being_read_ends_nothing(tmp_path: Path) -> None:
+    """The poller's stop waits for the store, and must take effect before it begins anything more."""
+    async with running(tmp_path, Provider(), settings_of(rate=100)) as rig:
+        # While the store works, time is real.
+        rig.slow_down(0.1)
+        for number in range(10):
+            await rig.send(2, prefix=f"m{number}", age_seconds=10)
+            asyncio.get_running_loop().call_later(0.05 + number / 50, rig.reload)
+            await rig.pass_time(0.4)
+        rig.slow_down(0)
+        await rig.until(lambda: rig.finished() == 20, within_seconds=60)

@@ -1,0 +1,30 @@
+"""What is shown is committed: also the verdicts, which upkeep commits and shows by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from exporter.model import Status
+from exporter.snapshot import Kind
+from tests.kit.virtual import VIRTUAL
+from tests.polling.provider import Provider, told
+from tests.polling.rig import running, settings_of
+
+pytestmark = VIRTUAL
+DEADLINE_SECONDS = 30
+
+
+async def test_verdicts_that_find_no_room_on_the_disk_are_not_shown(tmp_path: Path) -> None:
+    """While the disk is full they wait; once it has room they count once, as many as there are."""
+    provider = Provider(lambda _: told(Status.DELIVERED))
+    async with running(tmp_path, provider, settings_of(campaigns={"otp": "otp"})) as rig:
+        await rig.send(20, "otp")
+        await rig.until(lambda: rig.finished() == 20, 60)
+        assert rig.counted(Kind.SLO_MESSAGES) == 0
+        rig.store.full = True
+        await rig.pass_time(10 * DEADLINE_SECONDS)
+        assert rig.counted(Kind.SLO_MESSAGES) == 0
+        rig.store.full = False
+        await rig.until(lambda: rig.counted(Kind.SLO_MESSAGES) > 0, 60)
+        await rig.pass_time(2 * DEADLINE_SECONDS)
+        assert rig.counted(Kind.SLO_MESSAGES) == 20
