@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 
@@ -24,9 +24,11 @@ from exporter.simulator.settings import SimulatorSettings
 from exporter.simulator.traffic import ORDER_CAMPAIGN, PROMOTIONS, run_traffic
 
 KEY = "demo-key"
-RATE = 10
+RATE = 20
 """Requests a second that provider and exporter have agreed on."""
 RETRY_AFTER_SECONDS = 20
+FILE_EVERY_SECONDS = 0.1
+"""Of real time."""
 LISTED = 20
 """Messages whose ids stand in the configuration."""
 REPEAT_EVERY, SPOIL_EVERY = 50, 200
@@ -103,7 +105,7 @@ async def run_demo(
                 flush=True,
             )
 
-        files = _Files(drop)
+        files = _Files(drop, round(FILE_EVERY_SECONDS * simulated.speed * SECOND_US))
 
         async def emit(campaign: str, ids: Sequence[str]) -> None:
             await asyncio.to_thread(files.put, campaign, ids, clock.now())
@@ -146,21 +148,29 @@ class _Files:
     """Drops files as a customer's programs would, their slips included."""
 
     drop: Path
+    every_us: int
+    """The shortest time from one file to the next: each costs a sync of the disk, whatever the speed."""
     written: int = 0
+    _written_at: int = 0
+    _rows: list[tuple[str, str, str]] = field(default_factory=list)
 
     def put(self, campaign: str, ids: Sequence[str], sent_at: int) -> None:
+        """Keep the ids for the next file, and write it if it is time."""
+        seconds = f"{sent_at / SECOND_US:.6f}"
+        self._rows += [(message_id, campaign, seconds) for message_id in ids]
+        if sent_at - self._written_at >= self.every_us:
+            self._written_at = sent_at
+            self._write()
+
+    def _write(self) -> None:
         """Write beside, then rename: a reader never sees half a file."""
         self.written += 1
-        lines = list(ids)
+        rows, self._rows = self._rows, []
         if self.written % REPEAT_EVERY == 0:
-            lines.append(ids[0])
+            rows.append(rows[0])
         if self.written % SPOIL_EVERY == 0:
-            lines.append("no id")
-        directory = self.drop / campaign
-        directory.mkdir(exist_ok=True)
-        draft = directory / f".{ids[0]}.tmp"
+            rows.append(("no id", *rows[0][1:]))
+        draft = self.drop / f".{self.written}.tmp"
         with draft.open("w", newline="", encoding="ascii") as file:
-            rows = csv.writer(file)
-            rows.writerow(("message_id", "sent_at"))
-            rows.writerows((line, f"{sent_at / SECOND_US:.6f}") for line in lines)
-        draft.rename(directory / f"{ids[0]}.csv")
+            csv.writer(file).writerows((("message_id", "campaign", "sent_at"), *rows))
+        draft.rename(self.drop / f"{self.written}.csv")
