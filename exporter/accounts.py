@@ -30,6 +30,8 @@ class Account:
     """Set when something was added to the agenda, or the gate's hold was lifted."""
     evidence: Evidence = field(default_factory=Evidence)
     """Whether webhooks bring its news."""
+    unknown_words: set[str] = field(default_factory=set)
+    """Words for a status that nobody told us of; the first few, for the log."""
     _resting: OrderedDict[int, int] = field(default_factory=OrderedDict)
 
     def asked(self, row: int, now: int) -> None:

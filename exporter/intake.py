@@ -23,7 +23,7 @@ from exporter.errors import ConfigError, StoreFull
 from exporter.instruments import Instruments
 from exporter.model import NewMessage, Source
 from exporter.secret import SecretSource
-from exporter.server import goes_on, plain
+from exporter.server import GONE, goes_on, plain
 from exporter.sources.fields import Context, campaign_refused
 from exporter.sources.formats import Batch, Parser, Reject, parser
 from exporter.tracker import Tracked, Tracker
@@ -181,7 +181,10 @@ class Intake:
         final = False
         while not final:
             async with asyncio.timeout(PIECE_SECONDS):
-                piece = await request.content.read(PIECE_BYTES)
+                try:
+                    piece = await request.content.read(PIECE_BYTES)
+                except GONE:
+                    return HTTPStatus.BAD_REQUEST
             read_bytes += len(piece)
             if read_bytes - granted_bytes >= PACE_BYTES:
                 granted_bytes = read_bytes

@@ -33,6 +33,7 @@ IDLE_US = 60 * SECOND_US
 AHEAD_SECONDS = 0.1
 """How much of the rate is read from the store ahead of its turn, for each class."""
 AHEAD_ROWS = 128
+MAX_UNKNOWN_WORDS = 20
 _NOT_ASKED = frozenset({Outcome.RATE_LIMITED, Outcome.UNAUTHORIZED})
 """Outcomes that are about the account, not about the message: no attempt is counted."""
 
@@ -154,6 +155,8 @@ class Poller:
                         found.add(message.row)
             finally:
                 self._claimed.difference_update(entries.keys() - found)
+            # Meanwhile they were neither due nor read: a worker may have gone to sleep over that.
+            self.account.stirred.set()
 
     def _pop(self, priority: Priority, count: int) -> dict[int, Entry]:
         """Take due entries from the agenda, by row."""
@@ -226,6 +229,17 @@ def note(  # noqa: PLR0913, PLR0917 - who is told, and what
     if reply.answer is not None:
         instruments.api_succeeded(account.name, clock.now() / SECOND_US)
         instruments.answered(account.name, reply.answer)
+        _say_word(account, reply.answer.unknown_word)
+
+
+def _say_word(account: Account, word: str) -> None:
+    """One line for each of the first words that we don't know; whoever invents more has been heard."""
+    known = account.unknown_words
+    if word and word not in known and len(known) < MAX_UNKNOWN_WORDS:
+        known.add(word)
+        fields = {"account": account.name, "word": word}
+        message = "The provider uses a status that this version does not know; it counts as other"
+        _log.warning(message, extra={"event": "unknown_status", "fields": fields})
 
 
 def _say_flow(account: str, gate: Gate, reply: Reply) -> None:

@@ -43,6 +43,8 @@ class Upkeep:
         self._published: tuple[int, int] | None = None
         self._cursor = 0
         self._lines_dropped = 0
+        self._paused: list[int] = []
+        """Until when the accounts were paused when that was kept."""
         self.beat_at = self.clock.monotonic()
         """When the latest beat ended."""
 
@@ -66,8 +68,12 @@ class Upkeep:
         self.instruments.log_dropped(lines_dropped - self._lines_dropped)
         self._lines_dropped = lines_dropped
         try:
-            if beats % KEEP_EVERY_BEATS == 0:
+            paused = [account.gate.paused_until for account in self.tracker.accounts.values()]
+            if beats % KEEP_EVERY_BEATS == 0 or paused != self._paused:
+                # A new pause is not left to the next turn: a crash before it would break the silence.
                 await self._keep()
+                self._paused = paused
+            if beats % KEEP_EVERY_BEATS == 0:
                 await self._sweep()
             if beats % FORGET_EVERY_BEATS == 0:
                 await self._forget()

@@ -24,7 +24,7 @@ from exporter.hearing import Hearing
 from exporter.instruments import Instruments
 from exporter.model import Heard
 from exporter.secret import SecretSource
-from exporter.server import Listener
+from exporter.server import GONE, Listener
 from exporter.wire import parse_news
 
 PATH = "/webhook"
@@ -98,6 +98,8 @@ class Webhooks:
             return HTTPStatus.REQUEST_TIMEOUT
         except web.HTTPRequestEntityTooLarge:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        except GONE:
+            return HTTPStatus.BAD_REQUEST
 
     def _may_speak(self, request: web.Request) -> bool:
         """Whether a request has the token and comes from where it may."""

@@ -18,10 +18,10 @@ from aiohttp import web
 
 from exporter.config.addresses import parse_listen
 from exporter.errors import ListenError
-from exporter.server.connections import Connections, bounded, goes_on, plain, sign
+from exporter.server.connections import GONE, Connections, bounded, goes_on, plain, sign
 from exporter.server.pages import Site, pages
 
-__all__ = ["Listener", "Site", "goes_on", "pages", "plain"]
+__all__ = ["GONE", "Listener", "Site", "goes_on", "pages", "plain"]
 
 BACKLOG = 64
 """Connections that wait to be accepted: as many as may be open."""

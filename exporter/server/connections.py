@@ -200,6 +200,10 @@ async def bounded(
         connection.waiting()
 
 
+GONE = (OSError, RuntimeError, web.RequestPayloadError)
+"""How reading a body ends whose client is gone, or breaks off in the middle of its encoding."""
+
+
 def goes_on(request: web.Request) -> None:
     """Give a request that makes progress its time of handling anew: its body may be large."""
     cast("_Connection", request.protocol).working()

@@ -84,8 +84,10 @@ async def test_poison_alone_never_opens_the_circuit(tmp_path: Path) -> None:
         assert rig.gauge("smsbat_api_up") == 1
 
 
-async def test_ten_thousand_unknown_words_are_one_series(tmp_path: Path) -> None:
-    """Whatever words the provider invents, the label `status` gets no value but `other`, and nothing ends."""
+async def test_ten_thousand_unknown_words_are_one_series(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever words the provider invents, all are `other`; the first twenty are in the log, once each."""
     chance = random.Random(3)
     words: set[str] = set()
 
@@ -107,6 +109,7 @@ async def test_ten_thousand_unknown_words_are_one_series(tmp_path: Path) -> None
         assert len(rig.snapshot.values) == series
         assert rig.counted(Kind.MESSAGES, "other") == rig.pending == 500
         assert rig.gauge("smsbat_unknown_statuses_total") == len(provider.requests) - provider.in_flight
+        assert len([record for record in caplog.records if "does not know" in record.message]) == 20
 
 
 async def test_a_reused_connection_that_is_lost_costs_a_second_and_nothing_else(tmp_path: Path) -> None:

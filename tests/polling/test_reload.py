@@ -22,22 +22,22 @@ async def test_a_thousand_reloads_under_load(tmp_path: Path) -> None:
     chance = random.Random(17)
     provider = Provider(under_way)
     profile = {"first_poll": "2s", "interval": "2s", "max_interval": "4s"}
-    settings = [settings_of(rate=10, max_in_flight=n, profiles={"default": profile}) for n in (10, 3)]
+    settings = [settings_of(rate=40, max_in_flight=n, profiles={"default": profile}) for n in (10, 3)]
     async with running(tmp_path, provider, settings[0]) as rig:
         rig.slow_down(0.000_1)
         for reload in range(1_000):
             if reload % 20 == 0:
-                await rig.send(3, prefix=f"r{reload}")
+                await rig.send(6, prefix=f"r{reload}")
             rig.reload(settings[reload % 2])
             await rig.pass_time(chance.choice([0.01, 0.1, 0.4]) * chance.random())
         await rig.pass_time(30)
         assert set(provider.asked()) == {message.message_id for message in await rig.stored()}
         provider.answer = delivered
         await rig.until(lambda: rig.pending == 0, 1 * MINUTES)
-        assert rig.finished("delivered") == rig.counted(Kind.TRACKED) == 150
+        assert rig.finished("delivered") == rig.counted(Kind.TRACKED) == 300
         assert closest_seconds(provider.requests) >= 1
         for seconds in (1, 10):
-            assert most_within(provider.requests, seconds) <= 10 * seconds + 1
+            assert most_within(provider.requests, seconds) <= 40 * seconds + 4
 
 
 async def test_a_source_that_is_cancelled_in_a_commit_loses_no_message(tmp_path: Path) -> None:
