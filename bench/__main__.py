@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import ingestion, memory, polls, schedules, scrape
+from bench import flood, fusion, ingestion, memory, polls, schedules, scrape, webhooks
 from bench.figures import Plan, Round, table
 
 Benchmark = Callable[[Plan, Path], AsyncIterator[Round]]
@@ -20,6 +20,9 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, str]] = {
     "ingestion": (ingestion.rounds, "ids from a file, with /metrics asked meanwhile; bare SQLite"),
     "memory": (memory.rounds, "many pending messages: resident memory and start; a dictionary and a heap"),
     "scrape": (scrape.rounds, "one rendering of the state; the client library"),
+    "webhooks": (webhooks.rounds, "webhooks that are durable; a bare handler that only parses"),
+    "flood": (flood.rounds, "scrapes, polls and memory while webhooks flood in"),
+    "fusion": (fusion.rounds, "requests for each finished message, with webhooks and without"),
     "schedules": (schedules.rounds, "requests and delay of news; fixed polling and the documented backoff"),
 }
 

@@ -13,12 +13,16 @@ from itertools import count, takewhile
 from pathlib import Path
 from time import perf_counter
 
+import aiohttp
+
 from bench.figures import Plan, Round
+from bench.polls import arrived, send
 from bench.posting import Posted, never_finish, post_all, request, scrape
-from bench.programs import daemon, drop_ids, free_port, made_requests, provider, send, until_taken_in
+from bench.programs import daemon, drop_ids, free_port, provider, until_taken_in
 
 TOKEN = "bench-token-1234567890"  # noqa: S105 - of a daemon that lives as long as this
-SLOW_CLIENTS = 100
+SLOW_CLIENTS = (20, 80)
+"""With the token, and without."""
 MESSAGES = 200
 
 
@@ -35,12 +39,13 @@ async def _round(folder: Path, seconds: int) -> Round:
     (folder / "token").write_text(TOKEN, "ascii")
     more = f"webhook: {{listen: '{webhook}', token_file: {folder / 'token'}}}\n"
     async with (
-        provider(speed=1) as asked,
-        daemon(folder, asked.url, first_poll="1s", interval="1s", more=more) as running,
+        provider("hanging") as asked,
+        daemon(folder, asked.url, first_poll="1s", interval="2s", more=more) as running,
+        aiohttp.ClientSession() as session,
     ):
-        drop_ids(folder, await send(asked, MESSAGES, kind="campaign"))
+        drop_ids(folder, await send(asked, MESSAGES))
         await until_taken_in(folder)
-        polls, resident_bytes = await made_requests(asked), running.resident_bytes()
+        polls, resident_bytes = await arrived(session, asked), running.resident_bytes()
         posted, scrapes, cut = await flood(running.url.removeprefix("http://"), webhook, TOKEN, seconds)
         return {
             "webhooks/s": len(posted.latencies) / posted.seconds,
@@ -49,7 +54,7 @@ async def _round(folder: Path, seconds: int) -> Round:
             "scrape p50, ms": scrapes[len(scrapes) // 2] * 1e3,
             "scrape p99, ms (goal 250)": scrapes[int(len(scrapes) * 0.99)] * 1e3,
             "scrape longest, ms": scrapes[-1] * 1e3,
-            "polls/s meanwhile": (await made_requests(asked) - polls) / posted.seconds,
+            "polls/s meanwhile": (await arrived(session, asked) - polls) / posted.seconds,
             "slow requests cut short": cut,
             "resident MiB more": (running.resident_bytes() - resident_bytes) / 2**20,
         }
@@ -64,8 +69,9 @@ async def flood(metrics: str, webhook: str, token: str, seconds: float) -> tuple
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         slow = [
-            tasks.create_task(never_finish(webhook, paths[number % len(paths)], stop))
-            for number in range(SLOW_CLIENTS)
+            tasks.create_task(never_finish(webhook, path, stop))
+            for path, clients in zip((paths[0], paths[-1]), SLOW_CLIENTS, strict=True)
+            for _ in range(clients)
         ]
         looking = tasks.create_task(scrape(metrics, stop))
         posted = await post_all(webhook, requests)

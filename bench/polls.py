@@ -33,9 +33,9 @@ async def rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
         round_folder = folder / str(number)
         round_folder.mkdir()
         async with provider() as asked:
-            measured = await _daemon(asked, round_folder, await _send(asked, messages), plan)
-            bare = await _peer("bare", asked, await _send(asked, messages))
-            documented = await _peer("documented", asked, await _send(asked, documented_messages))
+            measured = await _daemon(asked, round_folder, await send(asked, messages), plan)
+            bare = await _peer("bare", asked, await send(asked, messages))
+            documented = await _peer("documented", asked, await send(asked, documented_messages))
         yield {
             "daemon: polls/s": measured[0],
             "bare: polls/s": bare[0],
@@ -56,7 +56,7 @@ async def _daemon(asked: Running, folder: Path, ids: Sequence[str], plan: Plan) 
         daemon(folder, asked.url, first_poll=f"{first_poll_seconds}s") as running,
         aiohttp.ClientSession() as session,
     ):
-        before = await _arrived(session, asked)
+        before = await arrived(session, asked)
         drop_ids(folder, ids)
         await until_taken_in(folder)
         marks = [await _mark(session, asked, running, before + int(share * len(ids))) for share in _MEASURED]
@@ -70,9 +70,9 @@ async def _mark(
 ) -> tuple[int, float, float]:
     """Wait for so many polls; how many there are then, the time, and the processor seconds so far."""
     while True:
-        arrived = await _arrived(session, asked)
-        if arrived >= polls:
-            return arrived, perf_counter(), running.cpu_seconds()
+        seen = await arrived(session, asked)
+        if seen >= polls:
+            return seen, perf_counter(), running.cpu_seconds()
         await asyncio.sleep(PACE_SECONDS)
 
 
@@ -83,7 +83,8 @@ async def _peer(kind: str, asked: Running, ids: Sequence[str]) -> tuple[float, f
     return polls / seconds, cpu_seconds / polls * 1e6
 
 
-async def _send(asked: Running, count: int) -> list[str]:
+async def send(asked: Running, count: int) -> list[str]:
+    """Let the provider send messages; their ids, once they have ended."""
     async with (
         aiohttp.ClientSession(asked.url) as session,
         session.post("/-/send", json={"kind": "otp", "count": count}) as response,
@@ -94,7 +95,7 @@ async def _send(asked: Running, count: int) -> list[str]:
     return ids
 
 
-async def _arrived(session: aiohttp.ClientSession, asked: Running) -> int:
+async def arrived(session: aiohttp.ClientSession, asked: Running) -> int:
     """Requests that the provider has seen."""
     async with session.get(f"{asked.url}/-/arrivals?since={_BEYOND_ALL}") as response:
         total: int = (await response.json())["total"]

@@ -1,4 +1,4 @@
-"""Clients of a webhook listener: many that keep their connections, some that never finish a request, one that looks.
+"""Clients of a webhook listener: many that post and post, some that never finish, and one that scrapes.
 
 Written on bare streams, so that the client costs less than what it measures.
 """
@@ -40,12 +40,18 @@ def request(path: str, message_id: str, status: str = "delivered") -> bytes:
     ).encode("ascii")
 
 
-async def post_all(address: str, requests: Iterable[bytes], connections: int = CONNECTIONS) -> Posted:
-    """Send all requests as fast as they are answered."""
-    rest = iter(requests)
+async def post_all(
+    address: str, requests: Iterable[bytes], connections: int = CONNECTIONS, *, rate: float = 0.0
+) -> Posted:
+    """Send all requests as fast as they are answered, or with a `rate` that many a second.
+
+    With a rate, the time of each counts from when it should have been sent: what waits for a
+    connection waits too.
+    """
+    began = perf_counter()
+    rest = ((began + number / rate if rate else 0.0, one) for number, one in enumerate(requests))
     latencies: list[float] = []
     statuses: dict[int, int] = {}
-    began = perf_counter()
     async with asyncio.TaskGroup() as posting:
         for _ in range(connections):
             posting.create_task(_post(address, rest, latencies, statuses))
@@ -53,24 +59,31 @@ async def post_all(address: str, requests: Iterable[bytes], connections: int = C
 
 
 async def _post(
-    address: str, requests: Iterator[bytes], latencies: list[float], statuses: dict[int, int]
+    address: str, requests: Iterator[tuple[float, bytes]], latencies: list[float], statuses: dict[int, int]
 ) -> None:
     """Send requests over one connection, or a new one where that is cut; 0 stands for no answer."""
     host, _, port = address.rpartition(":")
-    one = next(requests, None)
-    while one is not None:
+    timed = next(requests, None)
+    while timed is not None:
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
-            while one is not None:
+            while timed is not None:
+                due_at, one = timed
                 began = perf_counter()
+                if began < due_at:
+                    await asyncio.sleep(due_at - began)
+                    # The timer's own delay is the client's.
+                    began = perf_counter()
+                elif due_at:
+                    began = due_at
                 writer.write(one)
                 head = await reader.readuntil(b"\r\n\r\n")
                 latencies.append(perf_counter() - began)
                 _count(statuses, int(head[9:12]))
-                one = next(requests, None)
+                timed = next(requests, None)
         except (OSError, asyncio.IncompleteReadError):
             _count(statuses, 0)
-            one = next(requests, None)
+            timed = next(requests, None)
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
@@ -96,10 +109,10 @@ async def _drip(host: str, port: int, head: bytes, stop: asyncio.Event) -> None:
     _, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(head)
-        while not stop.is_set():
-            await asyncio.sleep(DRIP_EVERY_SECONDS)
+        while not stop.is_set() and not writer.is_closing():
             writer.write(b" ")
             await writer.drain()
+            await asyncio.sleep(DRIP_EVERY_SECONDS)
     finally:
         writer.close()
 

@@ -33,8 +33,8 @@ accounts:
 profiles:
   bench:
     first_poll: {first_poll}
-    interval: 1h
-    max_interval: 1h
+    interval: {interval}
+    max_interval: {interval}
     give_up_after: 24h
     deadline: 12h
     objective: 0.9
@@ -65,8 +65,10 @@ class Running(NamedTuple):
 
 
 @asynccontextmanager
-async def daemon(folder: Path, provider_url: str, *, first_poll: str) -> AsyncIterator[Running]:
-    """The exporter with its state and drop directory in `folder`; entered once it is ready.
+async def daemon(
+    folder: Path, provider_url: str, *, first_poll: str, interval: str = "1h", more: str = ""
+) -> AsyncIterator[Running]:
+    """The exporter with its state and drop directory in `folder`, and `more` of a configuration.
 
     Its one campaign has high priority, so that all of its ten slots are used, as the peers use theirs.
     """
@@ -74,11 +76,16 @@ async def daemon(folder: Path, provider_url: str, *, first_poll: str) -> AsyncIt
     drop.mkdir(exist_ok=True)
     config_file = folder / "config.yaml"
     config = _CONFIG.format(
-        provider_url=provider_url, key=KEY, first_poll=first_poll, drop=drop, state=folder / "state"
+        provider_url=provider_url,
+        key=KEY,
+        first_poll=first_poll,
+        interval=interval,
+        drop=drop,
+        state=folder / "state",
     )
     config_file.touch(0o600)  # it holds a key
-    config_file.write_text(config, "utf-8")
-    port = _free_port()
+    config_file.write_text(config + more, "utf-8")
+    port = free_port()
     arguments = [
         f"--config.file={config_file}",
         f"--web.listen-address=127.0.0.1:{port}",
@@ -91,10 +98,10 @@ async def daemon(folder: Path, provider_url: str, *, first_poll: str) -> AsyncIt
 
 
 @asynccontextmanager
-async def provider() -> AsyncIterator[Running]:
+async def provider(scenario: str = "calm") -> AsyncIterator[Running]:
     """The simulated provider, without a rate limit, where an hour passes in a second: answers are final."""
-    port = _free_port()
-    limits = ["--requests-per-second=0", "--speed=3600", "--log.level=error"]
+    port = free_port()
+    limits = ["--requests-per-second=0", "--speed=3600", f"--scenario={scenario}", "--log.level=error"]
     async with _exporter("simulator", f"--listen=127.0.0.1:{port}", *limits) as process:
         url = f"http://127.0.0.1:{port}"
         await _until_answers(process, f"{url}/-/scenario")
@@ -139,7 +146,8 @@ async def until_taken_in(folder: Path) -> None:
         await asyncio.sleep(PACE_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port

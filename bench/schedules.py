@@ -41,7 +41,7 @@ async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
     for seed in range(plan.rounds):
         round_: dict[str, float] = {}
         for kind, profile in PROFILE_OF.items():
-            policy = _policy(profile)
+            policy = policy_of(profile)
             fates = [live(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
             some = random.Random(seed)
             ways = {
@@ -63,14 +63,15 @@ def _figures(name: str, known: list[Known]) -> dict[str, float]:
     }
 
 
-def _policy(profile: str) -> Policy:
+def policy_of(profile: str) -> Policy:
+    """The policy of a built-in profile."""
     return Profile.model_validate(BUILT_IN_PROFILES[profile]).policy()
 
 
 def _ours(fate: Fate, policy: Policy, some: random.Random) -> Known:
     """Ask when our schedule says so, and let our rules decide when it is over."""
     due_at = schedule.first_look_at(policy, SENT_AT, SENT_AT)
-    message = _new(due_at)
+    message = new(due_at)
     while message.pending:
         at = message.due_at
         answer = Answer(fate.status(at))
@@ -82,7 +83,8 @@ def _ours(fate: Fate, policy: Policy, some: random.Random) -> Known:
     return Known(message.polls, message.finished_at - fate.final_at if ended else None)
 
 
-def _new(due_at: int) -> Message:
+def new(due_at: int) -> Message:
+    """A message that was just sent, to be looked at then."""
     return Message(
         row=1,
         account_id=1,

@@ -149,7 +149,7 @@ def history(recording: Recording, folder: Path) -> History:
                 moments[latest.commits] = latest
         elif _is_step(op, b"done"):
             assert isinstance(op, Write)
-            assert latest.tracked == int(op.data.split()[1])
+            assert latest.tracked == int(op.data.split()[1]), "acknowledged, and never synced"
             acknowledged.append(latest)
     return History(moments, acknowledged)
 

@@ -40,12 +40,12 @@ LIVES: dict[str, tuple[float, float, int]] = {
 AIM_STEP_SECONDS = 50e-6
 FEW_KILLS, MANY_KILLS = 3, 60
 """In a generation: every fourth is short, since only the first start makes the tables."""
-SETTLE_SECONDS = 90.0
+SETTLE_SECONDS = 45.0
+"""Less than the minute after which a poller looks around even if nothing woke it."""
 CLOSEST_US = 1_000_000
 TOLERANCE_US = 50_000
 BUNCHED = 0.2
-"""By how much of a second the way to the provider may shorten a pause, and by what part fill a second:
-a process that had to wait for a processor sends what has become due meanwhile."""
+"""A pause may be shorter, a second fuller: who waited for a processor sends what is due by then."""
 
 
 class Generation:

@@ -72,3 +72,12 @@ async def test_a_reload_while_the_store_is_being_read_ends_nothing(tmp_path: Pat
             await rig.pass_time(0.4)
         rig.slow_down(0)
         await rig.until(lambda: rig.finished() == 20, within_seconds=60)
+
+
+@VIRTUAL
+async def test_what_was_read_ahead_is_asked_about_at_once(tmp_path: Path) -> None:
+    """A worker that found nothing while the store was being read is woken when the answer is there."""
+    async with running(tmp_path, Provider(), settings_of(rate=50)) as rig:
+        rig.slow_down(0.1)
+        await rig.send(7, age_seconds=10)
+        await rig.until(lambda: rig.finished() == 7, within_seconds=5)

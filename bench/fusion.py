@@ -1,0 +1,99 @@
+"""How many requests a finished message takes, and how late its end is known, with webhooks and without.
+
+The rules as they are (`schedule`, `lifecycle`, the built-in profiles), in
+virtual time and without a rate limit, about the simulated provider's messages.
+Webhooks come a second after the end. `stepped back`: they bring most of the
+news, so that polling is a safety net, also for those that are lost.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.figures import Plan, Round
+from bench.schedules import PROFILE_OF, SENT_AT, new, policy_of
+from exporter import lifecycle, schedule
+from exporter.events import Event, Hinted, Observed
+from exporter.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Policy, Via
+from exporter.simulator.fate import NEVER_AT, Fate, draw, live
+from exporter.simulator.scenarios import NORMAL
+
+WEBHOOK_DELAY_US = SECOND_US
+
+
+class Way(NamedTuple):
+    """How news comes in."""
+
+    mode: str
+    """`verify`, `trust`, or empty for no webhooks."""
+    fused: bool = False
+    loss_share: float = 0.0
+
+
+WAYS = {
+    "without webhooks": Way(""),
+    "verify, stepped back": Way("verify", fused=True),
+    "trust, stepped back": Way("trust", fused=True),
+    "verify, stepped back, 20 % lost": Way("verify", fused=True, loss_share=0.2),
+    "verify, 40 % lost": Way("verify", loss_share=0.4),
+}
+
+
+async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
+    """Each round with other messages."""
+    messages = plan.size(2_000, 20)
+    for seed in range(plan.rounds):
+        figures: dict[str, float] = {}
+        for kind, profile in PROFILE_OF.items():
+            policy = policy_of(profile)
+            fates = [live(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
+            for name, way in WAYS.items():
+                some = random.Random(seed)
+                known = [_known(fate, policy, way, some) for fate in fates]
+                delays = sorted(delay for _, delay in known if delay is not None)
+                prefix = f"{kind.value}, {name}"
+                figures |= {
+                    f"{prefix}: requests/finished": sum(polls for polls, _ in known) / len(known),
+                    f"{prefix}: delay p50, s": delays[len(delays) // 2] / SECOND_US,
+                    f"{prefix}: delay p95, s": delays[int(len(delays) * 0.95)] / SECOND_US,
+                }
+        yield figures
+
+
+def _known(fate: Fate, policy: Policy, way: Way, some: random.Random) -> tuple[int, int | None]:
+    """Requests for one message, and how late its end was known; None when it was given up."""
+    message = new(schedule.first_look_at(policy, SENT_AT, SENT_AT, fused=way.fused))
+    lost = not way.mode or some.random() < way.loss_share or fate.final_at == NEVER_AT
+    webhook_at = NEVER_AT if lost else fate.final_at + WEBHOOK_DELAY_US
+    while message.unsettled:
+        webhook = webhook_at < message.due_at
+        at = webhook_at if webhook else message.due_at
+        if webhook:
+            webhook_at = NEVER_AT
+        event = _event(fate, at, way.mode if webhook else "")
+        after = lifecycle.advance(message, event, policy, "").message
+        look_at = schedule.plan(
+            message,
+            after,
+            policy,
+            at,
+            some.random(),
+            answering_us=at - SENT_AT,
+            looked=not webhook,
+            fused=way.fused,
+        )
+        message = after if look_at is None else after._replace(due_at=look_at)
+    ended = message.outcome in FINAL_BY_PROVIDER
+    return message.polls, message.finished_at - fate.final_at if ended else None
+
+
+def _event(fate: Fate, at: int, mode: str) -> Event:
+    """A webhook in that mode, or a look."""
+    status = fate.status(at)
+    if mode == "verify":
+        return Hinted(1, at, at - SENT_AT, status)
+    via = Via.WEBHOOK if mode else Via.POLL
+    return Observed(1, at, at - SENT_AT, Answer(status), via, fate.final_at if mode else 0)

@@ -1,0 +1,111 @@
+"""What the store keeps for webhooks: messages by their ids, what is still to be asked, and who is exempt."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+
+from exporter.events import Hinted, Observed
+from exporter.model import SECOND_US, Answer, Source, Status, Verdict, Via
+from exporter.store import Store, schema
+from exporter.store.sqlite import SqliteStore
+from tests.core.example import SENT_AT
+from tests.store.engines import MANY, Engine, arrivals, decide, tick_at, track
+
+DAY_US = 86_400 * SECOND_US
+IDS = ["id-1", "id-2", "id-3"]
+
+
+def rows_to_ask(store: Store) -> set[int]:
+    """The rows that a new run would put on its agenda."""
+    return {place.row for place in chain.from_iterable(store.schedule())}
+
+
+def test_messages_are_found_by_their_ids(engine: Engine) -> None:
+    """In whichever account, in the accounts that are asked for only; unknown ids are left out."""
+    store = engine.open()
+    accounts = [store.account_id(name) for name in ("main", "second")]
+    for account in accounts:
+        track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:2]))
+    found = store.find(accounts, ["id-2", "id-3"])
+    assert list(found) == ["id-2"]
+    assert [message.account_id for message in found["id-2"]] == accounts
+    assert [message.account_id for message in store.find(accounts[1:], ["id-2"])["id-2"]] == accounts[1:]
+    assert store.find([], IDS) == store.find(accounts, []) == {}
+
+
+def test_what_is_still_to_be_asked_survives(engine: Engine) -> None:
+    """A hint, and an end that an answer must complete, are on the agenda of the next run, whole."""
+    store = engine.open()
+    account = store.account_id("main")
+    accepted = track(store, account, arrivals(store.campaign_id(account, "default"), IDS))
+    rows = [planned.row for planned in accepted.planned]
+    at = SENT_AT + SECOND_US
+    final = Observed(rows[0], at, 0, Answer(Status.DELIVERED, cost_nanos=7), Via.WEBHOOK, at)
+    ended = Observed(rows[2], at, 0, Answer(Status.DELIVERED))
+    store.apply([final, Hinted(rows[1], at, 0, Status.DELIVERED), ended], decide)
+    engine.crash()
+    store = engine.open()
+    assert rows_to_ask(store) == set(rows[:2])
+    kept = {message.row: message for message in store.claim(rows)}
+    assert kept[rows[0]].told_nanos == 7
+    assert kept[rows[1]].hearsay == Status.DELIVERED
+    store.apply([Observed(rows[0], at + 1, 0, Answer(Status.DELIVERED))], decide)
+    assert rows_to_ask(store) == {rows[1]}
+
+
+def test_retention_waits_for_what_an_end_was_worth(engine: Engine) -> None:
+    """A finished message is not forgotten before an answer has completed it, or nobody would ask any more."""
+    store = engine.open()
+    account = store.account_id("main")
+    (planned,) = track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:1])).planned
+    final = Observed(planned.row, SENT_AT, 0, Answer(Status.DELIVERED, cost_nanos=7), Via.WEBHOOK, SENT_AT)
+    store.apply([final], decide)
+    for days, left in ((2, 1), (5, 1), (6, 0)):
+        now = SENT_AT + days * DAY_US
+        store.sweep(0, limit=10, now=now, retention_us=DAY_US, tick=tick_at(now))
+        assert len(store.claim([planned.row])) == left
+        if days == 2:
+            assert rows_to_ask(store) == {planned.row}
+    assert {(k.kind.name, v) for k, v in store.restore().values if k.kind.name == "COST_NANOS"} == {
+        ("COST_NANOS", 7)
+    }
+
+
+def test_who_is_first_heard_of_by_a_webhook_is_exempt(engine: Engine) -> None:
+    """Its beginning isn't known; all other sources' messages are judged."""
+    store = engine.open()
+    account = store.account_id("main")
+    campaign = store.campaign_id(account, "default")
+    for source, message_id in zip(Source, ("a", "b", "c", "d"), strict=True):
+        store.track(
+            account,
+            arrivals(campaign, [message_id]),
+            source,
+            now=SENT_AT,
+            answering_us=0,
+            room=MANY,
+            file=None,
+        )
+    verdicts = [message.verdict for message in store.claim(range(1, 5))]
+    assert verdicts == [Verdict.EXEMPT if source is Source.WEBHOOK else Verdict.NONE for source in Source]
+
+
+def test_messages_of_a_version_before_webhooks(tmp_path: Path) -> None:
+    """A state that a version without these columns wrote goes on as it was."""
+    first = schema.migrations()[0][1]
+    with closing(sqlite3.connect(tmp_path / "state.sqlite3", isolation_level=None)) as connection:
+        connection.executescript(f"BEGIN; {first} PRAGMA user_version = 1; COMMIT;")
+        connection.execute("INSERT INTO meta VALUES ('created_at', 1), ('commits', 5)")
+        connection.execute("INSERT INTO accounts (name) VALUES ('main')")
+        connection.execute("INSERT INTO campaigns (account_id, name) VALUES (1, 'default')")
+        connection.execute(
+            "INSERT INTO messages (account_id, campaign_id, message_id, sent_at, accepted_at, due_at,"
+            " answering_base_us) VALUES (1, 1, 'id-1', 7, 7, 7, 0)"
+        )
+    store = SqliteStore(tmp_path, now=SENT_AT)
+    (message,) = store.find([1], ["id-1"])["id-1"]
+    assert (message.hearsay, message.told_nanos, message.pending) == (0, -1, True)
+    store.close()
