@@ -20,7 +20,8 @@ from exporter.server import Listener
 from exporter.snapshot import Kind
 from exporter.sources.formats import SUFFIXES
 from tests.polling.provider import Provider, under_way
-from tests.polling.rig import Rig, running, settings_of
+from tests.polling.rig import Rig, running
+from tests.polling.settings import settings_of
 
 TOKEN = "a-token-of-some-length-1234567890"
 PHONE = "380501234567"

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from exporter.accounts import Account
 from exporter.clock import SteadyClock
@@ -25,37 +24,9 @@ from exporter.upkeep import Upkeep
 from tests.kit.virtual import VirtualExecutor, loop_clock, quick_folder
 from tests.polling.fillable import FillableStore
 from tests.polling.provider import Provider
+from tests.polling.settings import settings_of
 
 PENDING_WORDS = ("new", "scheduled", "processing", "other")
-
-
-def settings_of(
-    *accounts: str,
-    rate: float = 10,
-    max_in_flight: int = 10,
-    campaigns: Mapping[str, str] | None = None,
-    **more: Any,  # noqa: ANN401 - sections of a configuration, checked there
-) -> Settings:
-    """Settings of these accounts (`main` when none is named); `campaigns` is name -> profile."""
-    named = accounts or ("main",)
-    listed = [
-        {"name": name, "profile": profile, "account": account}
-        for name, profile in (campaigns or {}).items()
-        for account in named[:1]
-    ]
-    configured = [
-        {
-            "name": name,
-            "base_url": "https://restapi.smsbat.com",
-            "auth": {"api_key": "made-up"},
-            "requests_per_second": str(rate),
-            "max_in_flight": str(max_in_flight),
-        }
-        for name in named
-    ]
-    # Each window costs time with each publication, of which these tests see thousands.
-    sections = {"windows": ["5m"], **more}
-    return Settings.model_validate({"accounts": configured, "campaigns": listed, **sections})
 
 
 class Rig:

@@ -16,7 +16,8 @@ from exporter.model import Answer, Outcome, Reply, Status
 from exporter.snapshot import Kind
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider, always, closest_seconds, delivered, told, under_way
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 

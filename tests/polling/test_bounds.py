@@ -12,7 +12,8 @@ from exporter.model import NewMessage, Reply, Source, Status
 from exporter.snapshot import Kind
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider, told, under_way
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 MINUTES = 60
 QUICK = {"default": {"interval": "1m", "max_interval": "2m"}}

@@ -12,7 +12,8 @@ import pytest
 from exporter.model import SECOND_US
 from tests.kit.virtual import EPOCH_US, VIRTUAL
 from tests.polling.provider import Provider, closest_seconds, most_within, under_way
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 

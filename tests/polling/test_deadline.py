@@ -15,7 +15,8 @@ from exporter.model import SECOND_US, Reply, Status, Verdict
 from exporter.snapshot import Kind
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider, delivered, refused, told, under_way
-from tests.polling.rig import Rig, running, settings_of
+from tests.polling.rig import Rig, running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 

@@ -12,7 +12,8 @@ from exporter.snapshot import Kind
 from exporter.tracker import Tracked
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider, closest_seconds, delivered, under_way
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 

@@ -19,7 +19,8 @@ from exporter.snapshot import Kind
 from exporter.tracker import Tracked
 from tests.kit.virtual import VirtualExecutor, quick_folder
 from tests.polling.provider import HANGING, Provider, closest_seconds, delivered, most_within, told
-from tests.polling.rig import Rig, settings_of
+from tests.polling.rig import Rig
+from tests.polling.settings import settings_of
 
 RATE = 40
 """High enough for messages to be read ahead of their turn."""

@@ -22,7 +22,8 @@ from tests.polling.provider import (
     under_way,
     widest_gap_seconds,
 )
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 

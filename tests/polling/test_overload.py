@@ -13,7 +13,8 @@ import pytest
 from exporter.model import Reply, Status
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider, Request, closest_seconds, delivered, most_within, told, under_way
-from tests.polling.rig import Rig, running, settings_of
+from tests.polling.rig import Rig, running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 
@@ -68,11 +69,11 @@ async def test_a_campaign_of_100_000_does_not_delay_one_time_passwords(tmp_path:
     provider = passwords_arrive()
     async with running(tmp_path / "beside", provider, CLASSES) as rig:
         await rig.send(100_000, "sale", age_seconds=60)
-        beside = await password_lags_seconds(rig, provider, 3)
+        beside = await password_lags_seconds(rig, provider, 2)
         sale = of_campaign(provider.requests, "sale")
     assert max(beside) <= max(alone) + 0.21
     assert median(beside) <= median(alone) + 0.1
-    assert len(sale) > 180 * (10 - 2) * 0.95
+    assert len(sale) > 120 * (10 - 2) * 0.95
 
 
 async def test_low_priority_gets_its_tenth_when_high_could_take_all(tmp_path: Path) -> None:
@@ -83,11 +84,11 @@ async def test_low_priority_gets_its_tenth_when_high_could_take_all(tmp_path: Pa
     )
     async with running(tmp_path, provider, settings) as rig:
         await rig.send(500, "otp")
-        await rig.send(3_000, "sale", age_seconds=60)
+        await rig.send(1_000, "sale", age_seconds=60)
         await rig.pass_time(100)
         share = len(of_campaign(provider.since(10), "sale")) / len(provider.since(10))
         assert share == pytest.approx(0.10, abs=0.01)
-        await rig.send(3_000, "orders", age_seconds=60)
+        await rig.send(1_000, "orders", age_seconds=60)
         three_classes = rig.now_seconds
         await rig.pass_time(100)
         requests = provider.since(three_classes)
@@ -170,3 +171,14 @@ async def test_the_budget_is_used_in_full(tmp_path: Path) -> None:
         began = rig.now_seconds
         await rig.pass_time(100)
         assert len(provider.since(began)) == pytest.approx(1_000, abs=5)
+
+
+async def test_nobody_sleeps_over_what_is_being_read(tmp_path: Path) -> None:
+    """Messages that are off the agenda and not yet out of the store have their turn when they are read."""
+    provider = Provider(delivered, latency_seconds=0.001)
+    async with running(tmp_path, provider, settings_of(rate=100)) as rig:
+        rig.slow_down(0.1)
+        for batch in range(3):
+            await rig.send(12, prefix=f"b{batch}", age_seconds=5)
+            await rig.pass_time(1)
+            assert len(provider.asked()) == 12 * (batch + 1)

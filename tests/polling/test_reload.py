@@ -10,7 +10,8 @@ from exporter.model import NewMessage, Source
 from exporter.snapshot import Kind
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider, closest_seconds, delivered, most_within, refused, under_way
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 

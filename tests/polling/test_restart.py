@@ -21,7 +21,8 @@ from tests.polling.provider import (
     told,
     under_way,
 )
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 

@@ -22,7 +22,8 @@ from exporter.config import Settings
 from exporter.model import Outcome, Reply, Status
 from exporter.snapshot import Kind
 from tests.polling.provider import Provider, told
-from tests.polling.rig import Rig, running, settings_of
+from tests.polling.rig import Rig, running
+from tests.polling.settings import settings_of
 from tests.torture.report import Report
 
 SHARE_HOURS = 72

@@ -14,7 +14,8 @@ import pytest
 from exporter.sources.directory import look, open_found
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 ROOT = Path(__file__).parents[2]
 _THREE_TRIES = """\

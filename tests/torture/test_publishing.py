@@ -8,7 +8,8 @@ from exporter.model import Status
 from exporter.snapshot import Kind
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider, told
-from tests.polling.rig import running, settings_of
+from tests.polling.rig import running
+from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 DEADLINE_SECONDS = 30

@@ -11,7 +11,8 @@ from exporter.model import SECOND_US, Answer, Outcome, Reply, Status
 from exporter.snapshot import Kind
 from exporter.wire import News
 from tests.polling.provider import Provider
-from tests.polling.rig import Rig, settings_of
+from tests.polling.rig import Rig
+from tests.polling.settings import settings_of
 
 COST_NANOS = 70_000_000
 ANSWER = Answer(
