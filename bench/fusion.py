@@ -53,10 +53,13 @@ async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
             for name, way in WAYS.items():
                 some = random.Random(seed)
                 known = [_known(fate, policy, way, some) for fate in fates]
-                delays = sorted(delay for _, delay in known if delay is not None)
+                ended = [(polls, delay) for polls, delay in known if delay is not None]
+                delays = sorted(delay for _, delay in ended)
                 prefix = f"{kind.value}, {name}"
                 figures |= {
-                    f"{prefix}: requests/finished": sum(polls for polls, _ in known) / len(known),
+                    f"{prefix}: requests/ended message": sum(p for p, _ in ended) / len(ended),
+                    f"{prefix}: requests/message, those given up included": sum(p for p, _ in known)
+                    / len(known),
                     f"{prefix}: delay p50, s": delays[len(delays) // 2] / SECOND_US,
                     f"{prefix}: delay p95, s": delays[int(len(delays) * 0.95)] / SECOND_US,
                 }
