@@ -1,8 +1,8 @@
 """What webhooks tell, on its way into the store: in groups, and answered once it is durable.
 
 A webhook names no account, so its message is looked for in all of them. One
-that may come before its id does (a dropped file takes its time) is looked for
-again during a minute. Nothing that is not about a tracked message reaches the
+that comes before its id does (a dropped file takes its time) is remembered for
+a minute, in memory. Nothing that is not about a tracked message reaches the
 disk, and what brings nothing new costs no commit.
 """
 
@@ -32,7 +32,6 @@ GROUP = 512
 MAX_EARLY = 10_000
 EARLY_US = 60 * SECOND_US
 """How long an end is remembered whose message is not tracked yet."""
-AGAIN_US = 5 * SECOND_US
 OLDEST_US = 86_400 * SECOND_US
 """A message that is first heard of by a webhook was sent at most this long ago."""
 
@@ -78,7 +77,9 @@ class Hearing:
         self._instruments = instruments
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
         self._early: OrderedDict[str, _Told] = OrderedDict()
+        self._again: asyncio.Queue[_Told] = asyncio.Queue()
         self._ended = False
+        tracker.on_tracked = self.newcomers
 
     async def hear(self, news: News) -> bool:
         """Take in a webhook; True once all that it brings is durable, False when it must come again."""
@@ -95,7 +96,7 @@ class Hearing:
         group: list[_Waiting] = []
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._look_again())
+                tasks.create_task(self._hear_again())
                 while True:
                     group = [await self._queue.get()]
                     while len(group) < GROUP and not self._queue.empty():
@@ -145,26 +146,34 @@ class Hearing:
         for one in told:
             if one.news.status in FINAL_BY_PROVIDER:
                 self._early[one.news.message_id] = one
-        while len(self._early) > MAX_EARLY:
+                self._early.move_to_end(one.news.message_id)
+        oldest_at = self._clock.now() - EARLY_US
+        while self._early and (len(self._early) > MAX_EARLY or self._first_early_at() < oldest_at):
             self._early.popitem(last=False)
 
-    async def _look_again(self) -> None:
-        """Look from time to time whether a message has come in after its end."""
-        while True:
-            await self._clock.sleep(AGAIN_US)
-            early = list(self._early.values())
-            for start in range(0, len(early), GROUP):
-                await self._again(early[start : start + GROUP])
+    def _first_early_at(self) -> int:
+        return next(iter(self._early.values())).at
 
-    async def _again(self, early: Sequence[_Told]) -> None:
-        now = self._clock.now()
-        try:
-            results = await self._commit([_Told(one.news, now) for one in early])
-        except StoreFull:
-            return
-        for (news, at), result in zip(early, results, strict=True):
-            if result is not Heard.UNKNOWN or now - at >= EARLY_US:
-                self._early.pop(news.message_id, None)
+    def newcomers(self, batch: Sequence[NewMessage]) -> None:
+        """Take note of ids that were just tracked: the ends of some may have been told already."""
+        if self._early:
+            for message in batch:
+                told = self._early.pop(message.message_id, None)
+                if told is not None:
+                    self._again.put_nowait(told)
+
+    async def _hear_again(self) -> None:
+        """Tell again what came before its message."""
+        while True:
+            early = [await self._again.get()]
+            while len(early) < GROUP and not self._again.empty():
+                early.append(self._again.get_nowait())
+            # Heard now: before, there was no message that it could have been about.
+            now = self._clock.now()
+            try:
+                await self._commit([_Told(news, now) for news, at in early if now - at < EARLY_US])
+            except StoreFull:
+                self._instruments.store_up(up=False)
 
     # --- into the store --------------------------------------------------------------------------
 

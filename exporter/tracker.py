@@ -70,6 +70,8 @@ class Tracker:
         self.settings = settings
         self.accounts = Accounts()
         self.ledger = Ledger(0)
+        self.on_tracked: Callable[[Sequence[NewMessage]], None] = lambda _: None
+        """Told of each batch of ids that is tracked now."""
         self.decisions = Decisions(self._campaigns, self._account_of, clock)
 
     async def start(self) -> str:
@@ -173,6 +175,7 @@ class Tracker:
             return None
         self.committed(result.changes)
         self._schedule(result.planned)
+        self.on_tracked(batch)
         return len(result.planned)
 
     async def _arrivals(self, account: Account, batch: Sequence[NewMessage], now: int) -> list[Arrival]:

@@ -7,8 +7,8 @@ from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
-from exporter.events import Hinted, Observed
-from exporter.model import SECOND_US, Answer, Source, Status, Verdict, Via
+from exporter.events import Hinted, Observed, PollFailed
+from exporter.model import SECOND_US, Answer, Outcome, Source, Status, Verdict, Via
 from exporter.store import Store, schema
 from exporter.store.sqlite import SqliteStore
 from tests.core.example import SENT_AT
@@ -54,6 +54,19 @@ def test_what_is_still_to_be_asked_survives(engine: Engine) -> None:
     assert kept[rows[1]].hearsay == Status.DELIVERED
     store.apply([Observed(rows[0], at + 1, 0, Answer(Status.DELIVERED))], decide)
     assert rows_to_ask(store) == {rows[1]}
+
+
+def test_a_hint_about_a_message_that_was_given_up_survives(engine: Engine) -> None:
+    """It is asked about once more, by the next run too."""
+    store = engine.open()
+    account = store.account_id("main")
+    (planned,) = track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:1])).planned
+    late = SENT_AT + 90 * SECOND_US
+    store.apply([PollFailed(planned.row, late, 0, Outcome.NOT_FOUND)], decide)
+    assert rows_to_ask(store) == set()
+    store.apply([Hinted(planned.row, late, 0, Status.DELIVERED)], decide)
+    engine.crash()
+    assert rows_to_ask(engine.open()) == {planned.row}
 
 
 def test_retention_waits_for_what_an_end_was_worth(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,26 @@ async def test_a_hint_while_a_request_is_out_is_looked_at_again(tmp_path: Path) 
         await rig.pass_time(6)
         assert rig.finished("delivered") == 1
         assert closest_seconds(world.provider.requests) >= 1
+
+
+async def test_hints_at_any_moment_keep_the_second(tmp_path: Path) -> None:
+    """With a slow disk and webhooks at every moment of a request, no message is asked twice in a second."""
+    world = World()
+    world.provider.latency_seconds = 0.3
+    chance = random.Random(7)
+    settings = listening(
+        "verify", rate=100, profiles={"default": {"first_poll": "1s", "interval": "1s", "max_interval": "3s"}}
+    )
+    async with running(tmp_path, world.provider, settings) as rig:
+        ids = await rig.send(40)
+        await rig.pass_time(3)
+        rig.slow_down(0.05)
+        for _ in range(20):
+            await hear_all(rig, (news(rig, one) for one in chance.sample(ids, 20)))
+            await rig.pass_time(chance.uniform(0.01, 0.1))
+        assert len(world.provider.requests) > 60
+        assert closest_seconds(world.provider.requests) >= 1
+        rig.slow_down(0)
 
 
 # --- trust ------------------------------------------------------------------------------------------
@@ -344,6 +365,21 @@ async def test_strangers_leave_the_rate_to_messages(tmp_path: Path) -> None:
         assert most_within(world.provider.requests, 1) <= 11
         assert asked[False] >= 0.85 * 600
         assert 0 < asked[True] <= 61
+
+
+async def test_strangers_and_messages_take_turns(tmp_path: Path) -> None:
+    """However long the store takes to read what is due, two requests never use the same turn."""
+    world = World()
+    world.known_only = True
+    async with running(tmp_path, world.provider, listening("verify", track_unknown=True)) as rig:
+        ids = await rig.send(500, age_seconds=30)
+        world.ends = dict.fromkeys(ids, (1e9, Status.DELIVERED))
+        await hear_all(rig, (news(rig, f"made-up-{n}") for n in range(500)))
+        rig.slow_down(0.07)
+        await rig.pass_time(5)
+        asked = [request.at_seconds for request in world.provider.requests]
+        assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.0999
+        rig.slow_down(0)
 
 
 # --- fusion -----------------------------------------------------------------------------------------

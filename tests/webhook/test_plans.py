@@ -49,6 +49,17 @@ def test_a_hint_that_was_wrong_has_a_second_look_and_no_more() -> None:
     )
 
 
+def test_an_answer_without_an_end_leaves_the_rest_to_webhooks() -> None:
+    """After a look that no webhook asked for the safety net holds; without evidence, the intervals."""
+    now = SENT_AT + 10 * SECOND_US
+    looked = MESSAGE._replace(polls=1, polled_at=now)
+    deadline_at = SENT_AT + DEFAULT.deadline_us
+    fused = plan(MESSAGE, looked, now, fused=True)
+    assert fused is not None
+    assert deadline_at <= fused <= deadline_at + SECOND_US // 2
+    assert plan(MESSAGE, looked, now) == now + DEFAULT.interval_us
+
+
 def test_who_was_wrong_once_asks_for_no_more_looks_than_anyone() -> None:
     """A further hint about a message is followed at the profile's interval, not at the provider's second."""
     now = SENT_AT + 10 * SECOND_US
