@@ -47,7 +47,8 @@ IMAGES ?= 100000
 FAULTS ?= 5000
 FILLS ?= 100
 JUDGED ?= 100
-INPUTS ?= 1000000
+SEQUENCES ?= 100000
+INPUTS ?= 10000000
 CANARIES ?= 10000
 HOURS ?= 72
 
@@ -58,6 +59,7 @@ torture: .venv/.ready-dev ## kill it, cut its power, fail its disk, at length: m
 	nice $(PYTHON_IN_VENV) -m tests.torture faults --count $(FAULTS) $(ARGS)
 	nice unshare --mount --map-root-user $(PYTHON_IN_VENV) -m tests.torture fill --count $(FILLS) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture judge --count $(JUDGED) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture hands --count $(SEQUENCES) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture fuzz --count $(INPUTS) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture taint --count $(CANARIES) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture soak --virtual-hours $(HOURS) $(ARGS)

@@ -5,7 +5,8 @@ python -m tests.torture cut --count 100000
 python -m tests.torture faults --count 5000
 unshare --mount --map-root-user python -m tests.torture fill --count 100
 python -m tests.torture judge --count 100
-python -m tests.torture fuzz --count 1000000
+python -m tests.torture hands --count 100000
+python -m tests.torture fuzz --count 10000000
 python -m tests.torture taint --count 10000
 python -m tests.torture soak --virtual-hours 72
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.kit.virtual import quick_folder
-from tests.torture import cut, faults, fill, fuzz, judge, kill, soak, taint
+from tests.torture import cut, faults, fill, fuzz, hands, judge, kill, soak, taint
 from tests.torture.report import Report, done_by_crew
 
 Share = Callable[[], Report]
@@ -46,7 +47,8 @@ CAMPAIGNS = (
     Campaign("faults", "one call to the system fails", 5_000, 9, faults.shares),
     Campaign("fill", "the disk is full for a while (start with: unshare -rm)", 100, 4, fill.shares),
     Campaign("judge", "a real Prometheus scrapes through kills", 100, 2, judge.shares),
-    Campaign("fuzz", "damaged inputs for everything that reads", 1_000_000, 2, fuzz.shares),
+    Campaign("hands", "random hands in a drop directory", 100_000, 2, hands.shares),
+    Campaign("fuzz", "damaged inputs for everything that reads", 10_000_000, 2, fuzz.shares),
     Campaign("taint", "canaries in every input", 10_000, 2, taint.shares),
     Campaign("soak", "days of traffic on virtual time", 72, 2, soak.shares, "--virtual-hours"),
 )
