@@ -51,6 +51,7 @@ SEQUENCES ?= 100000
 INPUTS ?= 10000000
 CANARIES ?= 10000
 HOURS ?= 72
+SECONDS ?= 3600
 
 .PHONY: torture
 torture: .venv/.ready-dev ## kill it, cut its power, fail its disk, at length: make torture KILLS=1000 IMAGES=10000
@@ -63,6 +64,7 @@ torture: .venv/.ready-dev ## kill it, cut its power, fail its disk, at length: m
 	nice $(PYTHON_IN_VENV) -m tests.torture fuzz --count $(INPUTS) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture taint --count $(CANARIES) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture soak --virtual-hours $(HOURS) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture endure --seconds $(SECONDS) $(ARGS)
 
 .PHONY: image-test
 image-test: ## build the container image for real and check it (root, buildah, debootstrap; minutes)

@@ -74,6 +74,11 @@ class Running:
         self.kill()
 
     @property
+    def process_id(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def runs(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None

@@ -22,7 +22,8 @@ class Provider:
     def __init__(self, address: str, seed: int) -> None:
         """Talk to the simulator at `address` (host:port), whose messages are drawn from `seed`."""
         self._seed = seed
-        self._sent = 0
+        self.sent = 0
+        """How many messages were sent."""
         self.address = address
         self.url = f"http://{address}"
 
@@ -36,14 +37,14 @@ class Provider:
         ids: list[str] = self._control("POST", "send", {"kind": kind, "campaign": campaign, "count": count})[
             "ids"
         ]
-        self._sent += count
+        self.sent += count
         return ids
 
     def deliver(self, campaign: str, count: int) -> list[str]:
         """Send one-time passwords until `count` are among them that will be delivered; returns their ids."""
         delivered: list[str] = []
         while len(delivered) < count:
-            first = self._sent
+            first = self.sent
             for index, message_id in enumerate(self.send("otp", campaign, count), first):
                 fate = live(TrafficKind.OTP, draw(self._seed, index), NORMAL, 0)
                 if fate.final is Status.DELIVERED and fate.final_at != NEVER_AT:

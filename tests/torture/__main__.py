@@ -9,6 +9,7 @@ python -m tests.torture hands --count 100000
 python -m tests.torture fuzz --count 10000000
 python -m tests.torture taint --count 10000
 python -m tests.torture soak --virtual-hours 72
+python -m tests.torture endure --seconds 3600
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.kit.virtual import quick_folder
-from tests.torture import cut, faults, fill, fuzz, hands, judge, kill, soak, taint
+from tests.torture import cut, endure, faults, fill, fuzz, hands, judge, kill, soak, taint
 from tests.torture.report import Report, done_by_crew
 
 Share = Callable[[], Report]
@@ -51,6 +52,7 @@ CAMPAIGNS = (
     Campaign("fuzz", "damaged inputs for everything that reads", 10_000_000, 2, fuzz.shares),
     Campaign("taint", "canaries in every input", 10_000, 2, taint.shares),
     Campaign("soak", "days of traffic on virtual time", 72, 2, soak.shares, "--virtual-hours"),
+    Campaign("endure", "an hour at ten times the usual load", 3_600, 1, endure.shares, "--seconds"),
 )
 
 

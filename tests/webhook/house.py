@@ -22,8 +22,9 @@ accounts:
     base_url: {provider}
     auth: {{method: header, api_key_file: key}}
     requests_per_second: {rate:g}
-profiles:
-  default: {{first_poll: 3s, interval: 2s, max_interval: 2s, deadline: 5s, give_up_after: 1h}}
+profiles: {{default: {profile}}}
+drop:
+  - {{directory: drop, settle: 0s}}
 storage: {{path: state}}
 webhook: {{listen: '{webhook}', token_file: token, mode: {mode}, track_unknown: {track_unknown}}}
 intake: {{token_file: token}}
@@ -48,22 +49,29 @@ class House:
     mode: str = "verify"
     track_unknown: bool = False
     rate: float = 200
+    profile: str = "{first_poll: 3s, interval: 2s, max_interval: 2s, deadline: 5s, give_up_after: 1h}"
     address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     webhook: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
 
     def __post_init__(self) -> None:
         """Make the folder and all that is in it."""
-        self.folder.mkdir(parents=True)
+        self.drop.mkdir(parents=True)
         (self.folder / "key").write_text(KEY, "ascii")
         (self.folder / "token").write_text(TOKEN, "ascii")
         config = _CONFIG.format(
             provider=self.provider,
             rate=self.rate,
+            profile=self.profile,
             webhook=self.webhook,
             mode=self.mode,
             track_unknown=str(self.track_unknown).lower(),
         )
         (self.folder / "config.yaml").write_text(config, "ascii")
+
+    @property
+    def drop(self) -> Path:
+        """The drop directory."""
+        return self.folder / "drop"
 
     @property
     def hook(self) -> str:
