@@ -35,7 +35,13 @@ async def rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
             figures |= await _daemon(round_folder, mode, ids)
         async with _bare() as address:
             figures |= _figures("bare", *await _both(address, ids))
+        for mode in MODES:
+            figures[f"{mode} / bare, at most"] = figures[_most(mode)] / figures[_most("bare")]
         yield figures
+
+
+def _most(name: str) -> str:
+    return f"{name}, at most: webhooks/s"
 
 
 async def _both(address: str, ids: Sequence[str]) -> tuple[Posted, Posted]:
@@ -57,7 +63,7 @@ def _figures(name: str, paced: Posted, fast: Posted) -> dict[str, float]:
             int(webhooks * 0.99)
         ]
         * 1e3,
-        f"{name}, at most: webhooks/s": webhooks / fast.seconds,
+        _most(name): webhooks / fast.seconds,
         f"{name}, at most: p50, ms": fast.latencies[webhooks // 2] * 1e3,
         f"{name}, at most: p99, ms": fast.latencies[int(webhooks * 0.99)] * 1e3,
     }
