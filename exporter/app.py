@@ -86,7 +86,11 @@ class Daemon:
                 _log.warning(warning, extra={"event": "state_warning"})
             resources.push_async_callback(tracker.drain)
             collector = resources.enter_context(
-                Collector(self._instruments.registry, created=self._settings.exposition.created)
+                Collector(
+                    self._instruments.registry,
+                    created=self._settings.exposition.created,
+                    exemplars=self._settings.exposition.exemplars,
+                )
             )
             self._upkeep = Upkeep(
                 tracker,

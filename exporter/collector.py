@@ -31,12 +31,12 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 class Collector:
     """Joins the latest snapshot and a registry; a context manager that owns the rendering thread."""
 
-    def __init__(self, registry: CollectorRegistry, *, created: bool) -> None:
-        """Show `registry` as this process's own part, and the state's `_created` samples when `created`."""
+    def __init__(self, registry: CollectorRegistry, *, created: bool, exemplars: bool = False) -> None:
+        """Show `registry` as this process's own part; for the rest see `Renderer`."""
         self._own = _WithoutCreated(registry)
         self._published: _Published | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
-        self._states = {form: _State(Renderer(form, created=created)) for form in Format}
+        self._states = {form: _State(Renderer(form, created=created, exemplars=exemplars)) for form in Format}
         self._flights = {(form, gzipped): _Flight() for form in Format for gzipped in (False, True)}
 
     def __enter__(self) -> Self:

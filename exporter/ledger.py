@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from exporter.lifecycle import Step, tolerance_us
 from exporter.model import FINISHED, SECOND_US, Message, Status, Verdict
-from exporter.snapshot import CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.snapshot import CampaignName, Exemplar, Kind, Objective, SeriesKey, Snapshot
 
 COHORT_US = 30 * SECOND_US
 
@@ -59,6 +59,8 @@ class Changes:
 
     counts: dict[SeriesKey, int] = field(default_factory=dict)
     cohorts: dict[CohortKey, Cohort] = field(default_factory=dict)
+    exemplars: dict[SeriesKey, Exemplar] = field(default_factory=dict)
+    """Not kept by the store: a new process begins without any."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
@@ -77,9 +79,14 @@ class Changes:
         """Take in what one event did."""
         message = step.message
         counts = self.counts
+        bucket: SeriesKey | None = None
         for kind, label1, label2, amount in step.counts:
             key = SeriesKey(message.campaign_id, kind, label1, label2)
             counts[key] = counts.get(key, 0) + amount
+            if kind is Kind.DURATION_BUCKET:
+                bucket = key
+            elif kind is Kind.DURATION_SUM_US and bucket is not None:
+                self.exemplars[bucket] = Exemplar(message.message_id, amount, message.finished_at)
         met, missed = step.verdict is Verdict.MET, step.verdict is Verdict.MISSED
         if step.newly_delivered or met or missed:
             change = Cohort(delivered=int(step.newly_delivered), met=int(met), missed=int(missed))
@@ -115,6 +122,7 @@ class Ledger:
         self._changed: set[int] = set()
         self._ratios: dict[int, tuple[dict[str, float], dict[str, float]]] = {}
         self._ratios_at = 0
+        self._exemplars: dict[SeriesKey, Exemplar] = {}
 
     def restore(
         self,
@@ -133,6 +141,7 @@ class Ledger:
             self._values[key] = self._values.get(key, 0) + amount
             if key.kind is Kind.MESSAGES and key.label1 in _PENDING_WORDS:
                 self.pending += amount
+        self._exemplars |= changes.exemplars
         for cohort_key, change in changes.cohorts.items():
             cohorts = self._cohorts.setdefault(cohort_key.campaign_id, {})
             cohort = cohorts.get(cohort_key.began_at, _EMPTY).plus(change)
@@ -191,6 +200,7 @@ class Ledger:
             delivery_ratios=self._flattened(0),
             fallback_ratios=self._flattened(1),
             oldest_pending_at=dict(oldest_pending_at),
+            exemplars=dict(self._exemplars),
         )
 
     def _flattened(self, which: int) -> dict[tuple[int, str], float]:

@@ -63,6 +63,15 @@ class Objective(NamedTuple):
     objective_ratio: float
 
 
+class Exemplar(NamedTuple):
+    """The latest message that counted in a bucket of durations."""
+
+    message_id: str
+    duration_us: int
+    at: int
+    """When its end was known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All state that `/metrics` exposes, as of one commit; never changed once made."""
@@ -80,3 +89,5 @@ class Snapshot:
     fallback_ratios: Mapping[tuple[int, str], float] = field(default_factory=dict)
     oldest_pending_at: Mapping[int, int] = field(default_factory=dict)
     """By campaign id; absent where nothing is pending."""
+    exemplars: Mapping[SeriesKey, Exemplar] = field(default_factory=dict)
+    """By bucket of durations; only of deliveries that this process has seen."""

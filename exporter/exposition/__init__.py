@@ -63,8 +63,12 @@ def negotiate(accept: str) -> Format:
 class Renderer:
     """Renders snapshots in one format; keeps the layout of the latest until its series change."""
 
-    def __init__(self, form: Format, *, created: bool) -> None:
-        """Print `_created` samples too when `created`; each is a series more."""
+    def __init__(self, form: Format, *, created: bool, exemplars: bool = False) -> None:
+        """Print `_created` samples too when `created`: each is a series more.
+
+        With `exemplars`, message ids stand with the buckets of durations, in OpenMetrics.
+        """
+        self._exemplars = exemplars and form is Format.OPENMETRICS
         self._openmetrics = form is Format.OPENMETRICS
         self._created = created
         self._layout: Layout | None = None
@@ -79,7 +83,7 @@ class Renderer:
         if layout is None or not layout.fits(snapshot):
             layout = Layout(snapshot, openmetrics=self._openmetrics, created=self._created)
             self._layout = layout
-        texts = layout.render(snapshot.values)
+        texts = layout.render(snapshot.values, snapshot.exemplars if self._exemplars else {})
         for family, samples in _gauges(snapshot):
             texts[family] = header(family, openmetrics=self._openmetrics) + _lines(family, samples)
         return "".join(texts[family] + "\n" for family in families.STATE).encode()

@@ -12,10 +12,17 @@ from itertools import accumulate, groupby
 from typing import NamedTuple, TypeAlias
 
 from exporter import families
-from exporter.exposition.lines import created_header, header, line_template, line_values, number
+from exporter.exposition.lines import (
+    created_header,
+    exemplar_text,
+    header,
+    line_template,
+    line_values,
+    number,
+)
 from exporter.families import Family, Type
 from exporter.model import FINAL_BY_PROVIDER, FINISHED, NANOS_PER_UNIT, SECOND_US, Source, Status, Via
-from exporter.snapshot import BUCKETS_US, CampaignName, Kind, SeriesKey, Snapshot
+from exporter.snapshot import BUCKETS_US, CampaignName, Exemplar, Kind, SeriesKey, Snapshot
 
 _StoredLabels: TypeAlias = tuple[str, str]
 _EXPONENT_FROM = 1_000_000
@@ -34,10 +41,13 @@ class Layout:
         self._created_at = snapshot.created_at
         creation = number(snapshot.created_at / SECOND_US) if created else ""
         position = {key: index for index, key in enumerate(self._series)}
+        counted = list(_families(snapshot))
         self._sections = [
-            _section(counted, position, openmetrics=openmetrics, creation=creation)
-            for counted in _families(snapshot)
+            _section(one, position, openmetrics=openmetrics, creation=creation) for one in counted
         ]
+        self._buckets = _bucket_places(
+            next(one.children for one in counted if one.family is families.DELIVERY_DURATION)
+        )
 
     def fits(self, snapshot: Snapshot) -> bool:
         """Whether `snapshot` has exactly the series that this layout was made for, in the same order."""
@@ -49,10 +59,24 @@ class Layout:
             and snapshot.created_at == self._created_at
         )
 
-    def render(self, values: Mapping[SeriesKey, int]) -> dict[Family, str]:
+    def render(
+        self, values: Mapping[SeriesKey, int], exemplars: Mapping[SeriesKey, Exemplar]
+    ) -> dict[Family, str]:
         """The text of each counted family, header included; a series without a value stands at 0."""
         numbers = [*values.values(), 0]
-        return {section.family: section.render(numbers) for section in self._sections}
+        remarks = {
+            self._buckets[key]: exemplar_text(
+                found.message_id, found.duration_us / SECOND_US, found.at / SECOND_US
+            )
+            for key, found in exemplars.items()
+            if key in self._buckets
+        }
+        return {
+            section.family: section.render(
+                numbers, remarks if section.family is families.DELIVERY_DURATION else {}
+            )
+            for section in self._sections
+        }
 
 
 class _Section(NamedTuple):
@@ -68,10 +92,13 @@ class _Section(NamedTuple):
     texts: Callable[[list[int]], list[str]]
     """From the stored values to what is printed, as many as `heads`."""
 
-    def render(self, numbers: list[int]) -> str:
+    def render(self, numbers: list[int], remarks: Mapping[int, str]) -> str:
+        texts = self.texts([numbers[position] for position in self.positions])
+        for place, remark in remarks.items():
+            texts[place] += remark
         pieces = [self.tail] * (2 * len(self.heads) + 1)
         pieces[:-1:2] = self.heads
-        pieces[1::2] = self.texts([numbers[position] for position in self.positions])
+        pieces[1::2] = texts
         return "".join(pieces)
 
 
@@ -115,6 +142,16 @@ def _section(
     if creations:
         before += created_header(family) + "".join(creations)
     return _Section(family, positions, heads, before, counted.texts)
+
+
+def _bucket_places(children: Iterable[_Child]) -> dict[SeriesKey, int]:
+    """Which of the printed values of a histogram is that of each stored bucket."""
+    printed = len(BUCKETS_US) + 3
+    return {
+        key: number_of_child * printed + index
+        for number_of_child, child in enumerate(children)
+        for index, key in enumerate(child.keys[:-1])
+    }
 
 
 def _templates(family: Family) -> list[str]:

@@ -12,6 +12,10 @@ from prometheus_client.utils import floatToGoString
 
 from exporter.families import Family, Type
 
+MAX_EXEMPLAR_CHARACTERS = 128
+"""Of names and values of an exemplar's labels together; Prometheus refuses a scrape that has more."""
+_EXEMPLAR_LABEL = "message_id"
+
 
 def number(value: float) -> str:
     """A sample's value or a bound, as Go prints it: `1.0`, `1.5e+06`, `+Inf`."""
@@ -31,6 +35,13 @@ def created_header(family: Family) -> str:
     """The family of their own that `_created` samples are in text 0.0.4, which knows none."""
     name = f"{family.base_name}_created"
     return f"\n# HELP {name} {family.help}\n# TYPE {name} {Type.GAUGE}"
+
+
+def exemplar_text(message_id: str, value: float, at_seconds: float) -> str:
+    """What follows a bucket's value: the message that stands for it; nothing for an id that is too long."""
+    if len(_EXEMPLAR_LABEL) + len(message_id) > MAX_EXEMPLAR_CHARACTERS:
+        return ""
+    return f' # {{{_EXEMPLAR_LABEL}="{message_id}"}} {number(value)} {at_seconds}'
 
 
 def line_template(name: str, labels: Sequence[str]) -> str:

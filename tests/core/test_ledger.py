@@ -11,7 +11,7 @@ from exporter import lifecycle
 from exporter.ledger import COHORT_US, Changes, Cohort, CohortKey, Ledger, cohort_of
 from exporter.lifecycle import Observed, Step, tolerance_us
 from exporter.model import SECOND_US, Answer, Source, Status, Verdict
-from exporter.snapshot import CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.snapshot import CampaignName, Exemplar, Kind, Objective, SeriesKey, Snapshot
 from tests.core.example import DEFAULT, HOUR_US, MESSAGE, MINUTE_US, SENT_AT
 
 CAMPAIGN = 1
@@ -227,3 +227,13 @@ def test_counters_never_fall_and_the_pair_is_whole(history: list[tuple[int, Stat
     assert value(book, Kind.SLO_MESSAGES) == verdicts[Verdict.MET] + verdicts[Verdict.MISSED]
     assert value(book, Kind.SLO_MISSED) == verdicts[Verdict.MISSED]
     assert value(book, Kind.SLO_UNOBSERVED) == verdicts[Verdict.UNOBSERVED]
+
+
+def test_the_latest_delivery_stands_for_its_bucket() -> None:
+    """One message a bucket, with how long it took and when that was known; failures stand for nothing."""
+    of = ledger()
+    take(of, ended(Status.DELIVERED, 3 * SECOND_US))
+    take(of, ended(Status.DELIVERED, 4 * SECOND_US), ended(Status.UNDELIVERABLE, 5 * SECOND_US))
+    bucket = SeriesKey(CAMPAIGN, Kind.DURATION_BUCKET, "poll", "2")
+    latest = Exemplar(MESSAGE.message_id, 4 * SECOND_US, SENT_AT + 4 * SECOND_US)
+    assert snapshot(of, SENT_AT + MINUTE_US).exemplars == {bucket: latest}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporter.model import NANOS_PER_UNIT, SECOND_US, Status
-from exporter.snapshot import BUCKETS_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.snapshot import BUCKETS_US, CampaignName, Exemplar, Kind, Objective, SeriesKey, Snapshot
 
 CREATED_AT = 1_790_000_000_250_000
 EXAMPLE_VALUES = {
@@ -49,6 +49,12 @@ EXAMPLE = Snapshot(
     delivery_ratios={(1, "5m"): 0.5, (1, "24h"): 1 / 3, (2, "5m"): 1.0},
     fallback_ratios={(1, "1h"): 0.0},
     oldest_pending_at={1: CREATED_AT + 1, 2: CREATED_AT + 3_600 * SECOND_US},
+    exemplars={
+        SeriesKey(1, Kind.DURATION_BUCKET, "poll", "0"): Exemplar("abc123def456", 612_345, CREATED_AT + 1),
+        SeriesKey(1, Kind.DURATION_BUCKET, "poll", "4"): Exemplar("x" * 119, 14_000_000, CREATED_AT + 2),
+        SeriesKey(1, Kind.DURATION_BUCKET, "poll", "15"): Exemplar("y" * 118, 300_000_000_000, CREATED_AT),
+        SeriesKey(2, Kind.DURATION_BUCKET, "webhook", "1"): Exemplar("z", 1_500_000, CREATED_AT + 3),
+    },
 )
 EMPTY = Snapshot(commit=1, created_at=CREATED_AT)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from exporter import families
@@ -43,8 +44,9 @@ COUNTED: dict[Family, tuple[Kind, list[tuple[str, ...]]]] = {
 class LibraryState:
     """A collector of const families, for `generate_latest`."""
 
-    def __init__(self, snapshot: Snapshot, *, created: bool = False) -> None:
-        """Show `snapshot`, with `_created` samples where the library can print them."""
+    def __init__(self, snapshot: Snapshot, *, created: bool = False, exemplars: bool = False) -> None:
+        """Show `snapshot`, with `_created` samples where the library can print them, and exemplars."""
+        self._exemplars = snapshot.exemplars if exemplars else {}
         self._snapshot = snapshot
         self._created = snapshot.created_at / 1e6 if created else None
         self._names = sorted(snapshot.campaigns.items(), key=lambda item: item[1])
@@ -88,13 +90,23 @@ class LibraryState:
                 if via == "webhook" and not any(counts):
                     continue
                 bounds = [*(floatToGoString(bound / 1e6) for bound in BUCKETS_US), "+Inf"]  # type: ignore[no-untyped-call]  # the library leaves it untyped
-                buckets = [(bound, float(sum(counts[: index + 1]))) for index, bound in enumerate(bounds)]
+                buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+                for index, bound in enumerate(bounds):
+                    count = float(sum(counts[: index + 1]))
+                    found = self._exemplar(SeriesKey(campaign_id, Kind.DURATION_BUCKET, via, str(index)))
+                    buckets.append((bound, count, found) if found else (bound, count))
                 total_us = values.get(SeriesKey(campaign_id, Kind.DURATION_SUM_US, via), 0)
                 metric.add_metric([*name, via], buckets, total_us / 1e6)
                 if self._created is not None:
                     labels = dict(zip(family.labels, [*name, via], strict=True))
                     metric.add_sample(f"{family.name}_created", labels, self._created)
         return metric
+
+    def _exemplar(self, key: SeriesKey) -> Exemplar | None:
+        found = self._exemplars.get(key)
+        if found is None or len("message_id") + len(found.message_id) > 128:
+            return None
+        return Exemplar({"message_id": found.message_id}, found.duration_us / 1e6, found.at / 1e6)
 
     def _other(self, family: Family) -> Metric:
         metric = FAMILIES[family.type](family.name, family.help, labels=family.labels, unit=family.unit)

@@ -27,22 +27,23 @@ from tests.exposition.library import LibraryState
 
 FOLDER = Path(__file__).parent
 GOLDEN = {
-    "example.prom": (Format.TEXT, False),
-    "example.om": (Format.OPENMETRICS, False),
-    "example-created.prom": (Format.TEXT, True),
-    "example-created.om": (Format.OPENMETRICS, True),
+    "example.prom": (Format.TEXT, False, False),
+    "example.om": (Format.OPENMETRICS, False, False),
+    "example-created.prom": (Format.TEXT, True, False),
+    "example-created.om": (Format.OPENMETRICS, True, False),
+    "example-exemplars.om": (Format.OPENMETRICS, False, True),
 }
 
 
-def rendered(snapshot: Snapshot, form: Format, *, created: bool = False) -> bytes:
+def rendered(snapshot: Snapshot, form: Format, *, created: bool = False, exemplars: bool = False) -> bytes:
     """What we print, complete."""
     ending = b"# EOF\n" if form is Format.OPENMETRICS else b""
-    return Renderer(form, created=created).render(snapshot) + ending
+    return Renderer(form, created=created, exemplars=exemplars).render(snapshot) + ending
 
 
-def by_library(snapshot: Snapshot, form: Format, *, created: bool = False) -> bytes:
+def by_library(snapshot: Snapshot, form: Format, *, created: bool = False, exemplars: bool = False) -> bytes:
     """What the client library prints of the same state."""
-    state = LibraryState(snapshot, created=created)
+    state = LibraryState(snapshot, created=created, exemplars=exemplars)
     if form is Format.TEXT:
         return generate_latest(state)
     text: bytes = openmetrics.generate_latest(state)  # type: ignore[no-untyped-call]  # the library leaves it untyped
@@ -64,8 +65,8 @@ def samples(snapshot: Snapshot) -> dict[tuple[str, frozenset[tuple[str, str]]], 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_example_prints_its_golden_file(name: str) -> None:
     """A change of what users scrape is a change of these files; `GOLDEN=write pytest ...` writes them."""
-    form, created = GOLDEN[name]
-    actual = rendered(EXAMPLE, form, created=created)
+    form, created, exemplars = GOLDEN[name]
+    actual = rendered(EXAMPLE, form, created=created, exemplars=exemplars)
     if os.environ.get("GOLDEN") == "write":
         (FOLDER / name).write_bytes(actual)
     assert actual == (FOLDER / name).read_bytes()
@@ -77,6 +78,16 @@ def test_the_example_prints_its_golden_file(name: str) -> None:
 def test_our_bytes_are_those_of_the_library(snapshot: Snapshot, form: Format, created: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """In both formats, with and without `_created`."""
     assert rendered(snapshot, form, created=created) == by_library(snapshot, form, created=created)
+
+
+def test_exemplars_are_those_of_the_library_and_within_the_limit_of_openmetrics() -> None:
+    """An id stands with its bucket, unless it is so long that Prometheus would refuse the scrape."""
+    text = rendered(EXAMPLE, Format.OPENMETRICS, exemplars=True)
+    assert text == by_library(EXAMPLE, Format.OPENMETRICS, exemplars=True)
+    parsed = parse_openmetrics(text.decode())  # type: ignore[no-untyped-call]  # the library leaves it untyped
+    found = [sample.exemplar for family in parsed for sample in family.samples if sample.exemplar]
+    assert [one.labels["message_id"] for one in found] == ["z", "abc123def456", "y" * 118]
+    assert rendered(EXAMPLE, Format.TEXT, exemplars=True) == rendered(EXAMPLE, Format.TEXT)
 
 
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from('\\"\n{}%'), max_size=8)
