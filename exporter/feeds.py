@@ -21,8 +21,9 @@ from exporter.poller import Poller
 from exporter.ratelimit import Flow
 from exporter.secret import Secret, SecretSource
 from exporter.sources.drop import After, DropDirectory, DropSettings
+from exporter.sources.handover import track_in_parts
 from exporter.strangers import Strangers
-from exporter.tracker import Tracker
+from exporter.tracker import Tracked, Tracker
 
 KEY_CHANGE_US = 5 * SECOND_US
 """A key file that changed this shortly before the provider refused the key counts as the answer to that."""
@@ -71,17 +72,16 @@ async def run_feeds(
 
 async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: Clock) -> None:
     """Take in the ids that the configuration lists; known ones change nothing."""
-    for start in range(0, len(listed), LISTED_IDS_BATCH):
-        batch = listed[start : start + LISTED_IDS_BATCH]
-        while await _blocked(tracker, batch):
+
+    async def track(part: Sequence[NewMessage]) -> Tracked:
+        try:
+            return await tracker.track(part, Source.CONFIG)
+        except StoreFull:
+            return Tracked(blocked=True)
+
+    async for tracked in track_in_parts(track, listed, LISTED_IDS_BATCH):
+        if tracked.blocked:
             await clock.sleep(SECOND_US)
-
-
-async def _blocked(tracker: Tracker, batch: Sequence[NewMessage]) -> bool:
-    try:
-        return (await tracker.track(batch, Source.CONFIG)).blocked
-    except StoreFull:
-        return True
 
 
 async def _watch_key(account: accounts.Account, source: SecretSource, clock: Clock) -> None:

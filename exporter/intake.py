@@ -13,6 +13,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -21,11 +22,12 @@ from exporter.clock import Clock
 from exporter.config import Intake as IntakeSettings
 from exporter.errors import ConfigError, StoreFull
 from exporter.instruments import Instruments
-from exporter.model import NewMessage, Source
+from exporter.model import Source
 from exporter.secret import SecretSource
 from exporter.server import GONE, goes_on, plain
 from exporter.sources.fields import Context, campaign_refused
 from exporter.sources.formats import Batch, Parser, Reject, parser
+from exporter.sources.handover import track_in_parts
 from exporter.tracker import Tracked, Tracker
 
 PATH = "/api/v1/messages"
@@ -207,18 +209,11 @@ class Intake:
     async def _track(self, batch: Batch, report: _Report) -> bool:
         """Track one batch; False when there is no more room."""
         report.reject(batch.rejects)
-        start, part = 0, PART_MESSAGES
-        while start < len(batch.messages):
-            messages: list[NewMessage] = batch.messages[start : start + part]
-            tracked = await self._tracker.track(messages, Source.INTAKE)
-            if not tracked.blocked:
-                report.track(tracked)
-                start += len(messages)
-            elif len(messages) == 1:
+        track = partial(self._tracker.track, source=Source.INTAKE)
+        async for tracked in track_in_parts(track, batch.messages, PART_MESSAGES):
+            if tracked.blocked:
                 return False
-            else:
-                # Less may fit; down to one, which tells.
-                part = len(messages) // 2
+            report.track(tracked)
         return True
 
 

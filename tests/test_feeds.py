@@ -61,6 +61,17 @@ async def test_listed_ids_are_tracked_once_however_often_they_are_read(tmp_path:
         assert {m.message_id for m in stored(home)} == {"m1", "m2", "new-0", "new-1"}
 
 
+async def test_a_list_longer_than_the_limit_goes_in_as_room_comes(tmp_path: Path) -> None:
+    """Only so many are pending at a time, and in the end each was asked about."""
+    async with live_provider() as provider:
+        ids = [f"m{n:02}" for n in range(20)]
+        home = Home(tmp_path, provider.url, listed={"default": ids})
+        home.config.write_text(home.config.read_text() + "limits: {max_tracked: 6}\n")
+        async with daemon_of(home):
+            await come_true(lambda: {arrival.message_id for arrival in provider.arrivals} == set(ids), 20)
+        assert {message.message_id for message in stored(home)} == set(ids)
+
+
 async def test_listed_ids_wait_for_room(tmp_path: Path) -> None:
     """While as many messages are pending as may be, the rest waits, and is taken when there is room."""
     async with live_provider() as provider:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from exporter.model import NewMessage, Source
@@ -23,6 +23,28 @@ class Intake(Protocol):
     ) -> Tracked:
         """Track `batch`, which may be empty, and record the file's offset, in one transaction."""
         ...
+
+
+async def track_in_parts(
+    track: Callable[[Sequence[NewMessage]], Awaitable[Tracked]], messages: Sequence[NewMessage], most: int
+) -> AsyncIterator[Tracked]:
+    """Track `messages`, at most so many a transaction; what each part came to.
+
+    Where there is room for less than a part, less goes in. A blocked one says that there is no room
+    for even one more; whoever goes on after it tries again.
+    """
+    start, size = 0, most
+    while start < len(messages):
+        part = messages[start : start + size]
+        tracked = await track(part)
+        if not tracked.blocked:
+            start += len(part)
+            size = min(most, 2 * size)
+            yield tracked
+        elif len(part) > 1:
+            size = len(part) // 2
+        else:
+            yield tracked
 
 
 async def hand_over(intake: Intake, reading: Reading, batch: Batch) -> Tracked:
