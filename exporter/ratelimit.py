@@ -26,6 +26,8 @@ BURST_US = SECOND_US // 10
 """The bucket holds what this long brings, and at least one token."""
 BREAK_AFTER_FAILURES = 5
 BREAK_AFTER_MESSAGES = 3
+BREAK_AFTER_US = 5 * SECOND_US
+"""Of failures alone: who fails every second request has five in a row each minute, and works all the same."""
 OUTAGE_PROBE_US = 30 * SECOND_US
 REVOKED_PROBE_US = 60 * SECOND_US
 FIRST_PAUSE_US = 5 * SECOND_US
@@ -98,6 +100,7 @@ class Gate:
         self._flow = Flow.FLOWING
         self._probe_at = now
         self._failures = 0
+        self._failing_since = now
         self._failing_rows: set[int] = set()
         self._answering_us = kept.answering_us
         self._answering_from: int | None = now
@@ -210,13 +213,16 @@ class Gate:
         self._raised_at = now
 
     def _fails(self, now: int, row: int, outcome: Outcome, retry_after_us: int | None) -> None:
+        if not self._failures:
+            self._failing_since = now
         self._failures += 1
         if len(self._failing_rows) < BREAK_AFTER_MESSAGES:
             self._failing_rows.add(row)
         if retry_after_us is not None:
             self._paused_until = max(self._paused_until, now + retry_after_us)
         blameless = outcome in UNREACHED or len(self._failing_rows) >= BREAK_AFTER_MESSAGES
-        if self._failures >= BREAK_AFTER_FAILURES and blameless:
+        lasting = now - self._failing_since >= BREAK_AFTER_US
+        if self._failures >= BREAK_AFTER_FAILURES and lasting and blameless:
             self._hold(Flow.OUTAGE, now)
 
     def _raise_rate(self, now: int) -> None:

@@ -35,9 +35,19 @@ def drive(gate: Gate, now: int, until: int) -> list[int]:
 def test_five_failures_of_three_messages_open_the_breaker(outcome: Outcome) -> None:
     """At the fifth straight failure over three messages the flow stops, and that is told once."""
     gate = Gate(10, 0)
-    changed = [end(gate, n, outcome, row=n % 3) for n in range(7)]
+    changed = [end(gate, n * 2 * SECOND_US, outcome, row=n % 3) for n in range(7)]
     assert changed == [False] * 4 + [True] + [False] * 2
     assert gate.flow is Flow.OUTAGE
+
+
+def test_failures_must_last() -> None:
+    """Any number of them within five seconds is a bad moment; at five seconds it is an outage."""
+    gate = Gate(10, 0)
+    end(gate, 0, OK)
+    failing = [end(gate, SECOND_US + n, Outcome.SERVER_ERROR, row=n) for n in range(100)]
+    assert not any(failing)
+    assert not end(gate, 6 * SECOND_US - 1, Outcome.SERVER_ERROR)
+    assert end(gate, 6 * SECOND_US, Outcome.SERVER_ERROR)
 
 
 def test_two_poison_messages_never_open_the_breaker() -> None:
@@ -70,9 +80,10 @@ def test_failures_must_be_straight(outcome: Outcome) -> None:
 
 def broken_gate(now: int = 0) -> Gate:
     """A gate whose breaker has just opened."""
-    gate = Gate(10, now)
+    gate = Gate(10, now - 5 * SECOND_US)
     for row in range(5):
-        end(gate, now, Outcome.CONNECT, row=row)
+        end(gate, now - 5 * SECOND_US, Outcome.CONNECT, row=row)
+    assert end(gate, now, Outcome.CONNECT)
     return gate
 
 

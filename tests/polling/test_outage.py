@@ -124,6 +124,17 @@ async def test_an_hour_of_every_second_answer_a_500_loses_nothing(tmp_path: Path
         assert closest_seconds(provider.requests) >= 1
 
 
+async def test_a_provider_that_fails_half_the_time_is_asked_at_the_full_rate(tmp_path: Path) -> None:
+    """It works: nothing is held back, and half of what is asked is learned."""
+    chance = random.Random(1)
+    provider = Provider(lambda _: told_or_failed(chance))
+    async with running(tmp_path, provider, settings_of(rate=10)) as rig:
+        await rig.send(5_000, age_seconds=5)
+        await rig.pass_time(200)
+        assert len(provider.requests) == pytest.approx(2_000, abs=20)
+        assert rig.finished("delivered") == pytest.approx(1_000, abs=100)
+
+
 def told_or_failed(chance: random.Random) -> Reply:
     """A 500 every second time, else good news."""
     return Reply(Outcome.SERVER_ERROR) if chance.random() < 0.5 else delivered("")
