@@ -3,7 +3,8 @@
 Lists, mappings and text, and nothing else: no anchors, aliases, tags, second
 documents, or types guessed from spelling. An empty or `null` value is a
 problem, except for a whole section, which counts as not written. `${NAME}` in
-a value is taken from the environment, `$$` stands for a dollar sign.
+a value is taken from the environment, `$$` stands for a dollar sign; where there
+is no environment, a dollar sign is one.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class _StopReadingError(Exception):
     """What follows can't be understood."""
 
 
-def parse(text: str, environ: Mapping[str, str]) -> Document:
+def parse(text: str, environ: Mapping[str, str] | None) -> Document:
     """Read `text`; never raises, whatever it holds."""
     document = Document()
     bad = _NOT_YAML.search(text)
@@ -94,7 +95,7 @@ def parse(text: str, environ: Mapping[str, str]) -> Document:
 class _Reader:
     """Turns events of the parser into a tree, a call for each level."""
 
-    def __init__(self, text: str, environ: Mapping[str, str], document: Document) -> None:
+    def __init__(self, text: str, environ: Mapping[str, str] | None, document: Document) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_Loader)
         self._environ = environ
         self._document = document
@@ -179,6 +180,10 @@ class _Reader:
             if len(path) > 1:
                 self._document.add(path, "has no value", "write one, or remove it")
             return None
+        environ = self._environ
+        if environ is None:
+            self._document.places[path] = place._replace(written=text)
+            return text
         missing: list[str] = []
 
         def replacement(match: re.Match[str]) -> str:
@@ -187,9 +192,9 @@ class _Reader:
             if match[3]:
                 missing.append("")
                 return ""
-            if match[2] not in self._environ:
+            if match[2] not in environ:
                 missing.append(match[2])
-            return self._environ.get(match[2], "")
+            return environ.get(match[2], "")
 
         resolved = _DOLLAR.sub(replacement, text)
         from_environment = any(match[2] for match in _DOLLAR.finditer(text))

@@ -1,8 +1,8 @@
 """The schema's errors in the words of the file: positions, hints, and never a secret.
 
 A value is repeated only as it is written in the file. What came from the
-environment, everything under `auth` and every path of a secret's file stays
-out, since a key pasted in the wrong place is still a key.
+environment, everything under `auth` and `basic_auth_users`, certificates and
+every path of a secret's file stay out, since a key pasted in the wrong place is still a key.
 """
 
 from __future__ import annotations
@@ -30,21 +30,23 @@ _SENTENCES = {
 }
 
 
-def explain(error: ValidationError, document: Document) -> None:
-    """Add what `error` says to the problems of `document`."""
+def explain(error: ValidationError, document: Document, schema: type[Section] = Settings) -> None:
+    """Add what `error` says of `schema` to the problems of `document`."""
     for details in error.errors(include_url=False, include_input=False):
         # Errors of a key, not of its value, have this mark at the end.
         path = tuple(part for part in details["loc"] if part != "[key]")
         if _inherited(path, document):
             continue
-        message, hint = _sentence(details, path, document)
+        message, hint = _sentence(details, path, document, schema)
         document.add(path, message, hint)
 
 
-def _sentence(details: ErrorDetails, path: KeyPath, document: Document) -> tuple[str, str]:
+def _sentence(
+    details: ErrorDetails, path: KeyPath, document: Document, schema: type[Section]
+) -> tuple[str, str]:
     """Message and hint of one error."""
     if details["type"] == "extra_forbidden":
-        return "unknown key", did_you_mean(str(path[-1]), known_keys(path[:-1]))
+        return "unknown key", did_you_mean(str(path[-1]), known_keys(path[:-1], schema))
     if details["type"] != REFUSED:
         return _SENTENCES.get(details["type"], (details["msg"], ""))
     context = details.get("ctx", {})
@@ -58,9 +60,9 @@ def _sentence(details: ErrorDetails, path: KeyPath, document: Document) -> tuple
     return message, hint or context["hint"]
 
 
-def known_keys(path: KeyPath) -> list[str]:
+def known_keys(path: KeyPath, schema: type[Section] = Settings) -> list[str]:
     """The keys that the section at `path` knows."""
-    section: type[Section] = Settings
+    section = schema
     for part in path:
         # An index, or the name of a profile, stays in the section that its list or mapping led to.
         if part in section.model_fields:
@@ -77,7 +79,11 @@ def _section_in(annotation: Any) -> type[Section] | None:  # noqa: ANN401 - any 
 
 def _delicate(path: KeyPath) -> bool:
     """Whether the value at `path` is a secret, or may be one in the wrong place."""
-    return "auth" in path or (bool(path) and str(path[-1]).endswith("_file"))
+    return (
+        "auth" in path
+        or "basic_auth_users" in path
+        or (bool(path) and (str(path[-1]).endswith("_file") or path[-1] in {"key", "cert", "client_ca"}))
+    )
 
 
 def _inherited(path: KeyPath, document: Document) -> bool:

@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +45,15 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Settings:
     report = check(path, environ)
     if report.settings is not None:
         return report.settings
-    lines = [problem.text(os.fspath(path)) for problem in report.problems[:MAX_PRINTED]]
-    if len(report.problems) > MAX_PRINTED:
-        lines.append(f"and {len(report.problems) - MAX_PRINTED} more problems")
-    raise ConfigError("\n".join(lines))
+    raise ConfigError(listed(report.problems, path))
+
+
+def listed(problems: Sequence[Problem], path: str | os.PathLike[str]) -> str:
+    """All `problems` of the file at `path` as one text, or as many as anybody reads."""
+    lines = [problem.text(os.fspath(path)) for problem in problems[:MAX_PRINTED]]
+    if len(problems) > MAX_PRINTED:
+        lines.append(f"and {len(problems) - MAX_PRINTED} more problems")
+    return "\n".join(lines)
 
 
 def check(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Report:
@@ -59,7 +64,8 @@ def check(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Report:
     when it is needed.
     """
     try:
-        text, mode = _read(path)
+        data, mode = read_bytes(path)
+        text = as_text(data)
     except FileNotFoundError:
         return _refused(
             "no such file or directory", "write one; to look around without, try: smsbat-exporter demo"
@@ -72,13 +78,13 @@ def check(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Report:
     directory = Path(path).parent
     settings = _settings(document, directory, mode) if document.readable else None
     if document.problems or settings is None:
-        return Report(None, _sorted(document.problems))
-    warnings = _sorted(_warnings(document, settings))
+        return Report(None, in_order(document.problems))
+    warnings = in_order(_warnings(document, settings))
     return Report(settings.with_warnings(warnings), (), warnings)
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[str, int]:
-    """The text of a regular file and its mode; raises OSError, or ValueError with a sentence."""
+def read_bytes(path: str | os.PathLike[str]) -> tuple[bytes, int]:
+    """A regular file of up to 1 MiB, and its mode; raises OSError, or ValueError with a sentence's end."""
     # Opening a named pipe would wait for a writer for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is what is opened
@@ -90,8 +96,13 @@ def _read(path: str | os.PathLike[str]) -> tuple[str, int]:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"is larger than {MAX_FILE_BYTES // 1024} KiB")
+    return data, mode
+
+
+def as_text(data: bytes) -> str:
+    """What a file holds; raises ValueError with a sentence's end."""
     try:
-        return data.decode(), mode
+        return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"is not UTF-8 text (line {line}); save it in UTF-8") from None
@@ -168,5 +179,6 @@ def _warnings(document: Document, settings: Settings) -> dict[KeyPath, Problem]:
     return found
 
 
-def _sorted(problems: Mapping[KeyPath, Problem]) -> tuple[Problem, ...]:
+def in_order(problems: Mapping[KeyPath, Problem]) -> tuple[Problem, ...]:
+    """As they stand in the file."""
     return tuple(sorted(problems.values(), key=lambda problem: (problem.line, problem.column)))

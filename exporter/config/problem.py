@@ -44,9 +44,10 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
             continue
-        shown = part if _PLAIN_KEY.fullmatch(part) and not _PERHAPS_A_PHONE.search(part) else quoted(part)
-        # A key that was pasted without its `api_key:` is read as the name of a key.
-        if "auth" in path and len(part) > LONGEST_AUTH_KEY:
+        plain = _PLAIN_KEY.fullmatch(part) and not _PERHAPS_A_PHONE.search(part)
+        shown = part if plain else quoted(part)
+        # A key pasted without its `api_key:`, or a hash without its user, is read as the name of a key.
+        if ("auth" in path and len(part) > LONGEST_AUTH_KEY) or ("basic_auth_users" in path and not plain):
             shown = "…"
         text += ("." if text else "") + shown
     return text
