@@ -28,7 +28,7 @@ from exporter.hearing import Hearing
 from exporter.instruments import Instruments
 from exporter.intake import Intake
 from exporter.model import SECOND_US
-from exporter.server import Listener, Site, pages
+from exporter.server import Guard, Listener, Site, pages
 from exporter.store.sqlite import SqliteStore
 from exporter.strangers import Strangers
 from exporter.tracker import Tracker
@@ -48,6 +48,8 @@ class Options:
 
     config_file: Path
     listen_addresses: tuple[str, ...]
+    web_config_file: Path | None = None
+    """What the metrics listener asks of connections and requests; None for nothing."""
     enable_lifecycle: bool = False
     storage_path: Path | None = None
     lines_dropped: Callable[[], int] = lambda: 0
@@ -72,10 +74,13 @@ class Daemon:
         self._not_ready = "starting"
         self.addresses: tuple[str, ...] = ()
         """Where `/metrics` is served, once it is."""
+        self.scheme = "http"
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Daemon], None] | None = None) -> None:
         """Work until `stop` is set; raises `ExporterError` when that is not possible."""
         async with AsyncExitStack() as resources:
+            web_config = self._options.web_config_file
+            guard = resources.enter_context(Guard(web_config)) if web_config is not None else None
             executor = resources.enter_context(ThreadPoolExecutor(1, "store"))
             store = await self._open_store(executor)
             loop = asyncio.get_running_loop()
@@ -115,10 +120,14 @@ class Daemon:
                     loops.create_task(hearing.run()),
                     loops.create_task(self._feed(tracker, strangers, webhooks, intake)),
                 ]
+                if guard is not None:
+                    work.append(loops.create_task(guard.follow()))
                 await webhooks.follow(self._settings.webhook)
-                routes = [*pages(self._site(collector)), *intake.routes()]
-                async with Listener(self._options.listen_addresses, routes) as listener:
+                async with Listener(
+                    self._options.listen_addresses, pages(self._site(collector)), guard, intake.routes()
+                ) as listener:
                     self.addresses = listener.addresses
+                    self.scheme = "https" if guard is not None and guard.tls is not None else "http"
                     self._not_ready = ""
                     fields = {
                         "version": __version__,

@@ -94,6 +94,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     check.add_argument("file", type=Path, metavar="FILE")
     check.add_argument("--online", action="store_true", help="also try each account's key at the provider")
+    _flag(check, environ, "--web.config.file", "", "check this web configuration too")
     check.set_defaults(command=commands.check_config)
 
     message = chosen.add_parser(
@@ -125,6 +126,7 @@ def _daemon_flags(command: argparse.ArgumentParser, environ: Mapping[str, str]) 
         help=f"where /metrics is served, repeatable; default: {DEFAULT_LISTEN}",
     )
     command.set_defaults(default_listen=tuple(twin.split(",")) if twin else (DEFAULT_LISTEN,))
+    _flag(command, environ, "--web.config.file", "", "TLS and passwords for /metrics (docs/security.md)")
     _log_flags(command, environ)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from exporter import dashboards as boards
-from exporter import log
+from exporter import log, webconfig
 from exporter.app import Daemon, Options
 from exporter.clock import SteadyClock
 from exporter.config import Account, Settings, check, load
@@ -25,6 +25,7 @@ from exporter.errors import ExporterError, UsageError
 from exporter.feeds import client_of
 from exporter.ids import refusal
 from exporter.model import NANOS_PER_UNIT, Outcome, Reply
+from exporter.precautions import take_precautions
 from exporter.simulator.scenarios import SCENARIOS as _SCENARIOS
 from exporter.simulator.server import serve
 from exporter.simulator.settings import SimulatorSettings
@@ -42,8 +43,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     options = Options(
         config_file=Path(arguments.config_file),
         listen_addresses=_listen(arguments),
+        web_config_file=_path(arguments.web_config_file),
         enable_lifecycle=arguments.web_enable_lifecycle,
-        storage_path=Path(arguments.storage_path) if arguments.storage_path else None,
+        storage_path=_path(arguments.storage_path),
     )
     settings = load(options.config_file, environ)
 
@@ -61,10 +63,12 @@ def demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         port=0, seed=arguments.seed, speed=_positive(arguments.speed), scenario=arguments.scenario
     )
     with tempfile.TemporaryDirectory(prefix="smsbat-demo-") as folder:
-        return _until_stopped(
-            arguments,
-            lambda stop, _: run_demo(simulated, Path(folder), _listen(arguments), environ, stop),
+        options = Options(
+            config_file=Path(folder, "config.yaml"),
+            listen_addresses=_listen(arguments),
+            web_config_file=_path(arguments.web_config_file),
         )
+        return _until_stopped(arguments, lambda stop, _: run_demo(simulated, options, environ, stop))
 
 
 def simulator(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
@@ -83,17 +87,26 @@ def simulator(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int
 
 
 def check_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Every problem of a file; 78 when it can't be used, 1 when a key does not work."""
+    """Every problem of a file, and of a web configuration beside it.
+
+    78 when one of them can't be used, 1 when a key does not work.
+    """
     report = check(arguments.file, environ)
     for problem in (*report.problems, *report.warnings):
         print(problem.text(str(arguments.file)))
-    if report.settings is None:
+    web_config_file = _path(arguments.web_config_file)
+    web = webconfig.check(web_config_file) if web_config_file is not None else None
+    for problem in (*web.problems, *web.warnings) if web is not None else ():
+        print(problem.text(str(web_config_file)))
+    if report.settings is None or (web is not None and web.config is None):
         return 78
     if arguments.online:
         refused = [a.name for a in report.settings.accounts if not asyncio.run(_key_works(a))]
         if refused:
             return 1
     print(f"{arguments.file}: fine")
+    if web_config_file is not None:
+        print(f"{web_config_file}: fine")
     return 0
 
 
@@ -168,6 +181,11 @@ def _listen(arguments: argparse.Namespace) -> tuple[str, ...]:
     return addresses
 
 
+def _path(text: str) -> Path | None:
+    """The path that a flag names; None where it is empty."""
+    return Path(text) if text else None
+
+
 def _address(text: str) -> Listen:
     listen = parse_listen(text)
     if listen is None:
@@ -202,6 +220,7 @@ def _until_stopped(
     # The event loop shares the interpreter with the threads of the store, the files and the rendering. While
     # a large file comes in, a scrape waits for several of their turns: half as long as with the usual 5 ms.
     sys.setswitchinterval(THREAD_TURN_SECONDS)
+    take_precautions()
     handle = log.setup(arguments.log_level, arguments.log_format, sys.stderr)
 
     async def main() -> None:

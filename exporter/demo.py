@@ -69,15 +69,14 @@ Ctrl-C ends it; nothing is kept.
 
 
 async def run_demo(
-    simulated: SimulatorSettings,
-    folder: Path,
-    listen_addresses: tuple[str, ...],
-    environ: Mapping[str, str],
-    stop: asyncio.Event,
+    simulated: SimulatorSettings, options: Options, environ: Mapping[str, str], stop: asyncio.Event
 ) -> None:
-    """Run until `stop`, with all files in `folder`; prints what to open once there is something to see."""
+    """Run until `stop`, with all files beside `options.config_file`, which it writes.
+
+    Prints what to open once there is something to see.
+    """
     clock = SteadyClock(simulated.speed)
-    drop = folder / "drop"
+    drop = options.config_file.parent / "drop"
     # The provider counts requests in real seconds, the daemon in those of the demo.
     simulated = replace(
         simulated,
@@ -88,15 +87,14 @@ async def run_demo(
     wire_clock = SteadyClock()
     async with Simulator(simulated, clock=clock, wire_clock=wire_clock) as provider:
         listed = provider.book.send(TrafficKind.ORDER, ORDER_CAMPAIGN, LISTED)
-        config_file = _configure(folder, drop, provider.url, listed)
-        options = Options(config_file, listen_addresses)
-        daemon = Daemon(options, load(config_file, environ), environ, clock)
+        _configure(options.config_file, drop, provider.url, listed)
+        daemon = Daemon(options, load(options.config_file, environ), environ, clock)
 
         def welcome(running: Daemon) -> None:
             target = running.addresses[0].replace("0.0.0.0", "127.0.0.1").replace("[::]", "127.0.0.1")  # noqa: S104
             print(
                 _WELCOME.format(
-                    metrics=f"http://{target}",
+                    metrics=f"{running.scheme}://{target}",
                     target=target,
                     provider=provider.url,
                     scenario=simulated.scenario,
@@ -118,13 +116,13 @@ async def run_demo(
             mishaps.cancel()
 
 
-def _configure(folder: Path, drop: Path, provider_url: str, listed: Sequence[str]) -> Path:
+def _configure(config_file: Path, drop: Path, provider_url: str, listed: Sequence[str]) -> None:
+    folder = config_file.parent
     key_file = folder / "key"
     key_file.write_text(KEY, "ascii")
     drop.mkdir()
     campaigns = [("otp", "otp"), (ORDER_CAMPAIGN, "default"), *((name, "campaign") for name in PROMOTIONS)]
     messages = {ORDER_CAMPAIGN: listed}
-    config_file = folder / "config.yaml"
     config_file.write_text(
         _CONFIG.format(
             url=provider_url,
@@ -140,7 +138,6 @@ def _configure(folder: Path, drop: Path, provider_url: str, listed: Sequence[str
         ),
         "utf-8",
     )
-    return config_file
 
 
 @dataclass

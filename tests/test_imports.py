@@ -42,6 +42,11 @@ RANKS = {
     "client": 2,
     "log": 2,
     "store": 2,
+    "webconfig": 2,
+    # What is made sure of before anything runs.
+    "precautions": 2,
+    # Asks a listener from outside.
+    "healthcheck": 2,
     # What the door keeps of each account.
     "accounts": 3,
     # What an event does, as the door lets the store decide it.

@@ -117,7 +117,7 @@ class _Reader:
                 key: value for key, value in tree.items() if not self._blank((key,), value)
             }
         elif tree is not None:
-            self._stop(start, (), "the file must be a mapping", "write keys like accounts: and profiles:")
+            self._stop(start, (), "the file must be a mapping", "write keys, and what belongs to each")
 
     def _blank(self, path: KeyPath, value: Tree) -> bool:
         return value is None and path not in self._document.problems

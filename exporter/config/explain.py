@@ -67,7 +67,7 @@ def known_keys(path: KeyPath, schema: type[Section] = Settings) -> list[str]:
         # An index, or the name of a profile, stays in the section that its list or mapping led to.
         if part in section.model_fields:
             section = _section_in(section.model_fields[str(part)].annotation) or section
-    return list(section.model_fields)
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def _section_in(annotation: Any) -> type[Section] | None:  # noqa: ANN401 - any type at all

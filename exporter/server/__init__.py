@@ -19,9 +19,10 @@ from aiohttp import web
 from exporter.config.addresses import parse_listen
 from exporter.errors import ListenError
 from exporter.server.connections import GONE, Connections, bounded, goes_on, plain, sign
+from exporter.server.guard import Guard
 from exporter.server.pages import Site, pages
 
-__all__ = ["GONE", "Listener", "Site", "goes_on", "pages", "plain"]
+__all__ = ["GONE", "Guard", "Listener", "Site", "goes_on", "pages", "plain"]
 
 BACKLOG = 64
 """Connections that wait to be accepted: as many as may be open."""
@@ -33,12 +34,26 @@ MAX_BODY_BYTES = 64 * 1024
 class Listener:
     """Serves `routes` on `addresses` while its `async with` block runs."""
 
-    def __init__(self, addresses: Sequence[str], routes: Iterable[web.AbstractRouteDef]) -> None:
-        """Addresses are `host:port`, `[v6]:port`, or `:port` for all there are; port 0 is any free one."""
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        routes: Iterable[web.AbstractRouteDef],
+        guard: Guard | None = None,
+        own_token: Iterable[web.AbstractRouteDef] = (),
+    ) -> None:
+        """Addresses are `host:port`, `[v6]:port`, or `:port` for all there are; port 0 is any free one.
+
+        `guard` stands before all routes, but asks for no password where `own_token` routes ask for a token.
+        """
         self._requested = addresses
+        self._guard = guard
         app = web.Application(middlewares=[bounded], client_max_size=MAX_BODY_BYTES)
         app.on_response_prepare.append(sign)
         app.add_routes(routes)
+        with_token = frozenset(app.add_routes(own_token))
+        if guard is not None:
+            app.middlewares.append(guard.middleware(with_token))
+            app.on_response_prepare.append(guard.decorate)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         self._resources = AsyncExitStack()
         self.addresses: tuple[str, ...] = ()
@@ -49,13 +64,14 @@ class Listener:
         async with AsyncExitStack() as resources:
             bound = [resources.enter_context(_bind(address)) for address in self._requested]
             await self._runner.setup()
-            connections = Connections(cast("web.Server", self._runner.server))
+            server = cast("web.Server", self._runner.server)
+            connections = Connections(server, lambda: self._guard.tls if self._guard is not None else None)
             resources.callback(connections.cut)
             resources.push_async_callback(self._runner.cleanup)
             loop = asyncio.get_running_loop()
             for listening in bound:
-                server = await loop.create_server(connections.admit, sock=listening, backlog=BACKLOG)
-                resources.callback(server.close)
+                accepting = await loop.create_server(connections.admit, sock=listening, backlog=BACKLOG)
+                resources.callback(accepting.close)
             self.addresses = tuple(map(_address, bound))
             self._resources = resources.pop_all()
         return self

@@ -3,24 +3,33 @@
 aiohttp bounds what one request may hold. What it leaves open is bounded here:
 the number of connections, and the time that a request may take to arrive and
 to be answered. A connection that only waits makes room for a new one, so that
-half a request, sent sixty-four times, keeps no scraper out.
+half a request, sent sixty-four times, keeps no scraper out. Setting up TLS is
+a part of waiting: connections are accepted in the clear, counted, and then
+upgraded, since whoever is accepted with TLS is known only once that is done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import cast
 
 from aiohttp import hdrs, web
+
+from exporter.webconfig import Tls
 
 _log = logging.getLogger("smsbat.server")
 
 MAX_CONNECTIONS = 64
 IDLE_SECONDS = 30.0
 """How long a connection may stay without a request."""
+HANDSHAKE_SECONDS = 10.0
+"""How long TLS may take to be set up."""
 ARRIVE_SECONDS = 10.0
 """How long the head of a request may take from its first byte."""
 HANDLE_SECONDS = 30.0
@@ -28,19 +37,18 @@ HANDLE_SECONDS = 30.0
 MAX_LINE_BYTES = 4 * 1024
 MAX_HEADERS = 64
 SOFTWARE = "smsbat-exporter"
-_TOO_MANY = b"too many connections\n"
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"Retry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_TOO_MANY), _TOO_MANY)
-)
+_HEAD = b"HTTP/1.1 %b\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+_BUSY = _HEAD % b"503 Service Unavailable" + b"Retry-After: 1\r\n\r\ntoo many connections\n"
+_NOT_TLS = _HEAD % b"400 Bad Request" + b"\r\nthis port speaks HTTPS\n"
 
 
 class Connections:
     """The open connections of one listener."""
 
-    def __init__(self, server: web.Server) -> None:
-        """Hand requests to `server`."""
+    def __init__(self, server: web.Server, tls: Callable[[], Tls | None]) -> None:
+        """Hand requests to `server`, over the TLS that there is when a connection comes."""
         self._server = server
+        self.tls = tls
         self._open: set[_Connection] = set()
         self._waiting: dict[_Connection, None] = {}
 
@@ -82,7 +90,7 @@ class Connections:
 class _Connection(web.RequestHandler):
     """aiohttp's connection, with a time limit for whatever it is doing."""
 
-    __slots__ = ("_admitted", "_connections", "_idle", "_limit", "_wire")
+    __slots__ = ("_admitted", "_connections", "_early", "_handshake", "_idle", "_limit", "_wire", "tls")
 
     def __init__(self, connections: Connections, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
@@ -100,21 +108,76 @@ class _Connection(web.RequestHandler):
         self._limit: asyncio.TimerHandle | None = None
         self._admitted = False
         self._idle = True
+        self._early = b""
+        self._handshake: asyncio.Task[None] | None = None
+        self.tls: Tls | None = None
+        """What it is encrypted with."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request, or refuse to."""
-        self._wire = cast("asyncio.Transport", transport)
-        self._admitted = self._connections.enter(self)
-        if not self._admitted:
-            self._wire.write(_BUSY)
-            self._wire.close()
+        self._wire = wire = cast("asyncio.Transport", transport)
+        self.tls = self._connections.tls()
+        if not self._connections.enter(self):
+            if self.tls is None:
+                wire.write(_BUSY)
+            wire.close()
             return
-        super().connection_made(transport)
         self.waiting()
+        if self.tls is None:
+            self._begin(wire)
+            return
+        self._within(HANDSHAKE_SECONDS)
+        self._handshake = self._loop.create_task(self._encrypt(wire, self.tls))
+
+    async def _encrypt(self, wire: asyncio.Transport, tls: Tls) -> None:
+        """Set TLS up, and go on over it with whom it lets in."""
+        secure = await self._secured(wire, tls)
+        # Without a wire it was lost meanwhile.
+        if secure is None or self._wire is None:
+            self._forget()
+            return
+        self._wire = secure
+        if not tls.admits(secure.get_extra_info("peercert")):
+            self.cut()
+            return
+        self.waiting()
+        self._begin(secure)
+        if self._early:
+            self.data_received(self._early)
+            self._early = b""
+
+    async def _secured(self, wire: asyncio.Transport, tls: Tls) -> asyncio.Transport | None:
+        """The connection over TLS, or None when that did not come about."""
+        if wire.is_closing():
+            return None
+        # The connection's own descriptor is closed by the time that there is something to say.
+        descriptor = os.dup(wire.get_extra_info("socket").fileno())
+        early, self._early = self._early, b""
+        self._loop.call_soon(_hand_over, early, wire)
+        try:
+            return await self._loop.start_tls(
+                wire, self, tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        except ssl.SSLError as error:
+            if error.reason == "HTTP_REQUEST":
+                with suppress(OSError):
+                    os.write(descriptor, _NOT_TLS)
+        except OSError:
+            pass
+        finally:
+            os.close(descriptor)
+        return None
+
+    def _begin(self, transport: asyncio.Transport) -> None:
+        """Read requests."""
+        self._admitted = True
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Take in a piece of a request."""
         if not self._admitted:
+            # What comes before TLS begins is its own; with its end the first request may come.
+            self._early += data
             return
         if data and self._idle:
             self._idle = False
@@ -123,12 +186,15 @@ class _Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget it."""
+        self._forget()
+        if self._admitted:
+            super().connection_lost(exc)
+
+    def _forget(self) -> None:
         self._wire = None
         if self._limit is not None:
             self._limit.cancel()
         self._connections.leave(self)
-        if self._admitted:
-            super().connection_lost(exc)
 
     def waiting(self) -> None:
         """No request is being handled."""
@@ -173,6 +239,17 @@ class _Connection(web.RequestHandler):
             self._limit = asyncio.get_running_loop().call_later(seconds, self.cut)
 
 
+def _hand_over(early: bytes, wire: asyncio.Transport) -> None:
+    """Give what arrived before it to the TLS that has just begun on `wire`."""
+    protocol = cast("asyncio.BufferedProtocol", wire.get_protocol())
+    while early:
+        room = memoryview(protocol.get_buffer(len(early)))
+        taken = min(len(room), len(early))
+        room[:taken] = early[:taken]
+        protocol.buffer_updated(taken)
+        early = early[taken:]
+
+
 def plain(status: int, text: str = "") -> web.Response:
     """A short answer for people and scripts: the status's own words unless `text` is given."""
     return web.Response(
@@ -202,6 +279,13 @@ async def bounded(
 
 GONE = (OSError, RuntimeError, web.RequestPayloadError)
 """How reading a body ends whose client is gone, or breaks off in the middle of its encoding."""
+
+
+def leave_unless_of(request: web.Request, tls: Tls | None) -> None:
+    """End a connection after this request when it came under a TLS that is no longer in force."""
+    connection = cast("_Connection", request.protocol)
+    if connection.tls is not tls:
+        connection.close()
 
 
 def goes_on(request: web.Request) -> None:

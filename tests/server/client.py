@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import ClientSession, web
 
@@ -27,6 +29,11 @@ async def body(_accept: str, _accept_encoding: str) -> Rendering | None:
 
 
 SITE = Site(body, fine, fine)
+
+
+def open_descriptors() -> int:
+    """How many files and sockets this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @asynccontextmanager
@@ -59,13 +66,28 @@ async def connected(
             writer.close()
 
 
+@asynccontextmanager
+async def encrypted(
+    listener: Listener, context: ssl.SSLContext
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection over TLS; raises OSError when it can't be had."""
+    port = int(listener.addresses[0].rpartition(":")[2])
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context, server_hostname="localhost"
+    )
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
 async def read_until_the_end(reader: asyncio.StreamReader) -> bytes:
     """What comes before the connection is closed, or torn down."""
     received = b""
     try:
         while piece := await reader.read(2**16):
             received += piece
-    except ConnectionResetError:
+    except (ConnectionResetError, ssl.SSLError):
         pass
     return received
 

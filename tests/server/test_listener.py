@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 import uvloop
@@ -15,7 +14,7 @@ from exporter.errors import ListenError
 from exporter.exposition import Format, Rendering
 from exporter.server import Listener, Site, pages
 from exporter.server.connections import MAX_CONNECTIONS
-from tests.server.client import SITE, ask, connected, fine, read_until_the_end, serving
+from tests.server.client import SITE, ask, connected, fine, open_descriptors, read_until_the_end, serving
 
 
 def free_port() -> int:
@@ -138,11 +137,6 @@ async def test_stopping_leaves_no_connection_behind() -> None:
         assert asyncio.get_running_loop().time() - began_at < 5.0
         await asyncio.sleep(0)  # the event loop closes what was cut in its next round
         assert open_descriptors() == open_before + 1
-
-
-def open_descriptors() -> int:
-    """How many files and sockets this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_it_works_the_same_on_uvloop() -> None:
