@@ -124,13 +124,20 @@ def _config(
         # Without its users or its TLS a listener would be open, because of a line that was left out.
         if len(path) == 1 and str(path[0]) not in document.tree:
             document.add(path, "has no value", "write what belongs under it, or remove it")
+    context = {"directory": directory}
+    found = None
     try:
-        found = WebFile.model_validate(document.tree, context={"directory": directory})
+        found = WebFile.model_validate(document.tree, context=context)
+        section = found.tls_server_config
     except ValidationError as error:
         explain(error, document, WebFile)
-        return None, ()
-    section = found.tls_server_config
+        # What is wrong elsewhere hides no certificate that can't be used.
+        written = document.tree.get(_TLS)
+        sound = written is not None and not any(_TLS in path for path in document.problems)
+        section = TlsServer.model_validate(written, context=context) if sound else None
     tls = _tls(section, document, files) if section is not None else None
+    if found is None:
+        return None, ()
     headers = {
         name: text
         for name, text in found.http_server_config.headers.model_dump(by_alias=True).items()
@@ -154,7 +161,7 @@ def _tls(section: TlsServer, document: Document, files: _Files) -> Tls | None:
             document.add((_TLS, f"{name}_file"), found, "it must be a readable file in PEM form")
         else:
             pems[name] = found
-    if document.problems:
+    if any(_TLS in path for path in document.problems):
         return None
     try:
         return secured(section, pems)

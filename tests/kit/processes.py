@@ -74,7 +74,7 @@ class Running:
         self.kill()
 
     @property
-    def process_id(self) -> int:
+    def pid(self) -> int:
         """Its number."""
         return self._process.pid
 

@@ -108,7 +108,7 @@ def _look(house: House, daemon: Running, at_seconds: float) -> Look:
     page = ask(house.address, "/metrics").text
     scrape_seconds = time.monotonic() - began
     lag = _LAG.search(page)
-    process = Path(f"/proc/{daemon.process_id}")
+    process = Path(f"/proc/{daemon.pid}")
     pages = int((process / "statm").read_text("ascii").split()[1])
     return Look(
         at_seconds,
