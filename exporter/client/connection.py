@@ -15,19 +15,9 @@ from pathlib import Path
 
 import aiohttp
 
+from exporter.config.addresses import forbidden_address
 from exporter.errors import ConfigError
 from exporter.model import Outcome, Reply
-
-_FORBIDDEN_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "169.254.0.0/16",  # link-local, and the metadata service of most clouds
-        "fe80::/10",
-        "fd00:ec2::254/128",
-        "64:ff9b::a9fe:0/112",  # the first one again, as seen through NAT64 and 6to4
-        "2002:a9fe::/32",
-    )
-)
 
 
 class ConnectionLostError(Exception):
@@ -72,19 +62,12 @@ def open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     """
     family, kind, protocol, _, target = address
     sockets = SOCKETS.get()
-    if _forbidden(str(target[0])):
+    # Without its zone, which is this machine's own name for a network.
+    if forbidden_address(ipaddress.ip_address(str(target[0]).partition("%")[0])):
         sockets.refused += 1
         raise OSError("link-local or metadata address")
     sockets.opened += 1
     return socket.socket(family, kind, protocol)
-
-
-def _forbidden(address: str) -> bool:
-    """Whether `address` lies in the machine's own neighbourhood, where credentials are handed out."""
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        ip = ip.ipv4_mapped or ipaddress.IPv6Address(int(ip))  # without its zone, which no network contains
-    return any(ip in network for network in _FORBIDDEN_NETWORKS)
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -103,11 +103,29 @@ async def test_an_address_where_credentials_are_handed_out_is_refused(host: str)
         assert (await ours.fetch(ID)).outcome is Outcome.DNS
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "::ffff:a9fe:a9fe", "fe80::1", "fd00:ec2::254"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",
+        "::ffff:a9fe:a9fe",
+        "fe80::1",
+        "fe80::1%lo",
+        "fd00:ec2::254",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "100.100.100.200",
+        "168.63.129.16",
+        "::ffff:100.100.100.200",
+        "0.0.0.0",  # noqa: S104 - a destination, which means this machine
+        "::",
+        "224.0.0.1",
+        "255.255.255.255",
+    ],
+)
 async def test_a_name_that_leads_there_is_refused(address: str) -> None:
     """What counts is where a name leads, not how it looks; the reply says that it was refused."""
     names = Names(provider_test=[address])
-    async with client("http://provider.test", names=names, timeout_us=TIMEOUT_US) as ours:
+    async with client("http://provider.test", names=names) as ours:
         reply = await ours.fetch(ID)
     assert reply.outcome is Outcome.DNS
     assert "metadata" in reply.detail
