@@ -155,9 +155,7 @@ class _Connection(web.RequestHandler):
         early, self._early = self._early, b""
         self._loop.call_soon(_hand_over, early, wire)
         try:
-            return await self._loop.start_tls(
-                wire, self, tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
-            )
+            return await self._loop.start_tls(wire, self, tls.context, server_side=True)
         except ssl.SSLError as error:
             if error.reason == "HTTP_REQUEST":
                 with suppress(OSError):

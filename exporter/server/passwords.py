@@ -48,7 +48,7 @@ class Passwords:
         if shown is None:
             return False
         name, password = shown
-        digest = hmac.digest(self._seal, name + b"\0" + password, "sha256")
+        digest = hmac.digest(self._seal, password, "sha256")
         if hmac.compare_digest(self._verified.get(name, b""), digest):
             return True
         if self._checks >= MAX_CHECKS:

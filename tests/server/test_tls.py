@@ -18,7 +18,7 @@ from aiohttp import web
 from exporter.server import Guard, Listener, pages
 from exporter.server.connections import ARRIVE_SECONDS, HANDSHAKE_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
 from tests.kit.live import come_true
-from tests.server.authority import client_context, furnished, stranger
+from tests.server.authority import authority, client_context, furnished, stranger
 from tests.server.client import SITE, ask, connected, encrypted, open_descriptors, read_until_the_end
 
 TLS = "  cert_file: server.crt\n  key_file: server.key\n"
@@ -50,7 +50,13 @@ async def answered(listener: Listener, context: ssl.SSLContext) -> str:
 OK = "HTTP/1.1 200 OK"
 
 
-def limited(*, highest: ssl.TLSVersion | None = None, ciphers: str = "", curve: str = "") -> ssl.SSLContext:
+def limited(
+    *,
+    lowest: ssl.TLSVersion | None = None,
+    highest: ssl.TLSVersion | None = None,
+    ciphers: str = "",
+    curve: str = "",
+) -> ssl.SSLContext:
     """A client that can do no more than this."""
     context = client_context()
     if ciphers:
@@ -62,6 +68,8 @@ def limited(*, highest: ssl.TLSVersion | None = None, ciphers: str = "", curve: 
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = ssl.TLSVersion.TLSv1
             context.maximum_version = highest
+    if lowest is not None:
+        context.minimum_version = lowest
     if curve:
         context.set_ecdh_curve(curve)
     return context
@@ -74,12 +82,13 @@ def limited(*, highest: ssl.TLSVersion | None = None, ciphers: str = "", curve: 
         ("", limited(highest=ssl.TLSVersion.TLSv1_2), OK),
         ("", limited(highest=ssl.TLSVersion.TLSv1_1, ciphers="ALL:@SECLEVEL=0"), ""),
         ("  min_version: TLS13\n", limited(highest=ssl.TLSVersion.TLSv1_2), ""),
+        ("  max_version: TLS12\n", limited(lowest=ssl.TLSVersion.TLSv1_3), ""),
         ("  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n", limited(ciphers="ECDHE+AES128"), OK),
         ("  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n", limited(ciphers="ECDHE+AES256"), ""),
         ("  curve_preferences: [CurveP521]\n", limited(curve="secp521r1"), OK),
         ("  curve_preferences: [CurveP521]\n", limited(curve="secp384r1"), ""),
     ],
-    ids=["any", "1.2", "1.1", "1.3 only", "suite", "no common suite", "curve", "no common curve"],
+    ids=["any", "1.2", "1.1", "1.3 only", "1.2 only", "suite", "no common suite", "curve", "no common curve"],
 )
 async def test_versions_suites_and_curves_are_those_of_the_file(
     tmp_path: Path, section: str, client: ssl.SSLContext, status: str
@@ -139,6 +148,17 @@ async def test_clients_show_the_certificates_that_the_file_asks_for(
     """Who can't show one gets no answer, whatever is asked."""
     async with listening(tmp_path, section) as (listener, _):
         assert await answered(listener, client_context(*names, of=of)) == status
+
+
+async def test_an_authority_below_another_one_can_be_trusted_alone(tmp_path: Path) -> None:
+    """As in other exporters: whatever stands in `client_ca_file` is enough."""
+    below = authority().create_child_ca()
+    async with listening(tmp_path, MUTUAL) as (listener, guard):
+        below.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        await guard.look()
+        await guard.look()
+        assert await answered(listener, client_context("prometheus.test", of=below)) == OK
+        assert await answered(listener, client_context("prometheus.test")) == ""
 
 
 async def test_a_plain_client_is_told_that_this_port_speaks_https(tmp_path: Path) -> None:
@@ -276,7 +296,9 @@ async def test_a_new_certificate_is_shown_to_the_next_connection(tmp_path: Path)
         await guard.look()
         await guard.look()
         writer.write(keep)
-        assert (await read_until_the_end(reader)).endswith(b"ready\n")
+        # Sooner than a connection without a request would end.
+        async with asyncio.timeout(IDLE_SECONDS / 2):
+            assert (await read_until_the_end(reader)).endswith(b"ready\n")
         async with encrypted(listener, client_context()) as (_, next_writer):
             assert serial(next_writer) != serial(writer)
 
