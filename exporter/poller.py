@@ -19,6 +19,7 @@ from typing import Protocol
 from exporter.accounts import Account
 from exporter.agenda import Entry, Turns
 from exporter.clock import Clock
+from exporter.errors import CODE_OF_OUTCOME
 from exporter.events import Observed, PollFailed
 from exporter.instruments import Instruments
 from exporter.model import SECOND_US, Message, Outcome, Priority, Reply
@@ -245,6 +246,8 @@ def _say_word(account: Account, word: str) -> None:
 def _say_flow(account: str, gate: Gate, reply: Reply) -> None:
     """One line for each change of what the account may do, none for each try."""
     fields = {"account": account, "outcome": reply.outcome.value, "detail": reply.detail}
+    if reply.outcome in CODE_OF_OUTCOME:
+        fields["code"] = CODE_OF_OUTCOME[reply.outcome]
     match gate.flow:
         case Flow.FLOWING:
             _log.info("The provider answers again", extra={"event": "account_flowing", "fields": fields})

@@ -18,7 +18,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from exporter.errors import ConfigError
+from exporter.errors import Code, ConfigError
 
 MAX_SECRET_BYTES = 64 * 1024
 HIDDEN = "<secret>"
@@ -118,7 +118,7 @@ class SecretFile:
             reason = (error.strerror or "").lower() if isinstance(error, OSError) else str(error)
             self.trouble = reason or "is unreadable"
             if self._secret is None:
-                raise ConfigError(f"{self._name}: {self.trouble}") from None
+                raise ConfigError(f"{self._name}: {self.trouble}", code=Code.CONFIG_KEY_FILE) from None
         return self._secret
 
     def _load(self) -> Secret:

@@ -278,7 +278,8 @@ class Tracker:
                 written = await write()
             except StoreFull as error:
                 if self._open.is_set():
-                    _log.error("%s; polling holds still", error.message, extra={"event": "store_full"})
+                    more = {"event": "store_full", "fields": {"code": error.code}}
+                    _log.error("%s; polling holds still", error.message, extra=more)
                 self._open.clear()
                 self._instruments.store_up(up=False)
                 await self._clock.sleep(RETRY_FULL_US)

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from exporter.config.addresses import forbidden_address
-from exporter.errors import ConfigError
+from exporter.errors import Code, ConfigError
 from exporter.model import Outcome, Reply
 
 
@@ -83,6 +83,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
         raise ConfigError(
             f"ca_file {ca_file} can't be used: {type(error).__name__}",
             hint="it must be a readable file of certificates in PEM form",
+            code=Code.CONFIG_CA_FILE,
         ) from None
     return context
 

@@ -17,6 +17,7 @@ from typing import NamedTuple, NoReturn, TypeAlias
 import yaml
 
 from exporter.config.problem import KeyPath, Problem, dotted, quoted
+from exporter.errors import Code
 
 Tree: TypeAlias = "dict[str, Tree] | list[Tree] | str | None"
 """None stands where a problem was found."""
@@ -58,10 +59,10 @@ class Document:
             path = path[:-1]
         return self.places.get(path, Place(1, 1))
 
-    def add(self, path: KeyPath, message: str, hint: str = "") -> None:
+    def add(self, path: KeyPath, message: str, hint: str, code: Code) -> None:
         """Note a problem at `path`, unless there is one already: one mistake, one problem."""
         line, column, *_ = self.place(path)
-        self.problems.setdefault(path, Problem(dotted(path), line, column, message, hint))
+        self.problems.setdefault(path, Problem(dotted(path), line, column, message, hint, code))
 
 
 class _StopReadingError(Exception):
@@ -76,7 +77,8 @@ def parse(text: str, environ: Mapping[str, str] | None) -> Document:
         line = text.count("\n", 0, bad.start())
         column = bad.start() - (text.rfind("\n", 0, bad.start()) + 1)
         message = f"character U+{ord(bad[0]):04X} is not allowed"
-        document.problems[()] = Problem("", line + 1, column + 1, message)
+        hint = "remove it, or save the file as plain text"
+        document.problems[()] = Problem("", line + 1, column + 1, message, hint, Code.CONFIG_SYNTAX)
         document.readable = False
         return document
     try:
@@ -86,7 +88,8 @@ def parse(text: str, environ: Mapping[str, str] | None) -> Document:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         message = f"not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}"
-        document.problems[()] = Problem("", line, column, message, _syntax_hint(text, line, column))
+        hint = _syntax_hint(text, line, column)
+        document.problems[()] = Problem("", line, column, message, hint, Code.CONFIG_SYNTAX)
     except _StopReadingError:
         document.readable = False
     return document
@@ -117,7 +120,8 @@ class _Reader:
                 key: value for key, value in tree.items() if not self._blank((key,), value)
             }
         elif tree is not None:
-            self._stop(start, (), "the file must be a mapping", "write keys, and what belongs to each")
+            hint = "write keys, and what belongs to each"
+            self._stop(start, (), "the file must be a mapping", hint, Code.CONFIG_SHAPE)
 
     def _blank(self, path: KeyPath, value: Tree) -> bool:
         return value is None and path not in self._document.problems
@@ -154,6 +158,7 @@ class _Reader:
                     place.column,
                     f"is written twice, first in line {first.line}",
                     "keep one of them",
+                    Code.CONFIG_TWICE,
                 )
                 self._skip()
                 continue
@@ -178,7 +183,7 @@ class _Reader:
         place = self._document.places[path]
         if event.implicit[0] and text in _NULLS:
             if len(path) > 1:
-                self._document.add(path, "has no value", "write one, or remove it")
+                self._document.add(path, "has no value", "write one, or remove it", Code.CONFIG_MISSING)
             return None
         environ = self._environ
         if environ is None:
@@ -202,11 +207,10 @@ class _Reader:
         if not missing:
             return resolved
         if missing[0]:
-            self._document.add(
-                path, f"environment variable {quoted(missing[0])} is not set", "write $$ for a plain $"
-            )
+            message, hint = f"environment variable {quoted(missing[0])} is not set", "write $$ for a plain $"
         else:
-            self._document.add(path, "${ needs a name and }", "write ${NAME}, or $$ for a plain $")
+            message, hint = "${ needs a name and }", "write ${NAME}, or $$ for a plain $"
+        self._document.add(path, message, hint, Code.CONFIG_VARIABLE)
         return None
 
     def _refuse_features(self, event: yaml.Event, path: KeyPath) -> None:
@@ -222,9 +226,16 @@ class _Reader:
         if getattr(event, "tag", None) is not None:
             self._stop(event, path, "tags (!name) are not allowed", "remove it, or put the value in quotes")
 
-    def _stop(self, event: yaml.Event, path: KeyPath, message: str, hint: str = "") -> NoReturn:
+    def _stop(
+        self,
+        event: yaml.Event,
+        path: KeyPath,
+        message: str,
+        hint: str = "",
+        code: Code = Code.CONFIG_DIALECT,
+    ) -> NoReturn:
         place = _place(event)
-        self._document.problems[path] = Problem(dotted(path), place.line, place.column, message, hint)
+        self._document.problems[path] = Problem(dotted(path), place.line, place.column, message, hint, code)
         raise _StopReadingError
 
 

@@ -18,15 +18,16 @@ from exporter.config.fields import REFUSED
 from exporter.config.problem import KeyPath, did_you_mean, quoted
 from exporter.config.schema import Settings
 from exporter.config.sections import Section
+from exporter.errors import Code
 
-_MAPPING = ("must be a mapping", "write keys and values under it")
-_LIST = ("must be a list", "write each item on a line of its own, after a dash")
+_MAPPING = ("must be a mapping", "write keys and values under it", Code.CONFIG_SHAPE)
+_LIST = ("must be a list", "write each item on a line of its own, after a dash", Code.CONFIG_SHAPE)
 _SENTENCES = {
     "model_type": _MAPPING,
     "dict_type": _MAPPING,
     "mapping_type": _MAPPING,
     "tuple_type": _LIST,
-    "missing": ("is missing", ""),
+    "missing": ("is missing", "", Code.CONFIG_MISSING),
 }
 
 
@@ -37,18 +38,18 @@ def explain(error: ValidationError, document: Document, schema: type[Section] = 
         path = tuple(part for part in details["loc"] if part != "[key]")
         if _inherited(path, document):
             continue
-        message, hint = _sentence(details, path, document, schema)
-        document.add(path, message, hint)
+        document.add(path, *_sentence(details, path, document, schema))
 
 
 def _sentence(
     details: ErrorDetails, path: KeyPath, document: Document, schema: type[Section]
-) -> tuple[str, str]:
-    """Message and hint of one error."""
+) -> tuple[str, str, Code]:
+    """Message, hint and code of one error."""
     if details["type"] == "extra_forbidden":
-        return "unknown key", did_you_mean(str(path[-1]), known_keys(path[:-1], schema))
+        hint = did_you_mean(str(path[-1]), known_keys(path[:-1], schema))
+        return "unknown key", hint, Code.CONFIG_UNKNOWN_KEY
     if details["type"] != REFUSED:
-        return _SENTENCES.get(details["type"], (details["msg"], ""))
+        return _SENTENCES.get(details["type"], (details["msg"], "", Code.CONFIG_VALUE))
     context = details.get("ctx", {})
     place = document.places.get(path)
     may_repeat = place is not None and not place.from_environment and not _delicate(path)
@@ -57,7 +58,7 @@ def _sentence(
         shown = "its default"
     message = context["message"].replace("{value}", shown)
     hint = context.get("value_hint", "") if may_repeat else ""
-    return message, hint or context["hint"]
+    return message, hint or context["hint"], Code(context.get("code", Code.CONFIG_VALUE))
 
 
 def known_keys(path: KeyPath, schema: type[Section] = Settings) -> list[str]:

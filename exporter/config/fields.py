@@ -29,6 +29,7 @@ from exporter.config.addresses import Listen, Network, base_url_refusal, parse_l
 from exporter.config.names import name_refusal
 from exporter.config.problem import did_you_mean
 from exporter.config.units import DURATION_PATTERN, MAX_DURATION_US, Window, duration_hint, parse_duration_us
+from exporter.errors import Code
 from exporter.model import SECOND_US
 
 REFUSED = "refused"
@@ -41,16 +42,18 @@ _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fa
 _OTHER_TRUTHS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
 
 
-def refuse(message: str, *, hint: str = "", value_hint: str = "") -> PydanticCustomError:
+def refuse(
+    message: str, *, hint: str = "", value_hint: str = "", code: Code = Code.CONFIG_VALUE
+) -> PydanticCustomError:
     """An error that `explain` turns into a problem; raise it in a validator."""
-    return PydanticCustomError(
-        REFUSED, "{message}", {"message": message, "hint": hint, "value_hint": value_hint}
-    )
+    context = {"message": message, "hint": hint, "value_hint": value_hint, "code": code}
+    return PydanticCustomError(REFUSED, "{message}", context)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise refuse("must be text", hint="write one value, not a list or a mapping")
+        hint = "write one value, not a list or a mapping"
+        raise refuse("must be text", hint=hint, code=Code.CONFIG_SHAPE)
     if not value:
         raise refuse("is empty")
     if not value.isprintable():
@@ -63,7 +66,7 @@ def _name(value: object) -> str:
     text = value if isinstance(value, str) else _text(value)
     reason = name_refusal(text)
     if reason:
-        raise refuse(reason)
+        raise refuse(reason, code=Code.CONFIG_NAME)
     return text
 
 
@@ -72,12 +75,12 @@ def _message_id(value: object) -> str:
     reason = ids.refusal(text)
     if reason == "looks_like_phone":
         # Never quoted: a phone number where an id should be is personal data.
-        raise refuse("looks like a phone number", hint="write the id that the provider answered to sending")
+        hint = "write the id that the provider answered to sending"
+        raise refuse("looks like a phone number", hint=hint, code=Code.CONFIG_MESSAGE_ID)
     if reason:
         sentence = {"empty": "is empty", "too_long": f"is longer than {ids.MAX_ID_LENGTH} characters"}
-        raise refuse(
-            sentence.get(reason, "is not a message id"), hint="an id has letters, digits, - and _ only"
-        )
+        hint = "an id has letters, digits, - and _ only"
+        raise refuse(sentence.get(reason, "is not a message id"), hint=hint, code=Code.CONFIG_MESSAGE_ID)
     return text
 
 
@@ -185,7 +188,7 @@ def _base_url(value: object) -> str:
     message, hint = base_url_refusal(text)
     if message:
         # Not quoted: it may hold a password.
-        raise refuse(message, hint=hint)
+        raise refuse(message, hint=hint, code=Code.CONFIG_BASE_URL)
     return text.rstrip("/")
 
 

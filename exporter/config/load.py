@@ -17,7 +17,7 @@ from exporter.config.explain import explain
 from exporter.config.problem import KeyPath, Problem, dotted
 from exporter.config.references import check_references
 from exporter.config.schema import Settings
-from exporter.errors import ConfigError
+from exporter.errors import Code, ConfigError, ConfigProblems
 from exporter.secret import SecretFile
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -41,11 +41,11 @@ class Report:
 
 
 def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Settings:
-    """The settings in the file at `path`; raises ConfigError whose message lists every problem."""
+    """The settings in the file at `path`; raises ConfigProblems, which lists every problem."""
     report = check(path, environ)
     if report.settings is not None:
         return report.settings
-    raise ConfigError(listed(report.problems, path))
+    raise ConfigProblems(listed(report.problems, path), code=report.problems[0].code)
 
 
 def listed(problems: Sequence[Problem], path: str | os.PathLike[str]) -> str:
@@ -110,7 +110,7 @@ def as_text(data: bytes) -> str:
 
 def _refused(message: str, hint: str = "") -> Report:
     """About the file as a whole."""
-    return Report(None, (Problem("", 0, 0, message, hint),))
+    return Report(None, (Problem("", 0, 0, message, hint, Code.CONFIG_FILE),))
 
 
 def _settings(document: Document, directory: Path, mode: int) -> Settings | None:
@@ -125,7 +125,7 @@ def _settings(document: Document, directory: Path, mode: int) -> Settings | None
         in_file = _ONE_VARIABLE.fullmatch(document.place(path).written) is None
         if in_file and mode & _OPEN_TO_OTHERS:
             hint = "use api_key_file, or make the file's mode 0640"
-            document.add(path, "stands in a file that others can read", hint)
+            document.add(path, "stands in a file that others can read", hint, Code.CONFIG_OPEN_KEY)
     if settings is not None:
         _check_trust(document, settings)
     return settings
@@ -143,7 +143,9 @@ def _check_trust(document: Document, settings: Settings) -> None:
                 "holds no certificate" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
             )
             hint = "it must be a readable file of certificates in PEM form"
-            document.add(("accounts", index, "ca_file"), f"can't be used: {reason}", hint)
+            document.add(
+                ("accounts", index, "ca_file"), f"can't be used: {reason}", hint, Code.CONFIG_CA_FILE
+            )
 
 
 def _inline_keys(document: Document) -> list[KeyPath]:
@@ -155,12 +157,13 @@ def _warnings(document: Document, settings: Settings) -> dict[KeyPath, Problem]:
     """Inline keys, and secrets that can't be read now."""
     found: dict[KeyPath, Problem] = {}
 
-    def warn(path: KeyPath, message: str, hint: str) -> None:
+    def warn(path: KeyPath, message: str, hint: str, code: Code) -> None:
         place = document.place(path)
-        found[path] = Problem(dotted(path), place.line, place.column, message, hint)
+        found[path] = Problem(dotted(path), place.line, place.column, message, hint, code)
 
     for path in _inline_keys(document):
-        warn(path, "a key in the configuration", "use api_key_file: it is read again when it changes")
+        hint = "use api_key_file: it is read again when it changes"
+        warn(path, "a key in the configuration", hint, Code.CONFIG_OPEN_KEY)
     sources: dict[KeyPath, SecretFile] = {}
     for index, account in enumerate(settings.accounts):
         source = account.secret()
@@ -175,7 +178,8 @@ def _warnings(document: Document, settings: Settings) -> dict[KeyPath, Problem]:
         try:
             source.read()
         except ConfigError:
-            warn(path, f"can't be used now: {source.trouble}", "it must be there by the time it is needed")
+            hint = "it must be there by the time it is needed"
+            warn(path, f"can't be used now: {source.trouble}", hint, Code.CONFIG_KEY_FILE)
     return found
 
 

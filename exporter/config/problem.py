@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
 
+from exporter.errors import Code, told
+
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of mappings and indexes of lists."""
 
@@ -28,13 +30,14 @@ class Problem:
     """From 1; 0 when the file as a whole is meant."""
     column: int
     message: str
-    hint: str = ""
+    hint: str
+    code: Code
 
     def text(self, file: str) -> str:
-        """As people read it: a line `file:line:column: key: message`, and perhaps one with a hint."""
+        """As people read it: a line `file:line:column: key: message [code]`, and perhaps one with a hint."""
         place = f"{file}:{self.line}:{self.column}" if self.line else file
         sentence = ": ".join(part for part in (place, self.key, self.message) if part)
-        return f"{sentence}\n  hint: {self.hint}" if self.hint else sentence
+        return told(sentence, self.code, self.hint)
 
 
 def dotted(path: KeyPath) -> str:

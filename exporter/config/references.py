@@ -14,6 +14,7 @@ from pathlib import Path
 from exporter.config.complete import BUILT_IN_PROFILES
 from exporter.config.document import Document, Tree
 from exporter.config.problem import KeyPath, did_you_mean
+from exporter.errors import Code
 
 
 def check_references(document: Document, directory: Path) -> None:
@@ -41,9 +42,8 @@ def _unique_names(document: Document, section: str) -> None:
             continue
         if name in first:
             line = document.place((*first[name], "name")).line
-            document.add(
-                (*path, "name"), f"is the name of another entry too, in line {line}", "names must differ"
-            )
+            message = f"is the name of another entry too, in line {line}"
+            document.add((*path, "name"), message, "names must differ", Code.CONFIG_TWICE)
         first.setdefault(name, path)
 
 
@@ -58,7 +58,7 @@ def _profiles(document: Document) -> None:
         if isinstance(profile, str) and profile not in known:
             where = (*path, "profile")
             hint = "" if document.place(where).from_environment else did_you_mean(profile, known)
-            document.add(where, "no profile has this name", hint)
+            document.add(where, "no profile has this name", hint, Code.CONFIG_REFERENCE)
 
 
 def _accounts(document: Document) -> None:
@@ -78,9 +78,10 @@ def _accounts(document: Document) -> None:
             where = (*path, "account")
             if isinstance(account, str) and account not in names:
                 hint = "" if document.place(where).from_environment else did_you_mean(account, public)
-                document.add(where, "no account has this name", hint)
+                document.add(where, "no account has this name", hint, Code.CONFIG_REFERENCE)
             elif "account" not in entry and len(names) > 1 and (section == "drop" or entry.get("messages")):
-                document.add(where, "is missing; there are several accounts", did_you_mean("", public))
+                message, hint = "is missing; there are several accounts", did_you_mean("", public)
+                document.add(where, message, hint, Code.CONFIG_MISSING)
     webhook = document.tree.get("webhook")
     if isinstance(webhook, dict) and str(webhook.get("track_unknown")).lower() == "true" and len(names) > 1:
         # The provider's news doesn't say whose message it is.
@@ -88,6 +89,7 @@ def _accounts(document: Document) -> None:
             ("webhook", "track_unknown"),
             "can't be true with several accounts: nobody could tell which one to ask",
             "write false",
+            Code.CONFIG_CLASH,
         )
 
 
@@ -104,13 +106,17 @@ def _drop_directories(document: Document, directory: Path) -> None:
             line = document.place((*other_path, "directory")).line
             where = (*path, "directory")
             if own == other:
-                document.add(where, f"is the directory of line {line} again")
+                document.add(where, f"is the directory of line {line} again", "", Code.CONFIG_TWICE)
             elif own.is_relative_to(other):
-                document.add(
-                    where, f"is inside the directory of line {line}", "subdirectories name campaigns there"
+                message, hint = (
+                    f"is inside the directory of line {line}",
+                    "subdirectories name campaigns there",
                 )
+                document.add(where, message, hint, Code.CONFIG_CLASH)
             elif other.is_relative_to(own):
-                document.add(
-                    where, f"has the directory of line {line} inside", "subdirectories name campaigns here"
+                message, hint = (
+                    f"has the directory of line {line} inside",
+                    "subdirectories name campaigns here",
                 )
+                document.add(where, message, hint, Code.CONFIG_CLASH)
         seen.append((own, path))

@@ -25,6 +25,7 @@ from exporter.config.sections import (
     optional_in_file,
 )
 from exporter.config.units import Window
+from exporter.errors import Code
 from exporter.model import SECOND_US, NewMessage, Policy
 
 _WINDOWS = (
@@ -64,7 +65,7 @@ class Settings(Section):
     @classmethod
     def _some_account(cls, value: tuple[Account, ...]) -> tuple[Account, ...]:
         if not value:
-            raise refuse("must list at least one account")
+            raise refuse("must list at least one account", code=Code.CONFIG_MISSING)
         return value
 
     @field_validator("windows")
@@ -73,12 +74,11 @@ class Settings(Section):
         if not 1 <= len(value) <= MAX_WINDOWS:
             raise refuse(f"must list from 1 to {MAX_WINDOWS} windows")
         if len({window.duration_us for window in value}) < len(value):
-            raise refuse("lists the same window twice")
+            raise refuse("lists the same window twice", code=Code.CONFIG_TWICE)
         storage = info.data.get("storage")
         if storage is not None and max(window.duration_us for window in value) > storage.retention:
-            raise refuse(
-                "has a window longer than storage.retention", hint="what it would look at is deleted by then"
-            )
+            hint = "what it would look at is deleted by then"
+            raise refuse("has a window longer than storage.retention", hint=hint, code=Code.CONFIG_CLASH)
         return value
 
     @property

@@ -40,6 +40,7 @@ from exporter.config.fields import (
     TrustMode,
     refuse,
 )
+from exporter.errors import Code
 from exporter.model import SECOND_US, Policy, Priority
 from exporter.secret import Secret, SecretFile, SecretSource
 
@@ -81,9 +82,10 @@ class Auth(Section):
         method = info.data.get("method")
         for_basic = info.field_name in {"username", "password_file"}
         if value is not None and method is not None and for_basic != (method == "basic"):
-            raise refuse(f"is not used by method {method}", hint="remove it, or choose another method")
+            hint = "remove it, or choose another method"
+            raise refuse(f"is not used by method {method}", hint=hint, code=Code.CONFIG_CLASH)
         if value is None and for_basic and method == "basic":
-            raise refuse("is missing; method basic needs it")
+            raise refuse("is missing; method basic needs it", code=Code.CONFIG_MISSING)
         return value
 
     @field_validator("api_key_file")
@@ -93,9 +95,11 @@ class Auth(Section):
         if info.data.get("method", "basic") == "basic" or "api_key" not in info.data:
             return value
         if value is None and info.data["api_key"] is None:
-            raise refuse(f"is missing; method {info.data['method']} needs it")
+            method = info.data["method"]
+            raise refuse(f"is missing; method {method} needs it", code=Code.CONFIG_MISSING)
         if value is not None and info.data["api_key"] is not None:
-            raise refuse("stands beside api_key", hint="keep api_key_file and remove api_key")
+            hint = "keep api_key_file and remove api_key"
+            raise refuse("stands beside api_key", hint=hint, code=Code.CONFIG_CLASH)
         return value
 
 
@@ -137,25 +141,23 @@ class Profile(Section):
     @classmethod
     def _not_below_interval(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("interval", 0):
-            raise refuse("{value} is less than interval")
+            raise refuse("{value} is less than interval", code=Code.CONFIG_CLASH)
         return value
 
     @field_validator("give_up_after")
     @classmethod
     def _after_first_poll(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("first_poll", 0):
-            raise refuse(
-                "{value} is less than first_poll", hint="a message would be given up before the first look"
-            )
+            hint = "a message would be given up before the first look"
+            raise refuse("{value} is less than first_poll", hint=hint, code=Code.CONFIG_CLASH)
         return value
 
     @field_validator("deadline")
     @classmethod
     def _before_giving_up(cls, value: int, info: ValidationInfo) -> int:
         if value > info.data.get("give_up_after", value):
-            raise refuse(
-                "{value} is more than give_up_after", hint="nobody looks at a message that was given up"
-            )
+            hint = "nobody looks at a message that was given up"
+            raise refuse("{value} is more than give_up_after", hint=hint, code=Code.CONFIG_CLASH)
         return value
 
     def policy(self) -> Policy:

@@ -21,6 +21,7 @@ from typing import cast
 
 from aiohttp import hdrs, web
 
+from exporter.errors import Code
 from exporter.webconfig import Tls
 
 _log = logging.getLogger("smsbat.server")
@@ -222,7 +223,8 @@ class _Connection(web.RequestHandler):
         # A scraper that has given up (its time-out, its restart) is no failure of ours.
         gone = isinstance(exc, ConnectionError)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not gone:
-            _log.error("A request failed", extra={"event": "request_failed"}, exc_info=exc)
+            more = {"event": "request_failed", "fields": {"code": Code.UNEXPECTED}}
+            _log.error("A request failed", extra=more, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         response = plain(status)

@@ -19,7 +19,7 @@ from typing import NoReturn, Self
 from aiohttp import hdrs, web
 
 from exporter.config.load import listed
-from exporter.errors import ConfigError
+from exporter.errors import ConfigProblems
 from exporter.model import SECOND_US
 from exporter.server.connections import leave_unless_of, plain
 from exporter.server.passwords import BusyError, Passwords
@@ -38,11 +38,11 @@ class Guard:
     """The web configuration in force, while the context is entered."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file at `path`; raises ConfigError with every problem of it."""
+        """Read the file at `path`; raises ConfigProblems with every problem of it."""
         self._path = path
         report = check(path)
         if report.config is None:
-            raise ConfigError(listed(report.problems, path))
+            raise ConfigProblems(listed(report.problems, path), code=report.problems[0].code)
         self._files = report.files
         self._judged = self._seen = report.fingerprint
         self._executor = ThreadPoolExecutor(1, "passwords")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.errors import StoreBroken, StoreBusy, StoreError, StoreFull, StoreUnusable
+from exporter.errors import Code, StoreBroken, StoreBusy, StoreError, StoreFull, StoreUnusable
 from exporter.store import schema
 
 CACHE_KIB = 16_384
@@ -72,7 +72,7 @@ def translated(error: sqlite3.Error, path: Path) -> StoreError:
         case 0 if isinstance(error, sqlite3.OperationalError):
             # Python's own complaint about a text that is no UTF-8.
             return damaged(path)
-    return StoreError(f"{path}: {name}")
+    return StoreError(f"{path}: {name}", hint="try again; if it stays, report it with this line")
 
 
 class Database:
@@ -113,6 +113,7 @@ class Database:
             raise StoreUnusable(
                 f"{self.path} has schema version {version}, but this program knows only {newest}",
                 hint="run the newer version of the exporter, or put back the backup from before the upgrade",
+                code=Code.STORE_NEWER,
             )
         try:
             schema.migrate(self._connection)

@@ -11,7 +11,7 @@ import errno
 import os
 from pathlib import Path
 
-from exporter.errors import StoreBroken, StoreUnusable
+from exporter.errors import Code, StoreBroken, StoreUnusable
 from exporter.model import SECOND_US
 
 DATABASE = "state.sqlite3"
@@ -115,4 +115,5 @@ def _refuse_network_file_system(directory: Path) -> None:
         raise StoreUnusable(
             f"{directory} is on a network file system ({best[1]})",
             hint="SQLite can't keep its promises there: choose a --storage.path on a local disk",
+            code=Code.STORE_NETWORK,
         )

@@ -15,6 +15,7 @@ from exporter.config.document import Document, parse
 from exporter.config.explain import explain
 from exporter.config.load import as_text, in_order, read_bytes
 from exporter.config.problem import KeyPath, Problem, dotted
+from exporter.errors import Code
 from exporter.secret import Secret
 from exporter.webconfig.sections import RateLimit, TlsServer, WebFile
 from exporter.webconfig.tls import PemError, Tls, secured
@@ -60,12 +61,13 @@ def check(path: str | os.PathLike[str]) -> Report:
     data = files.read(Path(path))
     if isinstance(data, str):
         hint = "write one, or leave --web.config.file empty" if data == _MISSING else ""
-        problem = Problem("", 0, 0, data, hint)
+        problem = Problem("", 0, 0, data, hint, Code.WEB_FILE)
         return Report(None, (problem,), (), files.paths, files.fingerprint)
     try:
         text = as_text(data)
     except ValueError as error:
-        return Report(None, (Problem("", 0, 0, str(error)),), (), files.paths, files.fingerprint)
+        problem = Problem("", 0, 0, str(error), "", Code.WEB_FILE)
+        return Report(None, (problem,), (), files.paths, files.fingerprint)
     document = parse(text, None)
     config, warnings = _config(document, Path(path).parent, files) if document.readable else (None, ())
     if document.problems or config is None:
@@ -123,7 +125,8 @@ def _config(
     for path in list(document.places):
         # Without its users or its TLS a listener would be open, because of a line that was left out.
         if len(path) == 1 and str(path[0]) not in document.tree:
-            document.add(path, "has no value", "write what belongs under it, or remove it")
+            hint = "write what belongs under it, or remove it"
+            document.add(path, "has no value", hint, Code.CONFIG_MISSING)
     context = {"directory": directory}
     found = None
     try:
@@ -158,7 +161,8 @@ def _tls(section: TlsServer, document: Document, files: _Files) -> Tls | None:
             continue
         found = files.read(path)
         if isinstance(found, str):
-            document.add((_TLS, f"{name}_file"), found, "it must be a readable file in PEM form")
+            hint = "it must be a readable file in PEM form"
+            document.add((_TLS, f"{name}_file"), found, hint, Code.WEB_TLS)
         else:
             pems[name] = found
     if any(_TLS in path for path in document.problems):
@@ -167,11 +171,11 @@ def _tls(section: TlsServer, document: Document, files: _Files) -> Tls | None:
         return secured(section, pems)
     except PemError as error:
         key = error.name if getattr(section, f"{error.name}_file") is None else f"{error.name}_file"
-        document.add((_TLS, key), error.message, error.hint)
+        document.add((_TLS, key), error.message, error.hint, Code.WEB_TLS)
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", None) or str(error)
         hint = "the system's OpenSSL may forbid it"
-        document.add((_TLS,), f"has suites or curves that can't be set: {reason}", hint)
+        document.add((_TLS,), f"has suites or curves that can't be set: {reason}", hint, Code.WEB_TLS)
     return None
 
 
@@ -181,7 +185,7 @@ def _warnings(document: Document, found: WebFile, *, exposed: bool) -> dict[KeyP
 
     def warn(key: KeyPath, message: str, hint: str) -> None:
         place = document.place(key)
-        warnings[key] = Problem(dotted(key), place.line, place.column, message, hint)
+        warnings[key] = Problem(dotted(key), place.line, place.column, message, hint, Code.WEB_WEAK)
 
     section = found.tls_server_config
     if section is not None:

@@ -49,10 +49,17 @@ def test_no_pinned_message_is_left_without_its_file() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"accounts: \xff\n", "config.yaml: is not UTF-8 text (line 1); save it in UTF-8"),
-        ("accounts:\n".encode("utf-16"), "config.yaml: is not UTF-8 text (line 1); save it in UTF-8"),
-        (b"accounts:\n  - \0", "config.yaml:2:5: character U+0000 is not allowed"),
-        (b"#" * (1024 * 1024 + 1), "config.yaml: is larger than 1024 KiB"),
+        (b"accounts: \xff\n", "config.yaml: is not UTF-8 text (line 1); save it in UTF-8 [SMSBAT-C001]"),
+        (
+            "accounts:\n".encode("utf-16"),
+            "config.yaml: is not UTF-8 text (line 1); save it in UTF-8 [SMSBAT-C001]",
+        ),
+        (
+            b"accounts:\n  - \0",
+            "config.yaml:2:5: character U+0000 is not allowed [SMSBAT-C002]\n"
+            "  hint: remove it, or save the file as plain text",
+        ),
+        (b"#" * (1024 * 1024 + 1), "config.yaml: is larger than 1024 KiB [SMSBAT-C001]"),
     ],
 )
 def test_what_is_no_text_is_refused_as_a_whole(data: bytes, message: str, tmp_path: Path) -> None:
@@ -62,9 +69,11 @@ def test_what_is_no_text_is_refused_as_a_whole(data: bytes, message: str, tmp_pa
 
 def test_a_path_that_is_no_readable_file_is_refused(tmp_path: Path) -> None:
     """A missing file and a directory are told apart, and neither is an unexpected exception."""
-    with pytest.raises(ConfigError, match=r"config\.yaml: no such file or directory\n  hint: "):
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml: no such file or directory \[SMSBAT-C001\]\n  hint: "
+    ):
         load(tmp_path / "config.yaml", {})
-    with pytest.raises(ConfigError, match=r": is a directory$"):
+    with pytest.raises(ConfigError, match=r": is a directory \[SMSBAT-C001\]$"):
         load(tmp_path, {})
 
 
