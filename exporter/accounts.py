@@ -61,6 +61,11 @@ class Accounts(dict[str, Account]):
         gate = Gate(requests_per_second, now, kept=kept, wall_now=clock.now())
         self[name] = Account(name, account_id, "", Agenda(now), gate)
 
+    @property
+    def planned(self) -> int:
+        """How many entries their agendas have."""
+        return sum(len(account.agenda) for account in self.values())
+
     def schedule(
         self,
         planned: Iterable[Planned],

@@ -22,7 +22,7 @@ from exporter import __version__
 from exporter.clock import SteadyClock
 from exporter.collector import Collector
 from exporter.config import Settings, load
-from exporter.errors import ConfigError, ListenError
+from exporter.errors import Code, ConfigError, ListenError
 from exporter.feeds import run_feeds
 from exporter.hearing import Hearing
 from exporter.instruments import Instruments
@@ -33,6 +33,7 @@ from exporter.store.sqlite import SqliteStore
 from exporter.strangers import Strangers
 from exporter.tracker import Tracker
 from exporter.upkeep import Upkeep
+from exporter.waiting import waited_for
 from exporter.webhook import Webhooks
 
 _log = logging.getLogger("smsbat.app")
@@ -78,17 +79,20 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Daemon], None] | None = None) -> None:
         """Work until `stop` is set; raises `ExporterError` when that is not possible."""
+        self._say_start()
         async with AsyncExitStack() as resources:
             web_config = self._options.web_config_file
             guard = resources.enter_context(Guard(web_config)) if web_config is not None else None
             executor = resources.enter_context(ThreadPoolExecutor(1, "store"))
-            store = await self._open_store(executor)
+            with waited_for("opening the state"):
+                store = await self._open_store(executor)
             loop = asyncio.get_running_loop()
             resources.push_async_callback(lambda: loop.run_in_executor(executor, store.close))
             tracker = Tracker(store, executor, self._settings, self._clock, self._instruments)
-            warning = await tracker.start()
+            with waited_for("reading the state", lambda: _so_far(tracker)):
+                warning = await tracker.start()
             if warning:
-                _log.warning(warning, extra={"event": "state_warning"})
+                _log.warning(warning, extra={"event": "state_warning", "fields": {"code": Code.STORE_RESET}})
             resources.push_async_callback(tracker.drain)
             collector = resources.enter_context(
                 Collector(
@@ -140,12 +144,26 @@ class Daemon:
                         on_ready(self)
                     await stop.wait()
                     self._not_ready = "stopping"
+                    text = "Stopping: what was learned is being saved; a second signal ends it at once"
+                    _log.info(text, extra={"event": "stopping"})
                     for task in work:
                         task.cancel()
         _log.info("Stopped; all that was learned is saved", extra={"event": "stopped"})
 
+    def _say_start(self) -> None:
+        fields = {
+            "version": __version__,
+            "config": str(self._options.config_file),
+            "state": str(self._state_directory),
+        }
+        _log.info("Starting", extra={"event": "starting", "fields": fields})
+
+    @property
+    def _state_directory(self) -> Path:
+        return self._options.storage_path or self._settings.storage.path
+
     async def _open_store(self, executor: ThreadPoolExecutor) -> SqliteStore:
-        directory = self._options.storage_path or self._settings.storage.path
+        directory = self._state_directory
         loop = asyncio.get_running_loop()
         fresh = self._settings.storage.on_corrupt == "fresh"
         store = await loop.run_in_executor(
@@ -153,7 +171,7 @@ class Daemon:
         )
         free_bytes = shutil.disk_usage(directory).free
         if free_bytes < LITTLE_SPACE_BYTES:
-            fields = {"free_bytes": free_bytes}
+            fields = {"free_bytes": free_bytes, "code": Code.STORE_LITTLE_SPACE}
             _log.warning(
                 "Little space is left for the state", extra={"event": "little_space", "fields": fields}
             )
@@ -205,7 +223,8 @@ class Daemon:
             try:
                 await webhooks.follow(self._settings.webhook)
             except ListenError as error:
-                _log.error("%s; webhooks go on as before", error.message, extra={"event": "webhook_refused"})
+                more = {"event": "webhook_refused", "fields": {"code": error.code}}
+                _log.error("%s; webhooks go on as before", error.message, extra=more)
             self._follow()
             _tell(waiters, "")
 
@@ -232,9 +251,9 @@ class Daemon:
         except ConfigError as error:
             self._instruments.reload_failed()
             message = "The configuration has errors; the old one stays"
-            fields = {"problems": error.message}
+            fields = {"code": error.code, "problems": error.text()}
             _log.error(message, extra={"event": "reload_failed", "fields": fields})
-            return error.message
+            return error.text()
         if settings.storage != self._settings.storage:
             message = "A change of storage needs a restart; the rest is taken"
             _log.warning(message, extra={"event": "reload_partial"})
@@ -248,3 +267,8 @@ def _tell(waiters: Iterable[asyncio.Future[str]], problem: str) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(problem)
+
+
+def _so_far(tracker: Tracker) -> dict[str, int]:
+    """How much of the state is read: messages that wait for their end, and the plans made for them."""
+    return {"pending": tracker.ledger.pending, "planned": tracker.accounts.planned}

@@ -5,6 +5,7 @@ middlewares: this server is also what the exporter is benchmarked against.
 """
 
 import asyncio
+import logging
 import socket
 import struct
 from contextlib import AsyncExitStack
@@ -24,6 +25,8 @@ from exporter.simulator.door import JSON, Door
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
 from exporter.simulator.settings import SimulatorSettings
 from exporter.simulator.webhooks import WebhookSender
+
+_log = logging.getLogger("smsbat.simulator")
 
 STATUS_PATH = "/bat/message/"
 KEY_HEADER = "X-Authorization-Key"
@@ -138,5 +141,7 @@ def _error(code: int, word: str) -> web.Response:
 
 async def serve(settings: SimulatorSettings, stop: asyncio.Event) -> None:
     """Run the simulated provider until `stop` is set. Raises ListenError when the address can't be bound."""
-    async with Simulator(settings):
+    async with Simulator(settings) as provider:
+        fields = {"url": provider.url, "scenario": settings.scenario}
+        _log.info("The simulated provider is ready", extra={"event": "simulator_ready", "fields": fields})
         await stop.wait()

@@ -236,9 +236,9 @@ class DropDirectory:
         if reading.batch is None:
             self._end(reading)
             if not reading.changed:
-                await self._finish(
-                    reading.found, reading.report, again=reading.committed_offset == READ_TO_THE_END
-                )
+                again = reading.committed_offset == READ_TO_THE_END
+                told = reading.told_at > reading.began_at
+                await self._finish(reading.found, reading.report, again=again, told=told)
         return True
 
     async def _hand_over(self, reading: Reading, batch: Batch) -> bool:
@@ -247,6 +247,7 @@ class DropDirectory:
             waited = reading.waits
             tracked = await hand_over(self._intake, reading, batch)
             self._journal.tracked(tracked, waited=waited, waits=reading.waits)
+            self._journal.going_on(reading, self._clock.monotonic())
             if reading.waits:
                 return False
         return True
@@ -261,7 +262,7 @@ class DropDirectory:
             return False
         return True
 
-    async def _finish(self, found: Found, report: Report, *, again: bool = False) -> None:
+    async def _finish(self, found: Found, report: Report, *, again: bool = False, told: bool = False) -> None:
         """Put a file aside whose messages are on disk, and tell of it, once."""
         failed = bool(report.fault) or report.mostly_bad
         result = report.fault if report.fault == "too_large" else "failed" if failed else "done"
@@ -278,7 +279,7 @@ class DropDirectory:
             else:
                 if placed is Placed.CHANGED:
                     return  # it is read again, and told of then
-        self._journal.finished(result, found, report, again=again)
+        self._journal.finished(result, found, report, again=again, told=told)
 
     def _pass_over(self, result: str, found: Found, error: Exception | None = None) -> None:
         self._journal.file(result, found, error)

@@ -71,6 +71,7 @@ async def hand_over(intake: Intake, reading: Reading, batch: Batch) -> Tracked:
     else:
         reading.waits = False
         reading.handed_over += len(part)
+        reading.messages += len(part)
         reading.part_messages = min(BATCH_MESSAGES, 2 * reading.part_messages)
         if whole:
             reading.offset = batch.offset

@@ -13,12 +13,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from exporter.errors import Code
+from exporter.model import SECOND_US
 from exporter.sources.directory import Found
-from exporter.sources.reading import Report
+from exporter.sources.reading import Reading, Report
 from exporter.tracker import Tracked
 
 RESULTS = ("done", "failed", "ignored", "not_regular", "too_large", "unreadable")
 """The values of the label `result` of files."""
+
+PROGRESS_US = 10 * SECOND_US
+"""A file that takes longer than this is told of once in this time."""
 
 _log = logging.getLogger("smsbat.drop")
 
@@ -85,11 +90,45 @@ class Journal:
         self._instruments.file(result)
         level = logging.WARNING if error is None else logging.ERROR
         self._tell(
-            level, "drop_file_passed_over", "A dropped file was not taken.", found, error, result=result
+            level,
+            "drop_file_passed_over",
+            "A dropped file was not taken.",
+            found,
+            result=result,
+            # An error's text may quote what it choked on.
+            error=None if error is None else type(error).__name__,
+            code=Code.DROP_FILE,
         )
 
-    def finished(self, result: str, found: Found, report: Report, *, again: bool = False) -> None:
-        """A file was read to its end, and what it held is on disk; `again`: its lines were told of before."""
+    def going_on(self, reading: Reading, now: int) -> None:
+        """A file is being read: a line now and then, for as long as it takes."""
+        if not reading.told_at:
+            reading.began_at, reading.told_at, reading.began_bytes = now, now, reading.read_bytes
+        if now - reading.told_at < PROGRESS_US or reading.waits:
+            return
+        reading.told_at = now
+        seconds = (now - reading.began_at) / SECOND_US
+        size_bytes, read_bytes = reading.found.identity.size_bytes, reading.read_bytes
+        bytes_per_second = (read_bytes - reading.began_bytes) / seconds
+        self._tell(
+            logging.INFO,
+            "drop_file_progress",
+            "A dropped file is being read.",
+            reading.found,
+            messages=reading.messages,
+            messages_per_second=round(reading.messages / seconds),
+            read_percent=100 * read_bytes // max(1, size_bytes),
+            # All of it may be one piece: then there is nothing to go by.
+            left_seconds=round((size_bytes - read_bytes) / bytes_per_second) if bytes_per_second else None,
+        )
+
+    def finished(
+        self, result: str, found: Found, report: Report, *, again: bool = False, told: bool = False
+    ) -> None:
+        """A file was read to its end, and what it held is on disk.
+
+        `again`: its lines were told of before; `told`: so was that it is being read.
+        """
         self.summary.files[result] += 1
         self._instruments.file(result)
         if not again:
@@ -97,7 +136,10 @@ class Journal:
             self._instruments.lines("rejected", report.rejected)
             for reason, count in report.reasons.items():
                 self._instruments.rejected(reason, count)
-        level = logging.WARNING if report.fault or report.rejected else logging.DEBUG
+        level = logging.INFO if told else logging.DEBUG
+        code = None
+        if report.fault or report.rejected:
+            level, code = logging.WARNING, Code.DROP_LINES
         self._tell(
             level,
             "drop_file_ended",
@@ -107,6 +149,7 @@ class Journal:
             fault=report.fault,
             used=report.messages,
             refused=report.rejected,
+            code=code,
         )
 
     def tracked(self, tracked: Tracked, *, waited: bool, waits: bool) -> None:
@@ -119,39 +162,35 @@ class Journal:
         if waits or not tracked.blocked:
             self._instruments.blocked(waits)
         if waits and not waited:
-            self._tell(logging.WARNING, "drop_blocked", "No more messages can be tracked: files wait.")
+            text = "No more messages can be tracked: files wait."
+            self._tell(logging.WARNING, "drop_blocked", text, code=Code.DROP_WAITS)
         elif waited and not waits:
             self._tell(logging.INFO, "drop_unblocked", "Messages can be tracked again: files go on.")
 
     def exposed(self, *, exposed: bool) -> None:
         """Whether anyone may replace files in the directory."""
         if exposed and not self._exposed:
-            self._tell(logging.WARNING, "drop_exposed", "Anyone may replace files in the drop directory.")
+            text = "Anyone may replace files in the drop directory."
+            self._tell(logging.WARNING, "drop_exposed", text, code=Code.DROP_EXPOSED)
         self._exposed = exposed
 
     def up(self, *, ok: bool) -> None:
         """Whether the directory could be read, and files put aside."""
         self.summary.up = ok
         self._instruments.up(self._directory, ok)
-        if ok != self._up:
-            text = "The drop directory is usable again." if ok else "The drop directory can't be used."
-            self._tell(logging.INFO if ok else logging.ERROR, "drop_up" if ok else "drop_down", text)
+        if ok and not self._up:
+            self._tell(logging.INFO, "drop_up", "The drop directory is usable again.")
+        elif self._up and not ok:
+            text = "The drop directory can't be used."
+            self._tell(logging.ERROR, "drop_down", text, code=Code.DROP_DIRECTORY)
         self._up = ok
 
-    def _tell(
-        self,
-        level: int,
-        event: str,
-        text: str,
-        found: Found | None = None,
-        error: Exception | None = None,
-        **more: object,
-    ) -> None:
-        fields: dict[str, object] = {"directory": self._directory, **more}
+    def _tell(self, level: int, event: str, text: str, found: Found | None = None, **more: object) -> None:
+        """Log it with the fields that have a value."""
+        fields: dict[str, object] = {"directory": self._directory}
+        fields |= {name: value for name, value in more.items() if value is not None}
         if found is not None:
             fields["file"] = _hashed(found)
-        # An error's text may quote what it choked on.
-        fields |= {"error": type(error).__name__} if error is not None else {}
         _log.log(level, text, extra={"event": event, "fields": fields})
 
 

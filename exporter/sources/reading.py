@@ -92,6 +92,14 @@ class Reading:
         """How many to hand over at a time."""
         self.waits = False
         """The store had no room for even one more."""
+        self.messages = 0
+        """How many this reading has handed over."""
+        self.read_bytes = 0
+        """As far as it is read: a little ahead of what was handed over."""
+        self.began_at = self.told_at = 0
+        """When the first messages were handed over, and when that was last told (monotonic)."""
+        self.began_bytes = 0
+        """As far as it was read then."""
         self._descriptor = descriptor
         self._parser = parser
         self._content = b""
@@ -173,7 +181,7 @@ class Reading:
         position = 0
         while True:
             piece = os.pread(self._descriptor, PIECE_BYTES, position)
-            position += len(piece)
+            self.read_bytes = position = position + len(piece)
             # After each piece, so that no line is ever put together from two states of the file.
             now = Identity.of(os.fstat(self._descriptor))
             self.changed = self.changed or not now.same_content(self.found.identity)

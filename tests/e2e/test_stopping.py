@@ -31,7 +31,7 @@ def test_an_idle_daemon_ends_when_asked(home: Home, number: signal.Signals) -> N
         address = address_of(daemon)
         daemon.signal(number)
         assert daemon.ends(within_seconds=5) == 0
-        assert [line["event"] for line in daemon.events()] == ["ready", "stopped"]
+        assert [line["event"] for line in daemon.events()] == ["starting", "ready", "stopping", "stopped"]
         assert ask(address, "/metrics").status == 0
 
 
