@@ -9,43 +9,47 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 
 import uvloop
 
+from exporter import completion as completions
 from exporter import dashboards as boards
-from exporter import log, webconfig
+from exporter import inquiry, log, webconfig
 from exporter.app import Daemon, Options
 from exporter.clock import SteadyClock
 from exporter.config import Account, Settings, check, load
-from exporter.config.addresses import Listen, parse_listen
+from exporter.config.problem import quoted
 from exporter.demo import run_demo
-from exporter.errors import ExporterError, UsageError
-from exporter.feeds import client_of
+from exporter.errors import Code, ExporterError, UsageError, told
+from exporter.flags import PROGRAM
 from exporter.ids import refusal
-from exporter.model import NANOS_PER_UNIT, Outcome, Reply
+from exporter.model import SECOND_US
 from exporter.precautions import take_precautions
+from exporter.progress import Progress
 from exporter.simulator.scenarios import SCENARIOS as _SCENARIOS
 from exporter.simulator.server import serve
 from exporter.simulator.settings import SimulatorSettings
-from exporter.simulator.webhooks import WebhookOrder, read_webhook_order
 
 SCENARIOS = tuple(_SCENARIOS)
-NEVER_SENT = "smsbat-exporter-check"
-"""An id that no message has: a provider that accepts the key answers that it is not found."""
 THREAD_TURN_SECONDS = 0.001
 """How long a thread may keep the interpreter while another waits for it."""
+_REFUSED_IDS = {
+    "empty": "is empty",
+    "looks_like_phone": "looks like a phone number",
+    "too_long": "is too long",
+    "bad_characters": "has characters that no id has",
+}
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """The daemon."""
     options = Options(
-        config_file=Path(arguments.config_file),
-        listen_addresses=_listen(arguments),
-        web_config_file=_path(arguments.web_config_file),
+        config_file=arguments.config_file,
+        listen_addresses=tuple(arguments.web_listen_address),
+        web_config_file=arguments.web_config_file,
         enable_lifecycle=arguments.web_enable_lifecycle,
-        storage_path=_path(arguments.storage_path),
+        storage_path=arguments.storage_path,
     )
     settings = load(options.config_file, environ)
 
@@ -60,28 +64,27 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """The daemon and the simulator in one process."""
     simulated = SimulatorSettings(
-        port=0, seed=arguments.seed, speed=_positive(arguments.speed), scenario=arguments.scenario
+        port=0, seed=arguments.seed, speed=arguments.speed, scenario=arguments.scenario
     )
     with tempfile.TemporaryDirectory(prefix="smsbat-demo-") as folder:
         options = Options(
             config_file=Path(folder, "config.yaml"),
-            listen_addresses=_listen(arguments),
-            web_config_file=_path(arguments.web_config_file),
+            listen_addresses=tuple(arguments.web_listen_address),
+            web_config_file=arguments.web_config_file,
         )
         return _until_stopped(arguments, lambda stop, _: run_demo(simulated, options, environ, stop))
 
 
 def simulator(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
     """The simulator alone."""
-    listen = _address(arguments.listen)
     settings = SimulatorSettings(
-        host=listen.host or "127.0.0.1",
-        port=listen.port,
+        host=arguments.listen.host or "127.0.0.1",
+        port=arguments.listen.port,
         seed=arguments.seed,
-        speed=_positive(arguments.speed),
+        speed=arguments.speed,
         scenario=arguments.scenario,
-        requests_per_second=_not_negative(arguments.requests_per_second),
-        webhook=_webhook_order(arguments.webhook_url),
+        requests_per_second=arguments.requests_per_second,
+        webhook=arguments.webhook_url,
     )
     return _until_stopped(arguments, lambda stop, _: serve(settings, stop))
 
@@ -94,122 +97,110 @@ def check_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> i
     report = check(arguments.file, environ)
     for problem in (*report.problems, *report.warnings):
         print(problem.text(str(arguments.file)))
-    web_config_file = _path(arguments.web_config_file)
+    web_config_file: Path | None = arguments.web_config_file
     web = webconfig.check(web_config_file) if web_config_file is not None else None
     for problem in (*web.problems, *web.warnings) if web is not None else ():
         print(problem.text(str(web_config_file)))
     if report.settings is None or (web is not None and web.config is None):
         return 78
-    if arguments.online:
-        refused = [a.name for a in report.settings.accounts if not asyncio.run(_key_works(a))]
-        if refused:
-            return 1
+    if arguments.online and not asyncio.run(_keys_work(report.settings)):
+        return 1
     print(f"{arguments.file}: fine")
     if web_config_file is not None:
         print(f"{web_config_file}: fine")
     return 0
 
 
-async def _key_works(account: Account) -> bool:
-    async with client_of(account, SteadyClock()) as client:
-        reply = await client.fetch(NEVER_SENT)
-    works = reply.outcome in {Outcome.OK, Outcome.NOT_FOUND}
-    verdict = "the provider accepts the key" if works else f"failed: {reply.outcome.value} {reply.detail}"
-    print(f"account {account.name}: {verdict}")
+async def _keys_work(settings: Settings) -> bool:
+    """Try the key of every account, all at the same time; a line for each, in the order of the file."""
+    clock = SteadyClock()
+    works = True
+    with Progress(len(settings.accounts), clock) as progress:
+        async with asyncio.TaskGroup() as tries:
+            found = [tries.create_task(inquiry.try_key(account, clock)) for account in settings.accounts]
+            for account, trial in zip(settings.accounts, found, strict=True):
+                wrong = await trial
+                works = works and wrong is None
+                text = "the provider accepts the key" if wrong is None else told(*wrong)
+                progress.step()
+                progress.say(f"account {account.name}: {text}")
     return works
 
 
 def check_message(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Ask about some messages once; 1 when one of them has no answer."""
-    settings = load(Path(arguments.config_file), environ)
+    ids = tuple(dict.fromkeys(arguments.id))
+    for number, message_id in enumerate(arguments.id, 1):
+        if reason := refusal(message_id):
+            # Not repeated: it may be a phone number.
+            message = f"id {number} of {len(arguments.id)} {_REFUSED_IDS[reason]}"
+            hint = f"an id is 1 to 128 letters, digits, - and _; try: {PROGRAM} check-message abc123def456"
+            raise UsageError(message, hint=hint, code=Code.BAD_ID)
+    settings = load(arguments.config_file, environ)
     account = _account(settings, arguments.account)
-    for message_id in arguments.ids:
-        if refusal(message_id):
-            hint = "ids are 1 to 128 letters, digits, - and _"
-            raise UsageError(f"an id can't be asked about ({refusal(message_id)})", hint=hint)
+    return asyncio.run(_ask(account, ids))
 
-    async def ask() -> list[Reply]:
-        replies = []
-        pause_seconds = max(1.0 / account.requests_per_second, 0.0)
-        async with client_of(account, SteadyClock()) as client:
-            for message_id in dict.fromkeys(arguments.ids):
-                replies.append(await client.fetch(message_id))
-                print(f"{message_id}: {_in_words(replies[-1], account.currency)}")
-                await asyncio.sleep(pause_seconds)
-        return replies
 
-    return 0 if all(reply.answer is not None for reply in asyncio.run(ask())) else 1
+async def _ask(account: Account, ids: tuple[str, ...]) -> int:
+    """Ask about each, and print what comes; the advice for what goes wrong only once."""
+    clock = SteadyClock()
+    unanswered, advised = 0, set()
+    with Progress(len(ids), clock) as progress:
+
+        def pausing(pause_us: int) -> None:
+            text = f"the account's rate is used up: asking again in {pause_us / SECOND_US:.0f} s"
+            progress.say(told(text, Code.RATE_LIMITED), sys.stderr)
+
+        try:
+            async for message_id, reply in inquiry.Inquiry(account, clock, pausing).replies(ids):
+                wrong = inquiry.finding(reply, account)
+                progress.step()
+                if wrong is None:
+                    progress.say(f"{message_id}: {inquiry.in_words(reply, account.currency)}")
+                    continue
+                unanswered += 1
+                hint = "" if wrong.code in advised else wrong.hint
+                advised.add(wrong.code)
+                progress.say(f"{message_id}: no answer: {told(wrong.message, wrong.code, hint)}")
+        finally:
+            left = len(ids) - progress.done
+            if left:
+                progress.say(f"{progress.done} of {len(ids)} were asked about, {left} not", sys.stderr)
+    return 1 if unanswered or left else 0
 
 
 def dashboards(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
-    """The dashboards and rules of this version, as files; 1 when they can't be written."""
+    """The dashboards and rules of this version, as files."""
     try:
         written = boards.write(arguments.out)
     except OSError as error:
-        print(f"{arguments.out} can't be written: {error.strerror}", file=sys.stderr)
-        return 1
+        raise ExporterError(
+            f"{arguments.out} can't be written: {error.strerror}",
+            hint=f"choose another place; try: {PROGRAM} dashboards --out=grafana",
+            code=Code.OUTPUT,
+        ) from None
     for path in written:
         print(path)
     return 0
 
 
-def _in_words(reply: Reply, currency: str) -> str:
-    answer = reply.answer
-    if answer is None:
-        return f"no answer: {reply.outcome.value} {reply.detail}".rstrip()
-    words = [answer.unknown_word or answer.status.word]
-    if answer.cost_nanos is not None:
-        words.append(f"cost {answer.cost_nanos / NANOS_PER_UNIT:g} {answer.currency or currency}")
-    if answer.parts:
-        words.append(f"parts {answer.parts}")
-    words += [f"{channel} {status}" for channel, status in answer.channels]
-    return ", ".join(words)
+def completion(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    """The script that a shell completes with."""
+    print(completions.script(arguments.parser, arguments.shell), end="")
+    return 0
 
 
-def _account(settings: Settings, name: str) -> Account:
+def _account(settings: Settings, name: str | None) -> Account:
+    if name is None:
+        return settings.accounts[0]
     for account in settings.accounts:
-        if name in {"", account.name}:
+        if name == account.name:
             return account
     known = ", ".join(account.name for account in settings.accounts)
-    raise UsageError(f"there is no account {name!r}", hint=f"one of: {known}")
-
-
-def _listen(arguments: argparse.Namespace) -> tuple[str, ...]:
-    addresses = tuple(arguments.listen_addresses or arguments.default_listen)
-    for address in addresses:
-        _address(address)
-    return addresses
-
-
-def _path(text: str) -> Path | None:
-    """The path that a flag names; None where it is empty."""
-    return Path(text) if text else None
-
-
-def _address(text: str) -> Listen:
-    listen = parse_listen(text)
-    if listen is None:
-        raise UsageError(f"{text!r} is not an address", hint="write host:port, [v6]:port or :port")
-    return listen
-
-
-def _webhook_order(url: str) -> WebhookOrder | None:
-    order = read_webhook_order({"url": url}) if url else None
-    if isinstance(order, str):
-        raise UsageError(f"--webhook-url: {order}", hint="write it like http://127.0.0.1:10979/webhook/TOKEN")
-    return order
-
-
-def _not_negative(rate: float) -> float:
-    if not 0 <= rate < inf:
-        raise UsageError(f"--requests-per-second {rate:g} is out of range", hint="0 for no limit, or more")
-    return rate
-
-
-def _positive(speed: float) -> float:
-    if not 0 < speed <= 3600:  # noqa: PLR2004 - an hour a second
-        raise UsageError(f"--speed {speed:g} is out of range", hint="more than 0, at most 3600")
-    return speed
+    line = f"{PROGRAM} check-message --account={settings.accounts[0].name} abc123def456"
+    raise UsageError(
+        f"there is no account {quoted(name)}", hint=f"one of: {known}; try: {line}", code=Code.UNKNOWN_ACCOUNT
+    )
 
 
 def _until_stopped(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from exporter import __version__, accounts
-from exporter.client import Auth, Client, Endpoint
+from exporter.client import Anonymous, Auth, Client, Endpoint
 from exporter.clock import Clock
 from exporter.config import Account, Settings
 from exporter.errors import ConfigError, StoreFull
@@ -30,8 +30,11 @@ KEY_CHANGE_US = 5 * SECOND_US
 LISTED_IDS_BATCH = 10_000
 
 
-def client_of(account: Account, clock: Clock) -> Client:
-    """The requests of one configured account; ConfigError when its `ca_file` can't be used."""
+def client_of(account: Account, clock: Clock, *, anonymous: bool = False) -> Client:
+    """The requests of one configured account; ConfigError when its `ca_file` can't be used.
+
+    `anonymous` ones come without the key.
+    """
     endpoint = Endpoint(
         base_url=account.base_url,
         user_agent=f"smsbat-exporter/{__version__}",
@@ -39,6 +42,8 @@ def client_of(account: Account, clock: Clock) -> Client:
         max_in_flight=account.max_in_flight,
         ca_file=account.ca_file,
     )
+    if anonymous:
+        return Client(endpoint, Anonymous(), clock)
     return Client(endpoint, Auth(account.auth.method, account.secret(), account.auth.username or ""), clock)
 
 

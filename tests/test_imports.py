@@ -41,6 +41,9 @@ RANKS = {
     "instruments": 2,
     "client": 2,
     "log": 2,
+    # What a command line is made of, and what people see of one.
+    "flags": 2,
+    "progress": 2,
     "store": 2,
     "webconfig": 2,
     # What is made sure of before anything runs.
@@ -59,6 +62,7 @@ RANKS = {
     "collector": 6,
     "server": 6,
     "upkeep": 6,
+    "waiting": 6,
     # What comes in over HTTP.
     "strangers": 7,
     "hearing": 8,
@@ -67,17 +71,20 @@ RANKS = {
     "feeds": 9,
     "webhook": 9,
     "app": 10,
+    "inquiry": 10,
     "demo": 11,
+    "completion": 11,
     "commands": 12,
-    "cli": 13,
-    "__main__": 14,
+    "arguments": 13,
+    "cli": 14,
+    "__main__": 15,
 }
 SIBLINGS = {0, 1}
 """Within these ranks a module may import another, as long as nothing goes in circles."""
 BESIDE = "simulator"
 """Stands in for the provider: knows words and pure modules, and is known by the wiring only."""
 BESIDE_KNOWS = {0, 1}
-BESIDE_KNOWN_BY = {11, 12}
+BESIDE_KNOWN_BY = {11, 12, 13}
 
 
 def _modules(package: Path) -> dict[str, list[Path]]:

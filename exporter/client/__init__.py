@@ -95,6 +95,14 @@ class Auth:
         return {hdrs.AUTHORIZATION: f"Basic {token}"}
 
 
+class Anonymous:
+    """An account that doesn't say who it is: to see who is answered."""
+
+    def headers(self) -> dict[str, str]:
+        """No header."""
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where an account's provider is and how it may be treated."""
@@ -113,7 +121,12 @@ class Client:
     """The requests of one account; made inside a running loop, closed by leaving its context."""
 
     def __init__(
-        self, endpoint: Endpoint, auth: Auth, clock: Clock, *, resolver: AbstractResolver | None = None
+        self,
+        endpoint: Endpoint,
+        auth: Auth | Anonymous,
+        clock: Clock,
+        *,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         """Get ready, without a request; ConfigError if the `ca_file` can't be used.
 

@@ -60,7 +60,7 @@ def check(path: str | os.PathLike[str]) -> Report:
     files = _Files()
     data = files.read(Path(path))
     if isinstance(data, str):
-        hint = "write one, or leave --web.config.file empty" if data == _MISSING else ""
+        hint = "write one, or leave --web.config.file out" if data == _MISSING else ""
         problem = Problem("", 0, 0, data, hint, Code.WEB_FILE)
         return Report(None, (problem,), (), files.paths, files.fingerprint)
     try:

@@ -42,7 +42,9 @@ def test_a_missing_configuration_is_named_with_a_hint(tmp_path: Path) -> None:
     """78, the path, and what to do."""
     ended = once("run", "--config.file=missing.yaml", cwd=tmp_path)
     assert ended.returncode == 78
-    assert ended.stderr.startswith("smsbat-exporter: missing.yaml: no such file or directory\n  hint: ")
+    assert ended.stderr.startswith(
+        "smsbat-exporter: missing.yaml: no such file or directory [SMSBAT-C001]\n  hint: "
+    )
     assert ended.stdout == ""
 
 
@@ -85,7 +87,7 @@ def test_a_port_in_use_is_named_and_the_state_let_go(home: Home, provider: Provi
     taken = provider.address
     ended = once("run", f"--config.file={home.config}", f"--web.listen-address={taken}", cwd=home.folder)
     assert ended.returncode == 1
-    assert f"can't listen on {taken}: Address already in use\n  hint: " in ended.stderr
+    assert f"can't listen on {taken}: Address already in use [SMSBAT-L001]\n  hint: " in ended.stderr
     assert "Traceback" not in ended.stderr
     with home.start() as daemon:
         assert address_of(daemon)
@@ -96,7 +98,7 @@ def test_a_state_that_can_not_be_written_is_named(home: Home) -> None:
     (home.folder / "file").write_text("", "ascii")
     ended = once("run", f"--config.file={home.config}", "--storage.path=file/state", cwd=home.folder)
     assert ended.returncode == 74
-    assert "file/state/state.sqlite3 can't be opened: Not a directory\n  hint: " in ended.stderr
+    assert "file/state/state.sqlite3 can't be opened: Not a directory [SMSBAT-S007]\n  hint: " in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -114,7 +116,9 @@ def test_a_key_that_the_provider_refuses_is_told_without_showing_it(home: Home) 
     home.key.write_text("no-such-key\n", "ascii")
     online = once("check-config", str(home.config), "--online", cwd=home.folder)
     assert online.returncode == 1
-    assert "account main: failed: unauthorized" in online.stdout
+    assert re.match(
+        r"account main: the provider refuses the key .*HTTP 401\) \[SMSBAT-P001\]\n  hint: ", online.stdout
+    )
     assert "no-such-key" not in online.stdout + online.stderr
 
 
@@ -135,7 +139,7 @@ def test_messages_can_be_asked_about(home: Home, provider: Provider) -> None:
     assert "UAH" in good.stdout
     unknown = once("check-message", config, sent[0], "never-sent", cwd=home.folder)
     assert unknown.returncode == 1
-    assert "never-sent: no answer: not_found" in unknown.stdout
+    assert re.search(r"^never-sent: no answer: .* \[SMSBAT-P002\]\n  hint: ", unknown.stdout, re.MULTILINE)
 
 
 def test_a_phone_number_in_place_of_an_id_is_refused_without_repeating_it(home: Home) -> None:

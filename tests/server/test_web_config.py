@@ -68,10 +68,10 @@ def test_no_pinned_message_is_left_without_its_file() -> None:
 
 
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
-    """With the way out: an empty flag."""
+    """With the way out: no flag."""
     (problem,) = check(tmp_path / "web.yml").problems
     assert problem.text("web.yml") == (
-        "web.yml: no such file or directory [SMSBAT-W001]\n  hint: write one, or leave --web.config.file empty"
+        "web.yml: no such file or directory [SMSBAT-W001]\n  hint: write one, or leave --web.config.file out"
     )
     (tmp_path / "web.yml").write_bytes(b"basic_auth_users: \xff\n")
     (problem,) = check(tmp_path / "web.yml").problems
