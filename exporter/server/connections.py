@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from http import HTTPStatus
 from typing import cast
 
@@ -128,7 +125,14 @@ class _Connection(web.RequestHandler):
             self._begin(wire)
             return
         self._within(HANDSHAKE_SECONDS)
-        self._handshake = self._loop.create_task(self._encrypt(wire, self.tls))
+
+    def _greet(self, wire: asyncio.Transport, tls: Tls) -> None:
+        """Set TLS up with who begins it; a client that speaks in the clear is told."""
+        if self._early[:1].isalpha():
+            wire.write(_NOT_TLS)
+            wire.close()
+        else:
+            self._handshake = self._loop.create_task(self._encrypt(wire, tls))
 
     async def _encrypt(self, wire: asyncio.Transport, tls: Tls) -> None:
         """Set TLS up, and go on over it with whom it lets in."""
@@ -151,21 +155,12 @@ class _Connection(web.RequestHandler):
         """The connection over TLS, or None when that did not come about."""
         if wire.is_closing():
             return None
-        # The connection's own descriptor is closed by the time that there is something to say.
-        descriptor = os.dup(wire.get_extra_info("socket").fileno())
         early, self._early = self._early, b""
         self._loop.call_soon(_hand_over, early, wire)
         try:
             return await self._loop.start_tls(wire, self, tls.context, server_side=True)
-        except ssl.SSLError as error:
-            if error.reason == "HTTP_REQUEST":
-                with suppress(OSError):
-                    os.write(descriptor, _NOT_TLS)
         except OSError:
-            pass
-        finally:
-            os.close(descriptor)
-        return None
+            return None
 
     def _begin(self, transport: asyncio.Transport) -> None:
         """Read requests."""
@@ -177,6 +172,14 @@ class _Connection(web.RequestHandler):
         if not self._admitted:
             # What comes before TLS begins is its own; with its end the first request may come.
             self._early += data
+            wire = self._wire
+            if (
+                self._handshake is None
+                and self.tls is not None
+                and wire is not None
+                and not wire.is_closing()
+            ):
+                self._greet(wire, self.tls)
             return
         if data and self._idle:
             self._idle = False
