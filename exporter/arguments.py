@@ -36,6 +36,7 @@ _WEB_CONFIG_FILE = Flag(
     metavar="FILE",
     read=flags.path,
     example="web.yml",
+    may_be_empty=True,
     completes="file",
 )
 _LISTENER = (

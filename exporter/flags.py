@@ -47,6 +47,8 @@ class Flag:
     repeatable: bool = False
     """In the environment, commas stand between its values."""
     required: bool = False
+    may_be_empty: bool = False
+    """An empty value is none."""
     completes: Completes = ""
 
     @property
@@ -111,6 +113,8 @@ class Command:
 
 def value_of(flag: Flag, text: str, command: Command, *, twin: bool = False) -> object:
     """What `text` means for a flag; `twin` when it stands in the environment. Raises UsageError."""
+    if not text and flag.may_be_empty:
+        return None
     try:
         return one_of(flag.choices, text) if flag.choices else flag.read(_filled(text))
     except ValueError as error:

@@ -59,7 +59,7 @@ def test_the_daemon_serves_over_tls_to_who_knows_a_password(home: Home) -> None:
         assert status_of(address, PASSWORD) == 401
         web.write_text(BAD)
         problems = daemon.event("web_config_failed")["problems"]
-        assert f"{web}:2:20: basic_auth_users.prometheus: is not a bcrypt hash\n" in problems
+        assert f"{web}:2:20: basic_auth_users.prometheus: is not a bcrypt hash [SMSBAT-C009]\n" in problems
         assert status_of(address, "new") == 200
         said = daemon.said()
         assert not [secret for secret in (PASSWORD, hashed(), hashed("new"), "hunter2") if secret in said]
@@ -77,8 +77,10 @@ def test_a_bad_file_ends_with_78_and_all_its_problems(home: Home, command: str) 
     ended = once(command, *arguments[command], *flags, cwd=home.folder, env=env)
     assert ended.returncode == 78
     said = ended.stdout + ended.stderr
-    assert f"{web}:1:21: tls_server_config.cert_file: no such file or directory\n  hint: " in said
-    assert f"{web}:2:20: basic_auth_users.prometheus: is not a bcrypt hash\n  hint: " in said
+    assert (
+        f"{web}:1:21: tls_server_config.cert_file: no such file or directory [SMSBAT-W002]\n  hint: " in said
+    )
+    assert f"{web}:2:20: basic_auth_users.prometheus: is not a bcrypt hash [SMSBAT-C009]\n  hint: " in said
     assert "hunter2" not in said
     assert "Traceback" not in said
 

@@ -132,7 +132,9 @@ async def test_a_bad_file_changes_nothing_and_is_told_once(
         (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
         assert record.__dict__["event"] == "web_config_failed"
         problems = record.__dict__["fields"]["problems"]
-        assert problems.startswith(f"{tmp_path}/web.yml:1:20: basic_auth_users.bob: is not a bcrypt hash\n")
+        assert problems.startswith(
+            f"{tmp_path}/web.yml:1:20: basic_auth_users.bob: is not a bcrypt hash [SMSBAT-C009]\n"
+        )
         assert "hunter2" not in problems
         (tmp_path / "web.yml").unlink()
         await settled(guard)
