@@ -38,6 +38,10 @@ check: .venv/.ready-dev ## lint, formatting, types
 	$(PYTHON_IN_VENV) -m ruff format --check
 	$(PYTHON_IN_VENV) -m mypy
 
+.PHONY: docs
+docs: .venv/.ready-dev ## write anew what of the docs, dashboards and rules is made by program
+	$(PYTHON_IN_VENV) -m tests.docs.regenerate
+
 .PHONY: bench
 bench: .venv/.ready-dev ## measure: time of a scrape, throughput, memory
 	$(PYTHON_IN_VENV) -m bench $(ARGS)

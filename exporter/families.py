@@ -47,7 +47,7 @@ class Family:
         return last_word if last_word in {"seconds", "ratio"} else ""
 
 
-_CACHED = " Gathered in the background and cached."
+CACHED = " Gathered in the background and cached."
 
 
 def _counter(name: str, text: str, *labels: str) -> Family:
@@ -59,11 +59,11 @@ def _gauge(name: str, text: str, *labels: str) -> Family:
 
 
 def _campaign_counter(name: str, text: str, *labels: str) -> Family:
-    return _counter(name, text + _CACHED, "account", "campaign", *labels)
+    return _counter(name, text + CACHED, "account", "campaign", *labels)
 
 
 def _campaign_gauge(name: str, text: str, *labels: str) -> Family:
-    return _gauge(name, text + _CACHED, "account", "campaign", *labels)
+    return _gauge(name, text + CACHED, "account", "campaign", *labels)
 
 
 def _histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Family:
@@ -141,7 +141,7 @@ DELIVERY_DURATION = _histogram(
     "smsbat_delivery_duration_seconds",
     "Time from sending to delivery, of delivered messages only: never the base of an objective. With source "
     "webhook by the provider's clock, with poll an upper bound. Never average quantiles: sum buckets."
-    + _CACHED,
+    + CACHED,
     "account",
     "campaign",
     "source",
@@ -152,7 +152,7 @@ OLDEST_PENDING = _campaign_gauge(
     "When the oldest pending message was sent; no sample where none is pending.",
 )
 FIRST_KNOWLEDGE = _counter(
-    "smsbat_first_knowledge_total", "Final statuses by who brought them first." + _CACHED, "account", "source"
+    "smsbat_first_knowledge_total", "Final statuses by who brought them first." + CACHED, "account", "source"
 )
 STATE_CREATED = _gauge("smsbat_state_created_timestamp_seconds", "When the durable counters began at 0.")
 

@@ -20,15 +20,22 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     ValidationInfo,
-    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
 from exporter import ids
-from exporter.config.addresses import Listen, Network, base_url_refusal, parse_listen, parse_network
+from exporter.config import editors
+from exporter.config.addresses import (
+    Listen,
+    Network,
+    base_url_refusal,
+    parse_listen,
+    parse_network,
+)
+from exporter.config.editors import written
 from exporter.config.names import name_refusal
 from exporter.config.problem import did_you_mean
-from exporter.config.units import DURATION_PATTERN, MAX_DURATION_US, Window, duration_hint, parse_duration_us
+from exporter.config.units import MAX_DURATION_US, Window, duration_hint, parse_duration_us
 from exporter.errors import Code
 from exporter.model import SECOND_US
 
@@ -210,35 +217,56 @@ def _network(value: object) -> Network:
     return network
 
 
-_TEXT_SCHEMA = WithJsonSchema({"type": "string"})
-
-Text = Annotated[str, BeforeValidator(_text)]
-Name = Annotated[str, BeforeValidator(_name)]
-MessageId = Annotated[str, BeforeValidator(_message_id)]
-Currency = Annotated[str, BeforeValidator(_currency)]
-BaseUrl = Annotated[str, BeforeValidator(_base_url)]
-FilePath = Annotated[Path, BeforeValidator(_path)]
+Text = Annotated[str, BeforeValidator(_text), written(editors.WORD, minLength=1)]
+Name = Annotated[
+    str,
+    BeforeValidator(_name),
+    written(editors.WORD, pattern=editors.NAME_PATTERN),
+]
+MessageId = Annotated[
+    str, BeforeValidator(_message_id), written(editors.WORD, pattern=editors.MESSAGE_ID_PATTERN)
+]
+Currency = Annotated[str, BeforeValidator(_currency), written("string", pattern=editors.CURRENCY_PATTERN)]
+BaseUrl = Annotated[str, BeforeValidator(_base_url), written("string", pattern=editors.BASE_URL_PATTERN)]
+FilePath = Annotated[Path, BeforeValidator(_path), written("string", minLength=1, format="path")]
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Rate = Annotated[float, BeforeValidator(_number), AfterValidator(_above_zero)]
-Ratio = Annotated[float, BeforeValidator(_ratio)]
-Count = Annotated[int, BeforeValidator(partial(_whole, 1, 10_000))]
-BigCount = Annotated[int, BeforeValidator(partial(_whole, 1, 10_000_000))]
+Rate = Annotated[
+    float, BeforeValidator(_number), AfterValidator(_above_zero), written("number", exclusiveMinimum=0)
+]
+Ratio = Annotated[float, BeforeValidator(_ratio), written("number", exclusiveMinimum=0, exclusiveMaximum=1)]
+Count = Annotated[
+    int, BeforeValidator(partial(_whole, 1, 10_000)), written("integer", minimum=1, maximum=10_000)
+]
+BigCount = Annotated[
+    int, BeforeValidator(partial(_whole, 1, 10_000_000)), written("integer", minimum=1, maximum=10_000_000)
+]
 
-_DURATION_SCHEMA = WithJsonSchema({"type": "string", "minLength": 2, "pattern": f"^{DURATION_PATTERN}$"})
+_DURATION_SCHEMA = written("string", pattern=editors.ANY_DURATION_PATTERN)
+_A_SECOND_SCHEMA = written("string", pattern=editors.A_SECOND_PATTERN)
 Duration = Annotated[int, BeforeValidator(_duration_us), _DURATION_SCHEMA]
 """Microseconds, written like `1h30m`; can be zero."""
-PositiveDuration = Annotated[Duration, AfterValidator(partial(_at_least, SECOND_US // 1_000, "1ms"))]
-Pause = Annotated[Duration, AfterValidator(partial(_at_least, SECOND_US, "1s"))]
+PositiveDuration = Annotated[
+    int,
+    BeforeValidator(_duration_us),
+    AfterValidator(partial(_at_least, SECOND_US // 1_000, "1ms")),
+    written("string", pattern=editors.POSITIVE_DURATION_PATTERN),
+]
+Pause = Annotated[
+    int,
+    BeforeValidator(_duration_us),
+    AfterValidator(partial(_at_least, SECOND_US, "1s")),
+    _A_SECOND_SCHEMA,
+]
 """Between two looks at a message: never less than a second."""
 
 RatioWindow = Annotated[
     Window,
     PlainValidator(_window),
     PlainSerializer(lambda window: window.label, return_type=str, when_used="json"),
-    _DURATION_SCHEMA,
+    _A_SECOND_SCHEMA,
 ]
-ListenAddress = Annotated[Listen, PlainValidator(_listen), _TEXT_SCHEMA]
-PeerNetwork = Annotated[Network, PlainValidator(_network), _TEXT_SCHEMA]
+ListenAddress = Annotated[Listen, PlainValidator(_listen), written("string", pattern=editors.LISTEN_PATTERN)]
+PeerNetwork = Annotated[Network, PlainValidator(_network), written("string", pattern=editors.NETWORK_PATTERN)]
 
 
 Method = Literal["header", "key-as-password", "basic"]

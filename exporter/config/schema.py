@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
+from exporter.config import editors
 from exporter.config.complete import completed
 from exporter.config.fields import Name, RatioWindow, refuse
 from exporter.config.problem import Problem
@@ -22,7 +23,6 @@ from exporter.config.sections import (
     Section,
     Storage,
     Webhook,
-    optional_in_file,
 )
 from exporter.config.units import Window
 from exporter.errors import Code
@@ -40,19 +40,40 @@ MAX_WINDOWS = 10
 class Settings(Section):
     """The whole file, checked and completed."""
 
-    model_config = ConfigDict(json_schema_extra=optional_in_file("profiles"))
+    model_config = ConfigDict(json_schema_extra=editors.optional("profiles"))
 
-    accounts: tuple[Account, ...]
+    accounts: tuple[Account, ...] = Field(json_schema_extra={"minItems": 1})
+    """Accounts at the provider."""
+    # Those built in, those written, and nothing left out in any.
     profiles: Mapping[Name, Profile]
-    """Those built in, those written, and nothing left out in any."""
+    """How eagerly to look at messages, and what "in time" means for them. `otp`, `default` and `campaign`
+    exist without being written; written keys replace theirs. A new profile starts from `default`."""
     campaigns: tuple[Campaign, ...] = ()
+    """A campaign is created by its first message; only those that need a profile, or whose ids are written
+    here, are listed. A campaign that is not listed has the profile of its own name, or else `default`."""
     drop: tuple[Drop, ...] = ()
+    """Directories to drop files with ids into."""
     storage: Storage = Field(default_factory=Storage)
-    windows: tuple[RatioWindow, ...] = Field(default=_WINDOWS, validate_default=True)
+    """Where the state lives, and how long finished messages stay in it."""
+    windows: tuple[RatioWindow, ...] = Field(
+        default=_WINDOWS,
+        validate_default=True,
+        json_schema_extra={
+            "minItems": 1,
+            "maxItems": MAX_WINDOWS,
+            "uniqueItems": True,
+            **editors.default([window.label for window in _WINDOWS]),
+        },
+    )
+    """Of the ratio gauges. Each is a series more for every campaign."""
     limits: Limits = Field(default_factory=Limits)
+    """What memory and series are bounded by."""
     webhook: Webhook | None = None
+    """The listener for the provider's own news. Left out: none."""
     intake: Intake | None = None
+    """Taking ids in over HTTP. Left out: none is taken."""
     exposition: Exposition = Field(default_factory=Exposition)
+    """What `/metrics` shows beyond the plain samples."""
 
     _warnings: tuple[Problem, ...] = PrivateAttr(default=())
 

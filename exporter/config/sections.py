@@ -5,16 +5,18 @@ are integer microseconds. These models check each value, and the values of one
 section against each other. What one section says about another is checked in
 `references`, on the file itself, so that one wrong value never hides another
 problem.
+
+The text below a key is for users: `make docs` prints it in the example, in the
+documentation and in `schema.json`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from exporter.config import editors
 from exporter.config.complete import BUILT_IN_PROFILES
 from exporter.config.fields import (
     AfterReading,
@@ -47,20 +49,6 @@ from exporter.secret import Secret, SecretFile, SecretSource
 _DAY_US = 86_400 * SECOND_US
 
 
-def _written(default: str) -> dict[str, Any]:
-    """Let the JSON schema show a default as it would be written."""
-    return {"default": default}
-
-
-def optional_in_file(*keys: str) -> Callable[[dict[str, Any]], None]:
-    """Let the JSON schema know which keys `completed` fills in."""
-
-    def change(schema: dict[str, Any]) -> None:
-        schema["required"] = [key for key in schema["required"] if key not in keys]
-
-    return change
-
-
 class Section(BaseModel):
     """A mapping of the file: unknown keys are problems, and no error repeats a value."""
 
@@ -70,11 +58,20 @@ class Section(BaseModel):
 class Auth(Section):
     """How to show the provider who asks."""
 
+    model_config = ConfigDict(json_schema_extra=editors.BY_METHOD)
+
     method: AuthMethod = "header"
+    """`header`: the key in X-Authorization-Key. `key-as-password`: HTTP Basic with the user @ and the key as
+    the password. `basic`: HTTP Basic with `username` and `password_file`."""
     api_key: Secret | None = None
+    """The key itself, in place of its file; with a warning, and only where others can't read this file (mode
+    0640), or where the value is an environment variable and nothing else."""
     api_key_file: FilePath | None = Field(default=None, validate_default=True)
+    """The file with the key, in one line. Read again when it changes; may be a symbolic link."""
     username: Text | None = Field(default=None, validate_default=True)
+    """The user, for the method `basic`."""
     password_file: FilePath | None = Field(default=None, validate_default=True)
+    """The file with the user's password, for the method `basic`. Read like `api_key_file`."""
 
     @field_validator("api_key", "api_key_file", "username", "password_file")
     @classmethod
@@ -107,13 +104,21 @@ class Account(Section):
     """One account at the provider."""
 
     name: Name
+    """The label `account` of the metrics."""
     base_url: BaseUrl
+    """The provider's address, as the account manager gives it. Only https; http is for loopback addresses."""
     auth: Auth
+    """How to show the provider who asks."""
     requests_per_second: Rate = 10.0
+    """As agreed with the provider. When it answers 429, we slow down by ourselves for a while."""
     max_in_flight: Count = 10
-    timeout: PositiveDuration = Field(default=10 * SECOND_US, json_schema_extra=_written("10s"))
+    """Requests at the same time."""
+    timeout: PositiveDuration = Field(default=10 * SECOND_US, json_schema_extra=editors.default("10s"))
+    """For a request as a whole."""
     currency: Currency = "UAH"
+    """Of the cost, where an answer names none."""
     ca_file: FilePath | None = None
+    """Certificates to trust in place of those of the system, in PEM form."""
 
     def secret(self) -> SecretSource:
         """Where the API key, or with method basic the password, is read from before each use."""
@@ -127,15 +132,22 @@ class Account(Section):
 class Profile(Section):
     """How eagerly to look at messages, and what "in time" means for them."""
 
-    model_config = ConfigDict(json_schema_extra=optional_in_file(*BUILT_IN_PROFILES["default"]))
+    model_config = ConfigDict(json_schema_extra=editors.optional(*BUILT_IN_PROFILES["default"]))
 
     first_poll: Pause
+    """From sending to the first look."""
     interval: Pause
+    """From the first look to the second. Then each pause is half as long again, up to `max_interval`."""
     max_interval: Pause
+    """The longest pause between two looks. Not less than `interval`."""
     give_up_after: Pause
+    """The age at which a message is no longer asked about: it counts as expired."""
     deadline: Pause
+    """A message is in time when it is delivered at this age. Not more than `give_up_after`."""
     objective: Ratio
+    """The share of messages that should be in time: the goal that alerts compare with."""
     priority: PriorityName
+    """Whose turn comes first when requests are short."""
 
     @field_validator("max_interval")
     @classmethod
@@ -176,34 +188,47 @@ class Profile(Section):
 class Campaign(Section):
     """A campaign that needs a profile of its own, or whose ids are listed here."""
 
-    model_config = ConfigDict(json_schema_extra=optional_in_file("profile"))
+    model_config = ConfigDict(json_schema_extra=editors.optional("profile"))
 
     name: Name
+    """The label `campaign` of the metrics."""
     profile: Text
+    """Left out: the profile of the campaign's own name, or else `default`."""
+    # Set whenever there are messages.
     account: Text | None = None
-    """Set whenever there are messages."""
+    """Whose `messages` these are. Needed only where there are several accounts."""
     messages: tuple[MessageId, ...] = Field(default=(), repr=False)
+    """Ids to follow."""
 
 
 class Drop(Section):
     """A directory that files with ids are dropped into."""
 
-    model_config = ConfigDict(json_schema_extra=optional_in_file("account"))
+    model_config = ConfigDict(json_schema_extra=editors.optional("account"))
 
     directory: FilePath
+    """Where files appear."""
     account: Text
+    """Whose messages these are. Needed only where there are several accounts."""
     campaign: Name = "default"
+    """Of files in the directory itself; a subdirectory names its campaign."""
     after: AfterReading = "move"
-    settle: Duration = Field(default=2 * SECOND_US, json_schema_extra=_written("2s"))
+    """What becomes of a file that was read. `move`: to done/ or failed/. `keep`: for read-only volumes."""
+    settle: Duration = Field(default=2 * SECOND_US, json_schema_extra=editors.default("2s"))
+    """A file is complete when it hasn't changed for this long."""
 
 
 class Storage(Section):
     """Where the state lives, and how long finished messages stay in it."""
 
     path: FilePath = Path("/var/lib/smsbat-exporter")
-    dsn_file: FilePath | None = None
-    retention: PositiveDuration = Field(default=7 * _DAY_US, json_schema_extra=_written("7d"))
+    """The directory of the state, on a local disk."""
+    dsn_file: FilePath | None = Field(default=None, json_schema_extra=editors.REFUSED)
+    """The file with the address of a PostgreSQL database, in place of `path`. Not in this version."""
+    retention: PositiveDuration = Field(default=7 * _DAY_US, json_schema_extra=editors.default("7d"))
+    """How long finished messages are kept. Not less than the longest of `windows`."""
     on_corrupt: CorruptPolicy = "refuse"
+    """When the state is damaged. `refuse`: don't start. `fresh`: begin at zero, beside the old file."""
 
     @field_validator("dsn_file")
     @classmethod
@@ -217,19 +242,28 @@ class Limits(Section):
     """What memory and series are bounded by."""
 
     max_tracked: BigCount = 1_000_000
+    """Messages that are waited for at the same time; files wait when there is no room."""
     max_campaigns: Count = 500
+    """For each account; the rest share the campaign `_other`."""
 
 
 class Webhook(Section):
     """The listener for the provider's own news."""
 
     listen: ListenAddress
+    """The address to listen on."""
     token_file: FilePath
+    """The file with what a sender must know, in one line."""
     mode: TrustMode = "verify"
+    """`verify`: news only makes us ask the provider. `trust`: news counts at once."""
     track_unknown: Flag = False
+    """Whether news of an unknown id makes it a message of ours; needs exactly one account."""
     campaign: Name = "webhook"
+    """The campaign of such messages."""
     trusted_proxies: tuple[PeerNetwork, ...] = ()
+    """Networks of proxies whose X-Forwarded-For is believed."""
     allowed_senders: tuple[PeerNetwork, ...] = ()
+    """Networks that may send. Left out: any."""
 
     def token(self) -> SecretFile:
         """What a sender must know."""
@@ -240,6 +274,7 @@ class Intake(Section):
     """Taking ids in over HTTP."""
 
     token_file: FilePath
+    """The file with what a client must know, in one line."""
 
     def token(self) -> SecretFile:
         """What a client must know."""
@@ -250,4 +285,6 @@ class Exposition(Section):
     """What `/metrics` shows beyond the plain samples."""
 
     exemplars: Flag = False
+    """Show a message id with the buckets of durations (OpenMetrics only)."""
     created: Flag = False
+    """Show when each counter was born, a series more for each."""
