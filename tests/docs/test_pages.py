@@ -1,0 +1,216 @@
+"""What the pages say exists: links, anchors, keys, flags, metrics, files; and what they show is right."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter import cli, families
+from exporter.config import Settings, check
+from exporter.families import Family, Type
+from tests.config.files import ACCOUNT
+from tests.dashboards import test_promql as promql
+from tests.docs import metrics
+from tests.docs.keys import every_key
+from tests.docs.pages import NOT_YET, PAGES, Page
+from tests.kit.processes import ROOT
+
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+BY_NAME = {page.name: page for page in PAGES}
+SECRETS = ("api_key_file", "password_file", "token_file")
+OTHER_WORDS = frozenset(
+    {
+        # Of Prometheus, its files and its functions.
+        "basic_auth",
+        "histogram_quantile",
+        "process_",
+        "python_",
+        "rule_files",
+        # Of the provider's API.
+        "billAmount",
+        "billCurrency",
+        # Of this program, in a log or a file.
+        "sent_at",
+        "dashboard_url",
+    }
+)
+"""Words with an underscore that are no key, metric, label or value."""
+
+
+# --- links --------------------------------------------------------------------------------------------
+
+
+def broken(page: Page, link: str) -> bool:
+    """Whether a link within the checkout leads nowhere."""
+    target, _, anchor = link.partition("#")
+    path = (page.path.parent / target).resolve() if target else page.path
+    name = str(path.relative_to(ROOT))
+    if name in NOT_YET:
+        return False
+    if not path.exists():
+        return True
+    return bool(anchor) and anchor not in (BY_NAME.get(name) or Page(name)).anchors
+
+
+@EVERY_PAGE
+def test_links_lead_somewhere(page: Page) -> None:
+    """Every link to a file of the checkout, and to a heading in it, has a target."""
+    assert [link for link in page.links if "://" not in link and broken(page, link)] == []
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    """Whoever reads the index finds all pages; nothing lies about unseen."""
+    index = BY_NAME["docs/index.md"]
+    linked = {str((index.path.parent / link).resolve().relative_to(ROOT)) for link in index.links}
+    assert {page.name for page in PAGES} - linked == {"README.md", "docs/index.md"}
+    assert any(link == "docs/index.md" for link in BY_NAME["README.md"].links)
+
+
+# --- what is shown ------------------------------------------------------------------------------------
+
+
+def yaml_blocks() -> Iterator[tuple[str, str]]:
+    """Every block of YAML, and where it is."""
+    for page in PAGES:
+        for block in page.of_language("yaml"):
+            yield f"{page.name}:{block.line}", block.text
+
+
+@pytest.mark.parametrize(
+    ("place", "text"), list(yaml_blocks()), ids=lambda value: value.partition("\n")[0][:40]
+)
+def test_blocks_of_yaml_can_be_used(place: str, text: str, tmp_path: Path) -> None:
+    """Each parses; a piece of the configuration has no problems once an account stands beside it."""
+    tree = yaml.safe_load(text)
+    assert isinstance(tree, dict), place
+    if not tree.keys() <= Settings.model_fields.keys():
+        assert tree.keys() <= {"scrape_configs", "global", "rule_files", "alerting"}, place
+        return
+    for secret in SECRETS:
+        text = re.sub(rf"({secret}: )[^,}}\s]+", rf"\1{tmp_path}/secret", text)
+    (tmp_path / "secret").write_text("made-up\n", "ascii")
+    (tmp_path / "key").write_text("made-up\n", "ascii")
+    path = tmp_path / "config.yaml"
+    path.write_text(text if "accounts" in tree else text + ACCOUNT, "utf-8")
+    report = check(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert (report.problems, report.warnings) == ((), ())
+
+
+def queries() -> Iterator[promql.Query]:
+    """Every query in a block, and those in a line of text."""
+    for page in PAGES:
+        for block in page.of_language("promql"):
+            yield promql.Query(f"{page.name}:{block.line}", block.text, in_dashboard=False)
+        for code in page.inline_code:
+            if re.search(r"\(.*smsbat_", code):
+                yield promql.Query(f"{page.name}: {code[:30]}", code.replace("\\|", "|"), in_dashboard=False)
+
+
+@pytest.mark.parametrize("query", list(queries()), ids=lambda query: query.place)
+def test_queries_keep_the_rules_of_the_dashboards(query: promql.Query) -> None:
+    """They parse, ask for what exists, read counters as rates, and have gaps where there is nothing."""
+    promql.test_a_query_parses(query)
+    promql.test_a_query_asks_for_what_exists(query)
+    promql.test_counters_are_read_as_rates_and_gauges_never_are(query)
+    promql.test_a_ratio_has_a_gap_where_there_is_nothing(query)
+    promql.test_shares_within_a_bucket_name_a_bound_that_exists(query)
+
+
+# --- what is named ------------------------------------------------------------------------------------
+
+PARSER = cli.parser({})
+
+
+def commands(parser: argparse.ArgumentParser = PARSER) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, by its name."""
+    (chosen,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - it has no public way in
+    return dict(chosen.choices)
+
+
+FLAGS = {
+    flag
+    for parser in (PARSER, *commands().values())
+    for flag in parser._option_string_actions  # noqa: SLF001 - as above
+}
+FLAGS_OF_OTHERS = {"--rounds", "--quick", "--no-deps"}
+KEYS = {key.name for key in every_key()}
+LABELS = {label for family in families.ALL for label in family.labels}
+VALUES = {value for values in metrics.label_values().values() for value in values}
+PARTS = {Type.HISTOGRAM: ("", "_bucket", "_count", "_sum")}
+
+
+def family_of(name: str) -> Family | None:
+    """The metric that has a sample of this name."""
+    for family in families.ALL:
+        if name in {family.name + part for part in PARTS.get(family.type, ("",))}:
+            return family
+    return None
+
+
+@EVERY_PAGE
+def test_metrics_that_are_named_exist(page: Page) -> None:
+    """Each with the labels that it is given, wherever it stands in the page."""
+    text = page.path.read_text("utf-8")
+    for name, labels in re.findall(r"\b(?<!:)(smsbat_[a-z_]*[a-z])\b(?!:)(?:\{([^}]*)\})?", text):
+        family = family_of(name)
+        assert family is not None or f"{name}_*" in text, name
+        if family is not None:
+            assert set(re.findall(r"(\w+)=", labels)) <= {*family.labels, "le"}, name
+
+
+@EVERY_PAGE
+def test_flags_that_are_named_exist(page: Page) -> None:
+    """A flag in backquotes is one of a command's."""
+    named = {flag for code in page.inline_code for flag in re.findall(r"(?<!\S)--[a-z][a-z.-]*", code)}
+    assert named <= FLAGS | FLAGS_OF_OTHERS | NOT_YET
+
+
+@EVERY_PAGE
+def test_commands_that_are_named_can_be_called_so(page: Page) -> None:
+    """`smsbat-exporter COMMAND ...` in a text is understood by the command line."""
+    for code in page.inline_code:
+        words = code.split()
+        if words[:1] == [cli.PROGRAM] and len(words) > 1 and words[1].isidentifier() | ("-" in words[1]):
+            command = commands()[words[1]]
+            if len(words) > 2:
+                command.parse_args(words[2:])
+
+
+@EVERY_PAGE
+def test_keys_and_words_that_are_named_exist(page: Page) -> None:
+    """What looks like a key is one, in the section that it is said to be in; other words are known ones."""
+    known = KEYS | LABELS | VALUES | OTHER_WORDS | {"max_in_flight"}
+    for code in page.inline_code:
+        if re.fullmatch(r"[a-z]+(_[a-z]+)+", code):
+            assert code in known or family_of(code) is not None, code
+        section, _, key = code.partition(".")
+        if section in Settings.model_fields and re.fullmatch(r"[a-z_]+", key):
+            assert key in {k.name for k in every_key()}, code
+
+
+@EVERY_PAGE
+def test_files_that_are_named_exist(page: Page) -> None:
+    """A path in backquotes that begins in the checkout is there."""
+    folders = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir())
+    for code in page.inline_code:
+        if code.startswith(folders) and re.fullmatch(r"[\w./*-]+", code):
+            assert list(ROOT.glob(code)) or code in NOT_YET, code
+
+
+@EVERY_PAGE
+def test_environment_variables_that_are_named_exist(page: Page) -> None:
+    """SMSBAT_... is the twin of a flag, or stands in the example."""
+    twins = {cli.environment_twin(flag) for flag in FLAGS | (NOT_YET & {"--web.config.file"})}
+    example = set(re.findall(r"SMSBAT_[A-Z_]+", (ROOT / "config.example.yaml").read_text("utf-8")))
+    assert set(re.findall(r"\bSMSBAT_[A-Z_]+", page.path.read_text("utf-8"))) <= twins | example
+
+
+def test_the_page_of_metrics_has_every_metric() -> None:
+    """And none that isn't one."""
+    headings = re.findall(r"^### `(\w+)`$", BY_NAME["docs/metrics.md"].path.read_text("utf-8"), re.MULTILINE)
+    assert headings == [family.name for family in families.ALL]
