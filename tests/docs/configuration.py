@@ -15,6 +15,7 @@ from tests.docs.json_schema import Json
 from tests.docs.keys import Key, keys, section_in
 
 WIDTH = 100
+PAGE_WIDTH = 112
 _LEFT_OUT = re.compile(r"^( *)# (\w+): \S")
 """A key of the example that is commented out."""
 _PATTERNS = {
@@ -130,7 +131,7 @@ def _section(key: Key, path: str) -> Iterator[str]:
 def _table(title: str, meaning: str, rows: tuple[Key, ...]) -> str:
     lines = [f"## {title}", ""]
     if meaning:
-        lines += [meaning, ""]
+        lines += [*textwrap.wrap(meaning, PAGE_WIDTH), ""]
     profile = rows[0].section is Profile
     defaults = tuple(f"`{name}`" for name in BUILT_IN_PROFILES) if profile else ("default",)
     lines += [f"| {' | '.join(('key', 'value', *defaults, 'meaning'))} |", "|---" * (len(defaults) + 3) + "|"]

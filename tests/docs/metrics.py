@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
@@ -9,6 +11,7 @@ from exporter import families, instruments
 from exporter.families import Family, Type
 from exporter.model import FINAL_BY_PROVIDER, FINISHED, Heard, Outcome, Priority, Source, Status, Via
 from exporter.wire import CHANNELS, ENTRY_STATUSES, OTHER
+from tests.docs.configuration import PAGE_WIDTH
 from tests.docs.queries import QUERIES
 
 
@@ -34,18 +37,15 @@ def _entry(family: Family) -> str:
     kind = f"{family.type.value}, labels {labels}" if labels else f"{family.type.value}, no labels"
     if family.type is Type.HISTOGRAM:
         kind += f", buckets {', '.join(f'{bound:g}' for bound in family.buckets)}"
-    meaning = family.help.removesuffix(families.CACHED)
+    meaning = re.sub(r"\bsmsbat_\w+", r"`\g<0>`", family.help.removesuffix(families.CACHED))
     question, query = QUERIES[family.name]
     lines = (
         f"### `{family.name}`",
         "",
         f"*{kind[0].upper()}{kind[1:]}.*",
-        meaning,
-        "",
-        f"{question}",
-        "",
+        *textwrap.wrap(meaning, PAGE_WIDTH),
     )
-    return "\n".join([*lines, "```promql", query, "```", ""])
+    return "\n".join([*lines, "", question, "", "```promql", query, "```", ""])
 
 
 def label_values() -> dict[str, list[str]]:

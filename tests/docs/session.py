@@ -39,8 +39,6 @@ PLAYED = (Path(__file__).parent / "played.sh").read_text("utf-8")
 _PORTS = ("10978", "10979", "10980", "9090", "9093")
 _PATHS = re.compile(r"(?<![\w.$/~}])/(etc|opt/smsbat-exporter|root|usr/local|var)(?=/|\b)")
 _FOLDERS = (
-    "etc/sysusers.d",
-    "etc/tmpfiles.d",
     "etc/systemd/system",
     "etc/smsbat-exporter",
     "etc/prometheus",

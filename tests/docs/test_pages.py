@@ -23,22 +23,7 @@ from tests.kit.processes import ROOT
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 BY_NAME = {page.name: page for page in PAGES}
 SECRETS = ("api_key_file", "password_file", "token_file")
-OTHER_WORDS = frozenset(
-    {
-        # Of Prometheus, its files and its functions.
-        "basic_auth",
-        "histogram_quantile",
-        "process_",
-        "python_",
-        "rule_files",
-        # Of the provider's API.
-        "billAmount",
-        "billCurrency",
-        # Of this program, in a log or a file.
-        "sent_at",
-        "dashboard_url",
-    }
-)
+OTHER_WORDS = frozenset({"dashboard_url", "histogram_quantile", "rule_files", "sent_at"})
 """Words with an underscore that are no key, metric, label or value."""
 
 
@@ -137,7 +122,6 @@ FLAGS = {
     for parser in (PARSER, *commands().values())
     for flag in parser._option_string_actions  # noqa: SLF001 - as above
 }
-FLAGS_OF_OTHERS = {"--rounds", "--quick", "--no-deps"}
 KEYS = {key.name for key in every_key()}
 LABELS = {label for family in families.ALL for label in family.labels}
 VALUES = {value for values in metrics.label_values().values() for value in values}
@@ -167,7 +151,7 @@ def test_metrics_that_are_named_exist(page: Page) -> None:
 def test_flags_that_are_named_exist(page: Page) -> None:
     """A flag in backquotes is one of a command's."""
     named = {flag for code in page.inline_code for flag in re.findall(r"(?<!\S)--[a-z][a-z.-]*", code)}
-    assert named <= FLAGS | FLAGS_OF_OTHERS | NOT_YET
+    assert named <= FLAGS | NOT_YET
 
 
 @EVERY_PAGE
@@ -184,7 +168,7 @@ def test_commands_that_are_named_can_be_called_so(page: Page) -> None:
 @EVERY_PAGE
 def test_keys_and_words_that_are_named_exist(page: Page) -> None:
     """What looks like a key is one, in the section that it is said to be in; other words are known ones."""
-    known = KEYS | LABELS | VALUES | OTHER_WORDS | {"max_in_flight"}
+    known = KEYS | LABELS | VALUES | OTHER_WORDS
     for code in page.inline_code:
         if re.fullmatch(r"[a-z]+(_[a-z]+)+", code):
             assert code in known or family_of(code) is not None, code
