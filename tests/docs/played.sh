@@ -36,13 +36,17 @@ stop() {
 
 # The command: what runs until it is stopped is stopped once it answers, unless it was put in the background.
 smsbat-exporter() {
-    local port=$PORT_10978 where=()
+    local port=$PORT_10978 where=() in_background=
+    [ "$BASHPID" = "$$" ] || in_background=yes
     case "${1:-}" in
-    simulator) port=$PORT_10980; where=(--listen="127.0.0.1:$port") ;;
+    simulator)
+        port=$PORT_SPARE
+        [ -z "$in_background" ] || port=$PORT_10980
+        where=(--listen="127.0.0.1:$port") ;;
     run | demo) ;;
     *) "$PYTHON" -m exporter "$@"; return ;;
     esac
-    if [ "$BASHPID" != "$$" ]; then exec "$PYTHON" -m exporter "$@" "${where[@]}"; fi
+    [ -z "$in_background" ] || exec "$PYTHON" -m exporter "$@" "${where[@]}"
     "$PYTHON" -m exporter "$@" "${where[@]}" &
     local process=$!
     answering "$port" "$process"

@@ -27,9 +27,11 @@ SHELL = ("", "sh", "bash", "console")
 """Blocks in these languages are commands; an indented block is one too."""
 EXCUSED: Mapping[str, str] = {
     r"apt-get ": "installs packages of the machine; scripts/setup names those that the tests use",
-    r"docker ": "needs a container engine; tests/packaging checks its files, scripts/image-test the image",
+    r"docker |buildah |export SOURCE_DATE_EPOCH=": "needs a container engine: scripts/image-test has one",
     r"make ": "rebuilds .venv; that the target exists is checked here",
     r"python3 -m venv |\S*pip install ": "takes packages from a network; tests/packaging installs the wheel",
+    r"smsbat-exporter check-message ": "asks about ids that this provider never sent",
+    r"smsbat-exporter .*\[flags\]|smsbat-exporter completion SHELL": "says how to call it, and is no call",
     r"systemd-(sysusers|tmpfiles)\b": "makes users and directories of the machine",
     r"(chown|chgrp) ": "needs root, and the users that the packages make",
 }
@@ -37,6 +39,8 @@ EXCUSED: Mapping[str, str] = {
 PLAYED = (Path(__file__).parent / "played.sh").read_text("utf-8")
 """Functions of the shell in place of a part of the system, and of the command itself."""
 _PORTS = ("10978", "10979", "10980", "9090", "9093")
+_SPARE = "SPARE"
+"""Where a simulator listens that a page starts beside the one that is there already."""
 _PATHS = re.compile(r"(?<![\w.$/~}])/(etc|opt/smsbat-exporter|root|usr/local|var)(?=/|\b)")
 _FOLDERS = (
     "etc/systemd/system",
@@ -60,6 +64,7 @@ storage: {{path: {machine}/var/lib/smsbat-exporter}}
 intake: {{token_file: token}}
 webhook: {{listen: "127.0.0.1:{webhook}", token_file: token}}
 """
+_WEB_CONFIG = "basic_auth_users: {prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}\n"
 _TOKEN = "made-up-token"
 _BEGIN = """\
 set -Eeuo pipefail
@@ -116,7 +121,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         """Make the folders of a fresh machine, and those of a reader who has an exporter already."""
         self.folder = folder
-        self.ports = {port: str(free_port()) for port in _PORTS}
+        self.ports = {port: str(free_port()) for port in (*_PORTS, _SPARE)}
         for name in _FOLDERS:
             (folder / name).mkdir(parents=True)
         python = folder / "opt/smsbat-exporter/bin/python"
@@ -137,6 +142,8 @@ class Machine:
         for place in (etc, self.checkout):
             (place / "config.yaml").write_text(config, "utf-8")
             (place / "token").write_text(f"{_TOKEN}\n", "ascii")
+            (place / "web.yml").write_text(_WEB_CONFIG, "ascii")
+        (self.checkout / "smsbat-api-key").write_text(f"{KEY}\n", "ascii")
         (self.checkout / "ids.txt").write_text("some-id\nanother-id\n", "ascii")
 
     def local(self, text: str) -> str:
@@ -155,6 +162,7 @@ class Machine:
         file.write_text("\n".join([*lines, f"echo '{_END}'", "wait", ""]), "utf-8")
         env = environment(
             MACHINE=str(self.folder),
+            HOME=str(self.folder / "root"),
             PYTHON=sys.executable,
             TOKEN=_TOKEN,
             SMSBAT_WEB_LISTEN_ADDRESS=f"127.0.0.1:{self.ports['10978']}",

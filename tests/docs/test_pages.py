@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,18 +12,19 @@ import yaml
 
 from exporter import cli, families
 from exporter.config import Settings, check
+from exporter.config.sections import Account
 from exporter.families import Family, Type
 from tests.config.files import ACCOUNT
 from tests.dashboards import test_promql as promql
 from tests.docs import metrics
 from tests.docs.keys import every_key
 from tests.docs.pages import NOT_YET, PAGES, Page
-from tests.kit.processes import ROOT
+from tests.kit.processes import ROOT, once
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 BY_NAME = {page.name: page for page in PAGES}
 SECRETS = ("api_key_file", "password_file", "token_file")
-OTHER_WORDS = frozenset({"dashboard_url", "histogram_quantile", "rule_files", "sent_at"})
+OTHER_WORDS = frozenset({"client_ca", "dashboard_url", "histogram_quantile", "rule_files", "sent_at"})
 """Words with an underscore that are no key, metric, label or value."""
 
 
@@ -59,30 +60,37 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 # --- what is shown ------------------------------------------------------------------------------------
 
 
-def yaml_blocks() -> Iterator[tuple[str, str]]:
-    """Every block of YAML, and where it is."""
-    for page in PAGES:
-        for block in page.of_language("yaml"):
-            yield f"{page.name}:{block.line}", block.text
+OF_OTHERS = (
+    {"global", "rule_files", "alerting", "scrape_configs"},
+    {"tls_server_config", "basic_auth_users", "http_server_config", "rate_limit"},
+)
+"""Keys of Prometheus' configuration, and of the web configuration: the quickstart tries both."""
 
 
 @pytest.mark.parametrize(
-    ("place", "text"), list(yaml_blocks()), ids=lambda value: value.partition("\n")[0][:40]
+    "text",
+    [
+        pytest.param(block.text, id=f"{page.name}:{block.line}")
+        for page in PAGES
+        for block in page.of_language("yaml")
+    ],
 )
-def test_blocks_of_yaml_can_be_used(place: str, text: str, tmp_path: Path) -> None:
-    """Each parses; a piece of the configuration has no problems once an account stands beside it."""
+def test_blocks_of_yaml_can_be_used(text: str, tmp_path: Path) -> None:
+    """Each parses; a piece of the configuration has no problems once the rest stands around it."""
     tree = yaml.safe_load(text)
-    assert isinstance(tree, dict), place
-    if not tree.keys() <= Settings.model_fields.keys():
-        assert tree.keys() <= {"scrape_configs", "global", "rule_files", "alerting"}, place
+    assert isinstance(tree, dict)
+    if any(tree.keys() <= keys for keys in OF_OTHERS):
         return
+    if tree.keys() <= Account.model_fields.keys():
+        text = ACCOUNT.partition("    auth:")[0] + text
+    elif "accounts" not in tree:
+        text += ACCOUNT
     for secret in SECRETS:
-        text = re.sub(rf"({secret}: )[^,}}\s]+", rf"\1{tmp_path}/secret", text)
+        text = re.sub(rf"({secret}: )(\"[^\"]*\"|[^,}}\s]+)", rf"\1{tmp_path}/secret", text)
     (tmp_path / "secret").write_text("made-up\n", "ascii")
-    (tmp_path / "key").write_text("made-up\n", "ascii")
     path = tmp_path / "config.yaml"
-    path.write_text(text if "accounts" in tree else text + ACCOUNT, "utf-8")
-    report = check(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    path.write_text(text, "utf-8")
+    report = check(path, {})
     assert (report.problems, report.warnings) == ((), ())
 
 
@@ -108,20 +116,30 @@ def test_queries_keep_the_rules_of_the_dashboards(query: promql.Query) -> None:
 
 # --- what is named ------------------------------------------------------------------------------------
 
-PARSER = cli.parser({})
+
+@cache
+def said_by_help(*command: str) -> str:
+    """What the command line itself says of its commands and flags."""
+    ended = once(*command, "--help", cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
-def commands(parser: argparse.ArgumentParser = PARSER) -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command, by its name."""
-    (chosen,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - it has no public way in
-    return dict(chosen.choices)
+@cache
+def flags() -> dict[str, set[str]]:
+    """The flags of each command."""
+    listed = said_by_help().partition("COMMAND\n")[2].partition("\n\n")[0]
+    names = re.findall(r"^ {4}([a-z][a-z-]*)", listed, re.MULTILINE)
+    return {name: set(re.findall(r"--[a-z][a-z.-]*", said_by_help(name))) for name in names}
 
 
-FLAGS = {
-    flag
-    for parser in (PARSER, *commands().values())
-    for flag in parser._option_string_actions  # noqa: SLF001 - as above
+SHOWN = {
+    key
+    for page in PAGES
+    for block in page.of_language("yaml")
+    for key in re.findall(r"\b([a-z_]+):", block.text)
 }
+"""Keys of all files that the pages show, others' too."""
 KEYS = {key.name for key in every_key()}
 LABELS = {label for family in families.ALL for label in family.labels}
 VALUES = {value for values in metrics.label_values().values() for value in values}
@@ -149,26 +167,27 @@ def test_metrics_that_are_named_exist(page: Page) -> None:
 
 @EVERY_PAGE
 def test_flags_that_are_named_exist(page: Page) -> None:
-    """A flag in backquotes is one of a command's."""
-    named = {flag for code in page.inline_code for flag in re.findall(r"(?<!\S)--[a-z][a-z.-]*", code)}
-    assert named <= FLAGS | NOT_YET
+    """A flag in backquotes that looks like one of Prometheus' family is one of a command's."""
+    named = {flag for code in page.inline_code for flag in re.findall(r"(?<!\S)--[a-z]+[.][a-z.-]*", code)}
+    assert named <= set().union(*flags().values()) | NOT_YET
 
 
 @EVERY_PAGE
 def test_commands_that_are_named_can_be_called_so(page: Page) -> None:
-    """`smsbat-exporter COMMAND ...` in a text is understood by the command line."""
-    for code in page.inline_code:
-        words = code.split()
-        if words[:1] == [cli.PROGRAM] and len(words) > 1 and words[1].isidentifier() | ("-" in words[1]):
-            command = commands()[words[1]]
-            if len(words) > 2:
-                command.parse_args(words[2:])
+    """`smsbat-exporter COMMAND --flag` in a text or a block is a command that has this flag."""
+    called = [code for code in page.inline_code if code.startswith(f"{cli.PROGRAM} ")]
+    called += re.findall(rf"^ *({cli.PROGRAM} .*)", page.path.read_text("utf-8"), re.MULTILINE)
+    for call in called:
+        name, *words = call.split("#")[0].split()[1:]
+        if not name.startswith("-") and not name.isupper():
+            written = {word.partition("=")[0] for word in words if word.startswith("--")}
+            assert written <= flags()[name] | NOT_YET, call
 
 
 @EVERY_PAGE
 def test_keys_and_words_that_are_named_exist(page: Page) -> None:
     """What looks like a key is one, in the section that it is said to be in; other words are known ones."""
-    known = KEYS | LABELS | VALUES | OTHER_WORDS
+    known = KEYS | LABELS | VALUES | SHOWN | OTHER_WORDS
     for code in page.inline_code:
         if re.fullmatch(r"[a-z]+(_[a-z]+)+", code):
             assert code in known or family_of(code) is not None, code
@@ -189,7 +208,8 @@ def test_files_that_are_named_exist(page: Page) -> None:
 @EVERY_PAGE
 def test_environment_variables_that_are_named_exist(page: Page) -> None:
     """SMSBAT_... is the twin of a flag, or stands in the example."""
-    twins = {cli.environment_twin(flag) for flag in FLAGS | (NOT_YET & {"--web.config.file"})}
+    known = set().union(*flags().values()) | NOT_YET
+    twins = {"SMSBAT_" + re.sub("[.-]", "_", flag.lstrip("-")).upper() for flag in known}
     example = set(re.findall(r"SMSBAT_[A-Z_]+", (ROOT / "config.example.yaml").read_text("utf-8")))
     assert set(re.findall(r"\bSMSBAT_[A-Z_]+", page.path.read_text("utf-8"))) <= twins | example
 
