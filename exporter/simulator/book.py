@@ -96,10 +96,12 @@ class Book:
             if added is NORMAL:
                 continue
             effects = effects.joined_with(added.beyond_viber() if fate.fallback_at <= begun_at else added)
-            fate = live(group.kind, draws, effects, sent_at)
-            if fate.final_at <= begun_at:
-                # Under this scenario it would have ended before the scenario began: count from there.
-                fate = fate._replace(final_at=fate.final_at - sent_at + begun_at)
+            before, fate = fate, live(group.kind, draws, effects, sent_at)
+            # What would have happened under this scenario before it began is counted from there.
+            if fate.fallback_at <= begun_at < before.fallback_at:
+                fate = fate.put_off(begun_at - sent_at, from_fallback=True)
+            elif fate.final_at <= begun_at:
+                fate = fate.put_off(begun_at - sent_at, from_fallback=False)
         return fate
 
     def note_final_seen(self, index: int) -> None:

@@ -193,6 +193,13 @@ class Fate(NamedTuple):
         viber = Status.UNDELIVERABLE if given_up else self.status(now)
         return (("viber", viber.word), *self.fallbacks(now))
 
+    def put_off(self, by_us: int, *, from_fallback: bool) -> Fate:
+        """Return the same life with its end so much later, and its fallback too if asked to."""
+        return self._replace(
+            fallback_at=self.fallback_at + by_us if from_fallback else self.fallback_at,
+            final_at=self.final_at if self.final_at == NEVER_AT else self.final_at + by_us,
+        )
+
     def rate_amount_nanos(self) -> int:
         """Return the price of the ended message in the rate's currency; 0 when not delivered."""
         return self.rate_nanos * self.parts if self.final is Status.DELIVERED else 0
