@@ -76,6 +76,8 @@ class Daemon:
         self.addresses: tuple[str, ...] = ()
         """Where `/metrics` is served, once it is."""
         self.scheme = "http"
+        self.webhook_addresses: tuple[str, ...] = ()
+        """Where webhooks are taken, when they are."""
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Daemon], None] | None = None) -> None:
         """Work until `stop` is set; raises `ExporterError` when that is not possible."""
@@ -132,6 +134,7 @@ class Daemon:
                 ) as listener:
                     self.addresses = listener.addresses
                     self.scheme = "https" if guard is not None and guard.tls is not None else "http"
+                    self.webhook_addresses = webhooks.addresses
                     self._not_ready = ""
                     fields = {
                         "version": __version__,

@@ -1,12 +1,14 @@
 """The whole thing with no account: a simulated provider, live traffic, and the daemon, in one process.
 
-Ids reach the daemon as a user's would, as files renamed into a drop directory.
+Ids reach the daemon as a user's would, as files renamed into a drop directory; ends by webhook, most of
+them, and by polls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import csv
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
@@ -21,7 +23,9 @@ from exporter.simulator.mishaps import run_mishaps
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import SimulatorSettings
-from exporter.simulator.traffic import ORDER_CAMPAIGN, PROMOTIONS, run_traffic
+from exporter.simulator.traffic import ORDER_CAMPAIGN, OTP_CAMPAIGN, PROMOTIONS, run_traffic
+from exporter.simulator.webhooks import WebhookOrder
+from exporter.webhook import PATH
 
 KEY = "demo-key"
 RATE = 20
@@ -31,6 +35,10 @@ FILE_EVERY_SECONDS = 0.1
 """Of real time."""
 LISTED = 20
 """Messages whose ids stand in the configuration."""
+WEBHOOK_DELAY_SECONDS = 0.5
+"""From a message's end to its webhook; some take up to three times as long."""
+WEBHOOKS_LOST, WEBHOOKS_REPEATED = 0.02, 0.02
+"""Shares: even a good provider's webhooks are not all there is."""
 REPEAT_EVERY, SPOIL_EVERY = 50, 200
 """How many files there are to one that has an id twice, and to one with a line that is no id."""
 
@@ -45,6 +53,7 @@ campaigns:
 drop:
   - {{directory: {drop}, after: delete, settle: 0s}}
 storage: {{path: {state}}}
+webhook: {{listen: "127.0.0.1:0", token_file: {token_file}, mode: verify}}
 """
 
 _WELCOME = """\
@@ -56,6 +65,8 @@ A simulated provider with live traffic, and the exporter that watches it:
 
 Break something:   curl -X POST {provider}/-/scenario/viber-outage
   scenarios: {scenarios}
+Lose webhooks:     curl -X DELETE {provider}/-/webhook
+Hide dropped ids:  mv {drop} {drop}.hidden
 
 Let Prometheus look, in prometheus.yml:
   scrape_configs:
@@ -85,12 +96,15 @@ async def run_demo(
         retry_after_seconds=RETRY_AFTER_SECONDS,
     )
     wire_clock = SteadyClock()
+    token = secrets.token_hex(32)
     async with Simulator(simulated, clock=clock, wire_clock=wire_clock) as provider:
         listed = provider.book.send(TrafficKind.ORDER, ORDER_CAMPAIGN, LISTED)
-        _configure(options.config_file, drop, provider.url, listed)
+        _configure(options.config_file, drop, provider.url, token, listed)
         daemon = Daemon(options, load(options.config_file, environ), environ, clock)
 
         def welcome(running: Daemon) -> None:
+            url = f"http://{running.webhook_addresses[0]}{PATH}/{token}"
+            provider.webhooks.order(_webhooks(url, simulated.speed))
             target = running.addresses[0].replace("0.0.0.0", "127.0.0.1").replace("[::]", "127.0.0.1")  # noqa: S104
             print(
                 _WELCOME.format(
@@ -99,6 +113,7 @@ async def run_demo(
                     provider=provider.url,
                     scenario=simulated.scenario,
                     scenarios=", ".join(SCENARIOS),
+                    drop=drop,
                 ),
                 flush=True,
             )
@@ -116,18 +131,36 @@ async def run_demo(
             mishaps.cancel()
 
 
-def _configure(config_file: Path, drop: Path, provider_url: str, listed: Sequence[str]) -> None:
+def _webhooks(url: str, speed: float) -> WebhookOrder:
+    """Nearly all of them, soon; their delays are in real time."""
+    delay_us = round(WEBHOOK_DELAY_SECONDS * SECOND_US / speed)
+    return WebhookOrder(
+        url,
+        delay_us=delay_us,
+        jitter_us=2 * delay_us,
+        loss_share=WEBHOOKS_LOST,
+        repeat_share=WEBHOOKS_REPEATED,
+    )
+
+
+def _configure(config_file: Path, drop: Path, provider_url: str, token: str, listed: Sequence[str]) -> None:
     folder = config_file.parent
-    key_file = folder / "key"
+    key_file, token_file = folder / "key", folder / "token"
     key_file.write_text(KEY, "ascii")
+    token_file.write_text(token, "ascii")
     drop.mkdir()
-    campaigns = [("otp", "otp"), (ORDER_CAMPAIGN, "default"), *((name, "campaign") for name in PROMOTIONS)]
+    campaigns = [
+        (OTP_CAMPAIGN, "otp"),
+        (ORDER_CAMPAIGN, "default"),
+        *((name, "campaign") for name in PROMOTIONS),
+    ]
     messages = {ORDER_CAMPAIGN: listed}
     config_file.write_text(
         _CONFIG.format(
             url=provider_url,
             rate=RATE,
             key_file=key_file,
+            token_file=token_file,
             campaigns="\n".join(
                 f"  - {{name: {name}, profile: {profile}, account: demo, "
                 f"messages: [{', '.join(messages.get(name, ()))}]}}"
@@ -162,12 +195,17 @@ class _Files:
     def _write(self) -> None:
         """Write beside, then rename: a reader never sees half a file."""
         self.written += 1
-        rows, self._rows = self._rows, []
+        rows = list(self._rows)
         if self.written % REPEAT_EVERY == 0:
             rows.append(rows[0])
         if self.written % SPOIL_EVERY == 0:
             rows.append(("no id", *rows[0][1:]))
         draft = self.drop / f".{self.written}.tmp"
-        with draft.open("w", newline="", encoding="ascii") as file:
-            csv.writer(file).writerows((("message_id", "campaign", "sent_at"), *rows))
-        draft.rename(self.drop / f"{self.written}.csv")
+        try:
+            with draft.open("w", newline="", encoding="ascii") as file:
+                csv.writer(file).writerows((("message_id", "campaign", "sent_at"), *rows))
+            draft.rename(self.drop / f"{self.written}.csv")
+        except FileNotFoundError:
+            # Whoever looks around has hidden the directory: the ids wait for its return.
+            return
+        self._rows.clear()

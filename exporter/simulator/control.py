@@ -1,7 +1,8 @@
 """The paths under `/-/`: send, switch scenario, order faults, read the books and the arrivals.
 
 - `POST /-/send` `{"kind": "otp", "count": 10, "campaign": "otp"}`: `{"ids": [...]}`; campaign else as kind
-- `GET /-/scenario`, `POST /-/scenario/NAME`: `{"current": NAME, "scenarios": {NAME: summary}}`
+- `GET /-/scenario`, `POST /-/scenario/NAME`: `{"current": NAME, "scenarios": {NAME: summary}, "now": ...}`,
+  by the clock that messages live by, in Unix seconds
 - `POST /-/fault` `{"kind": ...}` (see `faults`), `DELETE /-/fault`: `{}`
 - `POST /-/webhook` `{"url": ...}` (see `webhooks`), `DELETE /-/webhook`, `GET /-/webhook`:
   `{"waiting": N, "told": N, ...}`
@@ -19,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from exporter.clock import Clock
+from exporter.model import SECOND_US
 from exporter.simulator.answer import error_body
 from exporter.simulator.arrivals import Arrivals
 from exporter.simulator.book import Book
@@ -98,7 +100,8 @@ class Control:
 
     def _scenario_list(self) -> web.Response:
         summaries = {name: scenario.summary for name, scenario in SCENARIOS.items()}
-        return _json({"current": self._book.scenario.name, "scenarios": summaries})
+        now_seconds = self._book.clock.now() / SECOND_US
+        return _json({"current": self._book.scenario.name, "scenarios": summaries, "now": now_seconds})
 
     async def _order_fault(self, request: web.BaseRequest) -> web.Response:
         order = await _json_object(request)

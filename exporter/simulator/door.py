@@ -110,7 +110,7 @@ class Door:
             return self._error(HTTPStatus.UNAUTHORIZED)
         if self._settings.requests_per_second and not self._bucket(customer).take(now_us):
             return self._error(HTTPStatus.TOO_MANY_REQUESTS)
-        fault = self.faults.strike(now_us)
+        fault = self.faults.strike(now_us, self._book.scenario.fault)
         if fault is None:
             return self._truth(index, message_id)
         if fault.kind in _UNANSWERED:

@@ -104,12 +104,14 @@ class FaultBoard:
         """End all faults."""
         self._orders.clear()
 
-    def strike(self, now_us: int) -> FaultOrder | None:
-        """Return the fault that hits a request arriving at `now_us`, the earliest ordered first; or None."""
-        if not self._orders:
-            return None
+    def strike(self, now_us: int, standing: FaultOrder | None = None) -> FaultOrder | None:
+        """Return the fault that hits a request arriving at `now_us`, the earliest ordered first; or None.
+
+        `standing` is one that comes after all that were ordered.
+        """
         self._orders = [(order, until) for order, until in self._orders if until is None or now_us < until]
-        for order, _ in self._orders:
+        orders = [order for order, _ in self._orders]
+        for order in orders if standing is None else (*orders, standing):
             if order.share >= 1 or self._random.random() < order.share:
                 return order
         return None

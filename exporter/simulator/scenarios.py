@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from exporter.simulator.faults import FaultKind, FaultOrder
+
 
 @dataclass(frozen=True, slots=True)
 class Effects:
@@ -48,6 +50,8 @@ class Scenario:
     effects: Effects = NORMAL
     key_revoked: bool = False
     """Every key and password is answered with 401."""
+    fault: FaultOrder | None = None
+    """Befalls status requests, beside the faults that were ordered."""
     campaign_messages: int = 300
     """How many messages a campaign of the traffic generator has, at scale 1."""
     campaign_every_seconds: int = 1200
@@ -61,7 +65,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
             Scenario(
                 "campaign",
                 "large campaigns are sent in bursts",
-                campaign_messages=20_000,
+                campaign_messages=50_000,
                 campaign_every_seconds=3600,
             ),
             Scenario(
@@ -71,6 +75,11 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
             ),
             Scenario("slow-sms", "SMS takes 20 times as long", Effects(sms_delay_factor=20)),
             Scenario("key-revoked", "every key and password is refused", key_revoked=True),
+            Scenario(
+                "failing",
+                "six of ten requests end in a server error",
+                fault=FaultOrder(FaultKind.STATUS, share=0.6),
+            ),
             Scenario("cost-spike", "everything costs ten times as much", Effects(cost_factor=10)),
             Scenario("hanging", "no message gets beyond processing", Effects(hangs=True)),
         )

@@ -52,9 +52,10 @@ class Simulator:
         self.book = Book(settings.seed, clock or SteadyClock(settings.speed), settings.scenario)
         self.arrivals = Arrivals(self.book.ids)
         self._door = Door(settings, self.book, self.arrivals, self._wire_clock)
-        self._webhooks = WebhookSender(self.book, self._wire_clock, settings.seed)
-        self._webhooks.order(settings.webhook)
-        self._control = Control(self.book, self.arrivals, self._door.faults, self._webhooks, self._wire_clock)
+        self.webhooks = WebhookSender(self.book, self._wire_clock, settings.seed)
+        """Takes orders for webhooks."""
+        self.webhooks.order(settings.webhook)
+        self._control = Control(self.book, self.arrivals, self._door.faults, self.webhooks, self._wire_clock)
         self._exits = AsyncExitStack()
         self.url = ""
         """`http://HOST:PORT` while it listens."""
@@ -82,7 +83,7 @@ class Simulator:
             bound_port = runner.addresses[0][1]
             self.url = f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
             tasks = await exits.enter_async_context(asyncio.TaskGroup())
-            exits.callback(tasks.create_task(self._webhooks.run()).cancel)
+            exits.callback(tasks.create_task(self.webhooks.run()).cancel)
             self._exits = exits.pop_all()
         return self
 

@@ -67,6 +67,40 @@ def test_what_the_demo_offers_to_break_can_be_broken(demo: Running) -> None:
     assert ask(command[1], command[2], method="POST").json()["current"] == "viber-outage"
 
 
+def test_webhooks_bring_the_news_until_they_are_lost(demo: Running) -> None:
+    """Both ways of learning an end show, and the command that it prints changes from one to the other."""
+    address, _ = opened(demo)
+
+    def first_by(source: str) -> float:
+        return sum_of(address, "smsbat_first_knowledge_total", source=source) or 0
+
+    until(lambda: first_by("webhook") > 100, "webhooks tell ends", within_seconds=30)
+    assert first_by("webhook") > 3 * first_by("poll")
+    command = re.search(r"curl -X DELETE http://(\S+?)(/-/webhook)", demo.printed())
+    assert command
+    assert ask(command[1], command[2], method="DELETE").status == 200
+    seen = first_by("poll")
+    until(lambda: first_by("poll") > seen + 100, "polls learn ends", within_seconds=30)
+
+
+def test_ids_that_are_hidden_are_taken_in_later(demo: Running) -> None:
+    """A drop directory that is moved away is told of, and all goes on when it comes back."""
+    address, _ = opened(demo)
+    command = re.search(r"mv (\S+) (\S+)", demo.printed())
+    assert command
+    drop, hidden = Path(command[1]), Path(command[2])
+    drop.rename(hidden)
+    until(lambda: sum_of(address, "smsbat_drop_up") == 0, "its absence is seen", within_seconds=30)
+    seen = sum_of(address, "smsbat_messages_tracked_total") or 0
+    hidden.rename(drop)
+    until(lambda: sum_of(address, "smsbat_drop_up") == 1, "its return is seen", within_seconds=30)
+    until(
+        lambda: (sum_of(address, "smsbat_messages_tracked_total") or 0) > seen,
+        "ids are taken in again",
+        within_seconds=30,
+    )
+
+
 def test_the_demo_leaves_nothing_behind(demo: Running, temporary: Path) -> None:
     """0 at Ctrl-C, an empty temporary folder, and no stack trace."""
     opened(demo)

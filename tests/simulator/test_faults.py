@@ -73,3 +73,14 @@ def test_the_earliest_order_goes_first_and_clearing_ends_all() -> None:
     assert {board.strike(0) for _ in range(100)} == {first, second}
     board.clear()
     assert board.strike(0) is None
+
+
+def test_what_a_scenario_brings_comes_after_what_was_ordered() -> None:
+    """A standing fault hits whom no order does, and goes with the scenario."""
+    board = FaultBoard(1)
+    ordered, standing = FaultOrder(FaultKind.HANG, share=0.5), FaultOrder(FaultKind.RESET)
+    board.add(ordered, 0)
+    assert {board.strike(0, standing) for _ in range(100)} == {ordered, standing}
+    board.clear()
+    assert board.strike(0, standing) == standing
+    assert board.strike(0) is None
