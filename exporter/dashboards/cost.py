@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exporter import families
-from exporter.dashboards.constants import COST, FALLBACK_SHARE, STATUS_COLOURS
+from exporter.dashboards.constants import ANSWERED_STATUSES, COST, FALLBACK_SHARE, STATUS_COLOURS
 from exporter.dashboards.layout import Row, campaign_link, dashboard, only_campaign
-from exporter.dashboards.looks import coloured, in_currencies, in_lines, limited, sized, stacked, styled
+from exporter.dashboards.looks import (
+    coloured,
+    in_currencies,
+    in_lines,
+    limited,
+    lowest_first,
+    sized,
+    stacked,
+    styled,
+)
 from exporter.dashboards.panels import (
     COUNT,
     SHARE,
     TIMES,
+    WHOLE,
     Json,
     Panel,
     Target,
@@ -22,10 +32,11 @@ from exporter.dashboards.panels import (
     stat,
     table,
 )
-from exporter.dashboards.promql import RANGE, RATE, increase, per_minute, rate, share, shown, total
+from exporter.dashboards.promql import RANGE, RATE, increase, one_of, per_minute, rate, share, shown, total
 
 _USED = 'status!="not_used"'
 _DELIVERED = 'status="delivered"'
+_ANSWERED = one_of("status", ANSWERED_STATUSES)
 _NEVER_SUM = "Every currency stands alone."
 
 
@@ -37,7 +48,7 @@ def build() -> Json:
         "channels deliver. Money is counted when a message finishes; currencies are never added up.",
         (
             Row("Is it fine now?", (_headlines(),)),
-            Row("Money", ((spend_per_hour(), _per_message()), (_by_campaign(),))),
+            Row("Money", ((_by_the_hour(), _per_message()), (_by_campaign(),))),
             Row("Fallback", ((fallback_share(), _fallbacks()),)),
             Row("Channels and parts", ((_channels(), _channel_share(), _parts()),)),
         ),
@@ -77,36 +88,31 @@ def _headlines() -> tuple[Panel, ...]:
         now(_grew(families.COST, RANGE, "currency"), "{{currency}}"),
     )
     price = stat(
-        "Per delivered message",
+        "Per delivery",
         f"Spend of the selected range divided by the messages delivered in it. {_NEVER_SUM} Where "
         "campaigns have different currencies, choose one campaign to compare.",
         COUNT,
         now(_per_delivered(RANGE), "{{currency}}"),
     )
     finished = stat(
-        "Messages finished",
+        "Finished",
         "Messages that ended in the selected range, however they ended.",
-        COUNT,
+        WHOLE,
         now(_grew(families.MESSAGES_FINISHED, RANGE)),
     )
     fallback = stat(
-        "Fallbacks used",
+        "Fallback share",
         "Used fallbacks per message finished in the selected range. A message with two used fallbacks "
         "counts twice. When it rises, the first channel fails: see which below.",
         SHARE,
         now(_used_share(RANGE)),
     )
     parts = stat(
-        "Parts per message",
-        "Average number of parts of the messages delivered in the selected range: long texts are billed by "
-        "part.",
+        "Parts",
+        "Average number of parts of the messages that got a final status in the selected range: long texts "
+        "are billed by part.",
         TIMES,
-        now(
-            share(
-                _grew(families.MESSAGE_PARTS, RANGE),
-                _grew(families.MESSAGES_FINISHED, RANGE, matcher=_DELIVERED),
-            )
-        ),
+        now(_parts_of_one(RANGE)),
     )
     return (
         sized(in_lines(in_currencies(spend, decimals=2)), 6, 5),
@@ -118,16 +124,32 @@ def _headlines() -> tuple[Panel, ...]:
 
 
 def spend_per_hour() -> Panel:
-    """What a campaign costs now, extrapolated to an hour."""
-    pace = total(rate(shown(families.COST)), "campaign", "currency")
+    """What all campaigns cost now, extrapolated to an hour."""
     panel = graph(
         "Spend per hour",
+        f"Cost of finished messages at the pace of each moment, for an hour. {_NEVER_SUM} See the "
+        "dashboard Cost and fallback for what each campaign costs.",
+        COUNT,
+        _pace("currency"),
+    )
+    return sized(in_currencies(panel, decimals=2), 12, 10)
+
+
+def _by_the_hour() -> Panel:
+    panel = graph(
+        "Spend per hour by campaign",
         f"Cost of finished messages at the pace of each moment, for an hour. {_NEVER_SUM} The alert "
         "compares the last hour with twice the dearest one of the last week.",
         COUNT,
-        Target(f"{pace} * 3600", "{{campaign}} {{currency}}"),
+        _pace("campaign", "currency"),
     )
-    return sized(only_campaign(in_currencies(panel, decimals=2)), 12, 9)
+    return sized(only_campaign(in_currencies(panel, decimals=2)), 12, 11)
+
+
+def _pace(*labels: str) -> Target:
+    spent = total(rate(shown(families.COST)), *labels)
+    name = " ".join(f"{{{{{label}}}}}" for label in labels)
+    return ratio(f"{spent} * 3600", name)
 
 
 def _per_message() -> Panel:
@@ -138,7 +160,7 @@ def _per_message() -> Panel:
         COUNT,
         ratio(_per_delivered(RATE, "campaign"), "{{campaign}} {{currency}}"),
     )
-    return sized(only_campaign(in_currencies(panel, decimals=3)), 12, 9)
+    return sized(only_campaign(in_currencies(panel, decimals=3)), 12, 11)
 
 
 def _by_campaign() -> Panel:
@@ -156,8 +178,8 @@ def _by_campaign() -> Panel:
     )
     panel = styled(panel, "Campaign", {"links": [campaign_link("${__value.raw}")], "custom.minWidth": 160})
     for name, decimals in (("Spend", 2), ("Per delivered message", 3)):
-        panel = styled(panel, name, {"decimals": decimals})
-    return sized(panel, 24, 7)
+        panel = styled(panel, name, {"unit": TIMES, "decimals": decimals})
+    return sized(panel, 24, 10)
 
 
 def fallback_share() -> Panel:
@@ -169,7 +191,7 @@ def fallback_share() -> Panel:
         SHARE,
         ratio(_used_share(RATE, "campaign"), "{{campaign}}"),
     )
-    return sized(only_campaign(limited(panel, FALLBACK_SHARE)), 12, 9)
+    return sized(only_campaign(limited(panel, FALLBACK_SHARE)), 12, 10)
 
 
 def _fallbacks() -> Panel:
@@ -180,7 +202,7 @@ def _fallbacks() -> Panel:
         COUNT,
         Target(per_minute(families.FALLBACKS, "type", "status"), "{{type}} {{status}}"),
     )
-    return sized(coloured(replace(stacked(panel), decimals=1), STATUS_COLOURS, ".* {}"), 12, 9)
+    return sized(coloured(replace(stacked(panel), decimals=1), STATUS_COLOURS, ".* {}"), 12, 10)
 
 
 def _channels() -> Panel:
@@ -191,7 +213,7 @@ def _channels() -> Panel:
         COUNT,
         Target(per_minute(families.CHANNEL_MESSAGES, "status"), "{{status}}"),
     )
-    return sized(coloured(replace(stacked(panel), decimals=1), STATUS_COLOURS), 8, 9)
+    return sized(coloured(replace(stacked(panel), decimals=1), STATUS_COLOURS), 8, 10)
 
 
 def _channel_share() -> Panel:
@@ -204,15 +226,21 @@ def _channel_share() -> Panel:
         SHARE,
         ratio(share(delivered, tried), "{{channel}}"),
     )
-    return sized(panel, 8, 9)
+    return sized(lowest_first(panel), 8, 10)
+
+
+def _parts_of_one(window: str, *labels: str) -> str:
+    """Parts count whether a message was delivered or not; of those given up they are not known."""
+    answered = _grew(families.MESSAGES_FINISHED, window, *labels, matcher=_ANSWERED)
+    return share(_grew(families.MESSAGE_PARTS, window, *labels), answered)
 
 
 def _parts() -> Panel:
-    delivered = _grew(families.MESSAGES_FINISHED, RATE, "campaign", matcher=_DELIVERED)
     panel = graph(
-        "Parts per delivered message",
-        "Average number of parts, by campaign. A jump means that a text became longer, or lost its encoding.",
+        "Parts by campaign",
+        "Average number of parts of the messages that got a final status. A jump means that a text became "
+        "longer, or lost its encoding.",
         TIMES,
-        ratio(share(_grew(families.MESSAGE_PARTS, RATE, "campaign"), delivered), "{{campaign}}"),
+        ratio(_parts_of_one(RATE, "campaign"), "{{campaign}}"),
     )
-    return sized(only_campaign(panel), 8, 9)
+    return sized(only_campaign(panel), 8, 10)

@@ -27,6 +27,7 @@ from exporter.dashboards.looks import (
     graded,
     limited,
     logarithmic,
+    lowest_first,
     sized,
     spelled,
     stacked,
@@ -38,6 +39,7 @@ from exporter.dashboards.panels import (
     SECONDS,
     SHARE,
     TIMES,
+    WHOLE,
     Json,
     Panel,
     Target,
@@ -112,14 +114,14 @@ def _budget_left(window: str, *labels: str) -> str:
 
 def _headlines() -> tuple[Panel, ...]:
     in_time = stat(
-        "Delivered in time",
+        "In time",
         "Share of the messages judged in the selected range that were delivered by their deadline. A "
         "message is judged once, at its deadline. When red, see which campaign in the table below.",
         SHARE,
         now(_in_time(RANGE)),
     )
     budget = stat(
-        "Error budget left",
+        "Budget left",
         "Of the misses that the campaigns' objectives allow for the messages of the selected range, the "
         "share not used up; below 0 the objective is broken. When red, find the campaign below and follow "
         "its runbook.",
@@ -127,21 +129,21 @@ def _headlines() -> tuple[Panel, ...]:
         now(_budget_left(RANGE)),
     )
     accepted = stat(
-        "Messages accepted",
+        "Accepted",
         "Message ids taken in during the selected range, from all sources. Falls to 0 when nothing is sent "
         "or when ids no longer reach the exporter.",
-        COUNT,
+        WHOLE,
         now(total(increase(shown(families.MESSAGES_TRACKED), RANGE))),
     )
     pending = stat(
-        "Pending now",
+        "Pending",
         "Messages without a final status at this moment. Grows during a campaign; when it grows without "
         "one, look at what hangs.",
-        COUNT,
+        WHOLE,
         now(total(_PENDING)),
     )
     p95 = stat(
-        "95 % arrive within",
+        "95 % within",
         "95 % of the messages delivered in the selected range arrived faster than this. Survivors only: "
         "messages that never arrive are not in it.",
         SECONDS,
@@ -191,8 +193,8 @@ def _rates() -> tuple[Panel, ...]:
         Target(per_minute(families.MESSAGES_FINISHED, "status"), "{{status}}"),
     )
     return (
-        sized(styled(only_campaign(in_time), "lowest objective", dashed), 12, 10),
-        sized(coloured(replace(stacked(finished), decimals=1), STATUS_COLOURS), 12, 10),
+        sized(styled(only_campaign(lowest_first(in_time)), "lowest objective", dashed), 12, 11),
+        sized(coloured(replace(stacked(finished), decimals=1), STATUS_COLOURS), 12, 11),
     )
 
 
@@ -205,24 +207,24 @@ def _campaigns() -> Panel:
         "Deadline": column(f"min by (campaign) ({shown(families.SLO_DEADLINE)})"),
         "95 % within": column(quantile(0.95, _BUCKETS, RANGE, "campaign")),
         "Pending": column(total(_PENDING, "campaign")),
-        "Oldest pending": column(f"time() - min by (campaign) ({shown(families.OLDEST_PENDING)})"),
+        "Oldest": column(f"time() - min by (campaign) ({shown(families.OLDEST_PENDING)})"),
     }
     panel = table(
         "Campaigns",
         "One line a campaign over the selected range: ids accepted, share delivered in time and its "
-        "objective, budget of misses left, 95th percentile of delivery time, what is pending now. Click a "
-        "name for it alone.",
+        "objective, budget of misses left, 95th percentile of delivery time; what is pending now, and how "
+        "long the oldest of it. Click a name for it alone.",
         columns,
         "campaign",
     )
-    panel = styled(panel, "Campaign", {"links": [campaign_link("${__value.raw}")], "custom.minWidth": 160})
+    panel = styled(panel, "Campaign", {"links": [campaign_link("${__value.raw}")], "custom.minWidth": 100})
     share_look: Json = {"unit": SHARE, "decimals": 1}
     coloured_text = {"custom.cellOptions": {"type": "color-text"}}
     for name, steps in (("In time", SHARE_STEPS), ("Budget left", BUDGET_STEPS)):
         thresholds = {"mode": "absolute", "steps": [{"color": c, "value": start} for start, c in steps]}
         panel = styled(panel, name, share_look | coloured_text | {"thresholds": thresholds})
     panel = styled(panel, "Objective", share_look)
-    for name in ("Deadline", "95 % within", "Oldest pending"):
+    for name in ("Deadline", "95 % within", "Oldest"):
         panel = styled(panel, name, {"unit": SECONDS, "decimals": 1})
     return panel
 
@@ -237,7 +239,7 @@ def _latency() -> tuple[Panel, ...]:
     )
     within = f'le="{QUICK_SECONDS}"'
     quick = graph(
-        "Delivered within half a minute",
+        "Within half a minute",
         "Of the delivered messages, the share that took at most 30 s. Messages that never arrive are not "
         "in it.",
         SHARE,
@@ -258,9 +260,9 @@ def _latency() -> tuple[Panel, ...]:
         ratio(quantile(0.95, _BUCKETS, RATE, "campaign"), "{{campaign}} 95 %"),
     )
     return (
-        sized(spread, 8, 9),
-        sized(only_campaign(logarithmic(thin(quantiles, ".* 50 %"))), 8, 9),
-        sized(only_campaign(quick), 8, 9),
+        sized(spread, 8, 10),
+        sized(only_campaign(logarithmic(thin(quantiles, ".* 50 %"))), 8, 10),
+        sized(only_campaign(quick), 8, 10),
     )
 
 
@@ -270,7 +272,7 @@ def _waiting() -> tuple[Panel, ...]:
     # After a burst there are more answers than new messages.
     unanswered = f"clamp_min({complement(share(total(answers, 'campaign'), accepted))}, 0)"
     hanging = graph(
-        "Accepted without an answer",
+        "Without an answer",
         "One minus the messages that got a final status, per message accepted, over an hour. High while a "
         "campaign is sent; an alert fires when it stays above the line and the oldest message is past twice "
         "its deadline.",
@@ -280,7 +282,7 @@ def _waiting() -> tuple[Panel, ...]:
     waiting = graph(
         "Messages waiting",
         "Messages without a final status, by current status. `new` has not been answered yet.",
-        COUNT,
+        WHOLE,
         Target(total(_PENDING, "status"), "{{status}}"),
     )
     unseen = total(increase(shown(families.SLO_UNOBSERVED), RATE), "campaign")
@@ -294,7 +296,7 @@ def _waiting() -> tuple[Panel, ...]:
         ratio(share(unseen, f"({unseen} + {judged})"), "{{campaign}}"),
     )
     return (
-        sized(only_campaign(limited(hanging, STUCK_SHARE)), 8, 9),
-        sized(coloured(stacked(waiting), STATUS_COLOURS), 8, 9),
-        sized(only_campaign(limited(unobserved, UNOBSERVED_SHARE)), 8, 9),
+        sized(only_campaign(limited(hanging, STUCK_SHARE)), 8, 10),
+        sized(coloured(stacked(waiting), STATUS_COLOURS), 8, 10),
+        sized(only_campaign(limited(unobserved, UNOBSERVED_SHARE)), 8, 10),
     )

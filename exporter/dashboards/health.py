@@ -18,12 +18,13 @@ from exporter.dashboards.constants import (
     UP_OR_DOWN,
 )
 from exporter.dashboards.layout import Row, dashboard
-from exporter.dashboards.looks import coloured, graded, listed, sized, spelled, stacked, styled
+from exporter.dashboards.looks import coloured, graded, listed, shortened, sized, spelled, stacked, styled
 from exporter.dashboards.panels import (
     COUNT,
     SECONDS,
     SHARE,
     TIMES,
+    WHOLE,
     Json,
     Panel,
     Target,
@@ -36,7 +37,7 @@ from exporter.dashboards.panels import (
     table,
     timeline,
 )
-from exporter.dashboards.promql import RANGE, RATE, increase, per_minute, quantile, shown, total
+from exporter.dashboards.promql import RANGE, RATE, active, increase, per_minute, quantile, shown, total
 
 _JOB = 'job=~"$job"'
 
@@ -50,7 +51,7 @@ def build() -> Json:
         (
             Row("Is it fine now?", (_headlines(),)),
             Row("Talking to the provider", (provider.answers(), provider.pace())),
-            Row("Polling", ((provider.poll_lag(), provider.polls_due(), provider.first_knowledge()),)),
+            Row("Polling", (_polls(), (provider.first_knowledge(), provider.requests_per_message()))),
             Row("Taking in", (_taken_in(), _drop_directories())),
             Row("What should not happen", (_odd(),)),
             Row("Process", (_process(), _store(), (_builds(),))),
@@ -78,21 +79,21 @@ def _headlines() -> tuple[Panel, ...]:
         now(f"min({shown(families.STORE_UP)})"),
     )
     answer = stat(
-        "Last usable answer",
+        "Last answer",
         "Time since the account that waits longest got a usable answer. Grows also while there is nothing "
         "to ask.",
         SECONDS,
         now(f"time() - min(max by (job, account) ({shown(families.API_LAST_SUCCESS)}))"),
     )
     due = stat(
-        "Waiting for a poll",
+        "Due",
         "Messages whose time to be asked about has come. A few are normal; thousands mean that the request "
         "rate is too small for the traffic.",
-        COUNT,
+        WHOLE,
         now(total(shown(families.POLLS_DUE))),
     )
     configuration = stat(
-        "Configuration",
+        "Config",
         "Whether the configuration was read without an error last time; when not, the old one goes on.",
         TIMES,
         now(f"min({shown(families.CONFIG_LAST_RELOAD_SUCCESSFUL)})"),
@@ -114,6 +115,14 @@ def _worded(panel: Panel, words: Mapping[int, tuple[str, str]]) -> Panel:
     return replace(spelled(panel, words), decimals=0, no_value="no sample")
 
 
+def _active(family: families.Family, label: str) -> str:
+    return active(per_minute(family, label), family, label)
+
+
+def _polls() -> tuple[Panel, ...]:
+    return tuple(sized(panel, 12, 9) for panel in (provider.poll_lag(), provider.polls_due()))
+
+
 def _taken_in() -> tuple[Panel, ...]:
     tracked = graph(
         "Ids accepted by source",
@@ -127,19 +136,19 @@ def _taken_in() -> tuple[Panel, ...]:
         "harmless; rejected ones never count anywhere else.",
         COUNT,
         Target(per_minute(families.DROP_LINES, "result"), "drop {{result}}"),
-        Target(per_minute(families.INTAKE_MESSAGES, "result"), "intake {{result}}"),
+        Target(_active(families.INTAKE_MESSAGES, "result"), "intake {{result}}"),
     )
     rejected = graph(
         "Ids rejected by reason",
         "Entries of dropped files per minute that were refused, by reason. The lines are named in the "
         "folder failed/ beside the file.",
         COUNT,
-        Target(per_minute(families.DROP_LINES_REJECTED, "reason"), "{{reason}}"),
+        Target(_active(families.DROP_LINES_REJECTED, "reason"), "{{reason}}"),
     )
     return (
         sized(replace(stacked(tracked), decimals=1), 8, 8),
         sized(replace(listed(offered), decimals=1), 8, 8),
-        sized(replace(listed(rejected), decimals=1), 8, 8),
+        sized(replace(listed(rejected), decimals=1, no_value="none rejected in range"), 8, 8),
     )
 
 
@@ -153,18 +162,18 @@ def _drop_directories() -> tuple[Panel, ...]:
         "Dropped files",
         "Files per minute by what became of them. Failed ones are in failed/, with the reason beside them.",
         COUNT,
-        Target(per_minute(families.DROP_FILES, "result"), "{{result}}"),
+        Target(_active(families.DROP_FILES, "result"), "{{result}}"),
     )
     webhooks = graph(
         "Webhook events",
         "Events per minute by what became of them. Unknown ids and wrong tokens change nothing.",
         COUNT,
-        Target(per_minute(families.WEBHOOK_EVENTS, "result"), "{{result}}"),
+        Target(_active(families.WEBHOOK_EVENTS, "result"), "{{result}}"),
     )
     return (
-        sized(spelled(state, {0: ("Unreadable", RED), 1: ("Read", GREEN)}), 8, 8),
-        sized(replace(listed(files), decimals=1), 8, 8),
-        sized(replace(listed(webhooks), decimals=1), 8, 8),
+        sized(shortened(spelled(state, {0: ("Unreadable", RED), 1: ("Read", GREEN)})), 8, 8),
+        sized(replace(listed(files), decimals=1, no_value="no file in range"), 8, 8),
+        sized(replace(listed(webhooks), decimals=1, no_value="no webhook in range"), 8, 8),
     )
 
 
@@ -179,14 +188,14 @@ def _odd() -> tuple[Panel, ...]:
         Target(per_minute(families.STATUS_CONFLICTS, "account"), "{{account}} conflict"),
     )
     late = graph(
-        "Late final statuses",
+        "Late statuses",
         "Messages per minute whose final status came after we had given up: not part of any share. Many of "
         "them: raise give_up_after.",
         COUNT,
         Target(per_minute(families.MESSAGES_LATE, "status"), "{{status}}"),
     )
     clock = graph(
-        "Clock steps, lost logs",
+        "Clock and log",
         "Jumps of the wall clock, and log lines lost because they could not be written fast enough, in "
         "each minute.",
         COUNT,
@@ -273,10 +282,8 @@ def _builds() -> Panel:
     columns = {
         "Running for": column(f"time() - max by (instance) (process_start_time_seconds{{{_JOB}}})"),
         "Counting for": column(f"time() - max by (instance) ({shown(families.STATE_CREATED)})"),
-        "Configuration read": column(
-            f"time() - max by (instance) ({shown(families.CONFIG_LAST_RELOAD_SUCCESS)})"
-        ),
-        "Requests in range": column(total(increase(shown(families.API_REQUESTS), RANGE), "instance")),
+        "Config read": column(f"time() - max by (instance) ({shown(families.CONFIG_LAST_RELOAD_SUCCESS)})"),
+        "Requests": column(total(increase(shown(families.API_REQUESTS), RANGE), "instance")),
     }
     panel = table(
         "Exporters",
@@ -287,6 +294,6 @@ def _builds() -> Panel:
         "version",
         "python",
     )
-    for name in ("Running for", "Counting for", "Configuration read"):
+    for name in ("Running for", "Counting for", "Config read"):
         panel = styled(panel, name, {"unit": SECONDS, "decimals": 0})
     return sized(panel, 24, 5)

@@ -155,10 +155,12 @@ def _annotations() -> list[Json]:
             "{{instance}}: restarted",
         ),
         _annotation(
-            "Firing alerts",
+            "Critical alerts",
             AMBER,
-            'ALERTS{job=~"$job", alertname=~"Smsbat.*", alertstate="firing"}',
-            "{{alertname}} {{campaign}}",
+            # One mark an alert, and not one a campaign: an outage would cover the graphs with them.
+            'group by (alertname) (ALERTS{job=~"$job", alertname=~"Smsbat.*", alertstate="firing", '
+            'severity="critical"})',
+            "{{alertname}}",
         ),
     ]
 

@@ -8,10 +8,18 @@ from dataclasses import replace
 from exporter.dashboards import constants
 from exporter.dashboards.panels import Json, Panel
 
+LEGEND: Json = {"displayMode": "table", "placement": "bottom", "showLegend": True}
+NARROW = 8
+
 
 def sized(panel: Panel, width: int, height: int) -> Panel:
-    """Give the panel another size."""
-    return replace(panel, width=width, height=height)
+    """Give the panel another size; a narrow one keeps less in its legend, so that names stay whole."""
+    panel = replace(panel, width=width, height=height)
+    legend = (panel.options or {}).get("legend")
+    if width > NARROW or panel.kind != "timeseries" or not isinstance(legend, dict):
+        return panel
+    calcs = [calc for calc in legend["calcs"] if calc != "mean"]
+    return replace(panel, options=dict(panel.options or {}) | {"legend": legend | {"calcs": calcs}})
 
 
 def spelled(panel: Panel, words: Mapping[int, tuple[str, str]]) -> Panel:
@@ -48,14 +56,30 @@ def stacked(panel: Panel) -> Panel:
 
 def listed(panel: Panel) -> Panel:
     """Name the series in a line instead of a table."""
-    legend = {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True}
+    legend = LEGEND | {"calcs": [], "displayMode": "list"}
     return replace(panel, options=dict(panel.options or {}) | {"legend": legend})
+
+
+def lowest_first(panel: Panel) -> Panel:
+    """List the lowest series first, where low is bad."""
+    options = dict(panel.options or {})
+    worst: Json = {"calcs": ["min", "mean", "lastNotNull"], "sortBy": "Min", "sortDesc": False}
+    return replace(panel, options=options | {"legend": LEGEND | worst})
 
 
 def logarithmic(panel: Panel, low: float | None = None) -> Panel:
     """Give each order of magnitude the same height, from `low` on."""
     custom = dict(panel.custom or {}) | {"scaleDistribution": {"type": "log", "log": 10}}
     return replace(panel, custom=custom, bounds=(low, None))
+
+
+def shortened(panel: Panel) -> Panel:
+    """Name directories by the last two parts of their paths: the beginning is cut off otherwise."""
+    rename: Json = {
+        "id": "renameByRegex",
+        "options": {"regex": "^.*/([^/]+/[^/]+)/?$", "renamePattern": "$1"},
+    }
+    return replace(panel, transformations=(*panel.transformations, rename))
 
 
 def in_lines(panel: Panel) -> Panel:
@@ -83,7 +107,11 @@ def in_currencies(panel: Panel, decimals: int) -> Panel:
     )
     # Prices are often far below 1, where an axis for counts would begin.
     custom = {key: value for key, value in (panel.custom or {}).items() if key != "axisSoftMax"}
-    return replace(panel, decimals=decimals, custom=custom, overrides=(*panel.overrides, *rules))
+    # Colours by name are few: of ten campaigns and currencies, several would look alike.
+    colour = {"mode": "palette-classic"} if panel.kind == "timeseries" else panel.colour
+    return replace(
+        panel, decimals=decimals, custom=custom, colour=colour, overrides=(*panel.overrides, *rules)
+    )
 
 
 def styled(panel: Panel, field: str, properties: Mapping[str, object]) -> Panel:
@@ -96,11 +124,15 @@ def styled(panel: Panel, field: str, properties: Mapping[str, object]) -> Panel:
 
 
 def thin(panel: Panel, pattern: str) -> Panel:
-    """Draw the series whose names fit the pattern thin and dashed."""
+    """Draw the series whose names fit the pattern thin and dashed, and leave them out of the legend."""
     rule = _override(
         "byRegexp",
         f"/^{pattern}$/",
-        **{"custom.lineStyle": {"fill": "dash", "dash": [6, 6]}, "custom.lineWidth": 1},
+        **{
+            "custom.hideFrom": {"legend": True, "tooltip": False, "viz": False},
+            "custom.lineStyle": {"fill": "dash", "dash": [6, 6]},
+            "custom.lineWidth": 1,
+        },
     )
     return replace(panel, overrides=(*panel.overrides, rule))
 

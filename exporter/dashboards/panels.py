@@ -15,7 +15,9 @@ DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 NO_TRAFFIC = "no traffic in range"
 
 SHARE, SECONDS, COUNT, TIMES = "percentunit", "s", "short", "none"
-DECIMALS: Mapping[str, int] = {SHARE: 1, SECONDS: 1, COUNT: 0, TIMES: 2, "bytes": 1}
+WHOLE = "locale"
+"""Counts to the last one, for headlines and tables: 12,345."""
+DECIMALS: Mapping[str, int] = {SHARE: 1, SECONDS: 1, COUNT: 0, WHOLE: 0, TIMES: 2, "bytes": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +155,21 @@ def graph(title: str, description: str, unit: str, *targets: Target) -> Panel:
         "thresholdsStyle": {"mode": "off"},
     }
     options: Json = {
+        # The table shows a few lines at a time: the highest first, which is the worst of most.
         "legend": {
-            "calcs": ["min", "mean", "lastNotNull"],
+            "calcs": ["mean", "max", "lastNotNull"],
             "displayMode": "table",
             "placement": "bottom",
             "showLegend": True,
+            "sortBy": "Max",
+            "sortDesc": True,
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     bounds = (0.0, 1.0) if unit == SHARE else (0.0, None)
     by_name = {"mode": "palette-classic-by-name"}
     # Counts of 0 would stand on an axis up to 100.
-    custom |= {"axisSoftMax": 1} if unit in {COUNT, TIMES} else {}
+    custom |= {"axisSoftMax": 1} if unit in {COUNT, WHOLE, TIMES} else {}
     return Panel(
         "timeseries",
         title,
@@ -213,10 +218,11 @@ def table(title: str, description: str, columns: Mapping[str, Target], *labels: 
         title,
         description,
         tuple(columns.values()),
-        COUNT,
+        WHOLE,
         width=24,
         options={"cellHeight": "sm", "showHeader": True, "footer": {"show": False}},
-        custom={"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False},
+        # The usual 150 would push the last of nine columns off a laptop's screen.
+        custom={"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "minWidth": 80},
         colour={"mode": "thresholds"},
         no_value="-",
         transformations=({"id": "merge", "options": {}}, {"id": "organize", "options": organize}),

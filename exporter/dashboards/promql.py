@@ -68,6 +68,12 @@ def complement(ratio: str) -> str:
     return f"1 - (\n  {ratio}\n)"
 
 
+def active(expression: str, family: Family, *labels: str) -> str:
+    """Only the series of a counter that grew in the range: the others would crowd the legend."""
+    grew = total(increase(shown(family), RANGE), *labels)
+    return f"{expression}\n  and on ({', '.join(labels)}) ({grew} > 0)"
+
+
 def quantile(q: float, selector: str, window: str, *labels: str) -> str:
     """A quantile from classic buckets, with a gap where nothing was observed (NaN is not >= 0)."""
     buckets = total(increase(selector, window), *labels, "le")

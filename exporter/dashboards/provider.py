@@ -14,9 +14,21 @@ from exporter.dashboards.constants import (
     UP_OR_DOWN,
 )
 from exporter.dashboards.looks import coloured, limited, listed, logarithmic, sized, spelled, stacked, thin
-from exporter.dashboards.panels import COUNT, SECONDS, SHARE, TIMES, Panel, Target, graph, ratio, timeline
+from exporter.dashboards.panels import (
+    COUNT,
+    SECONDS,
+    SHARE,
+    TIMES,
+    WHOLE,
+    Panel,
+    Target,
+    graph,
+    ratio,
+    timeline,
+)
 from exporter.dashboards.promql import (
     RATE,
+    active,
     increase,
     one_of,
     per_minute,
@@ -35,7 +47,10 @@ def requests() -> Panel:
         "Requests to the provider per minute, by how they ended. Purple: the key is refused; yellow: the "
         "provider says too many; reds and oranges: it fails.",
         COUNT,
-        Target(per_minute(families.API_REQUESTS, "outcome"), "{{outcome}}"),
+        Target(
+            active(per_minute(families.API_REQUESTS, "outcome"), families.API_REQUESTS, "outcome"),
+            "{{outcome}}",
+        ),
     )
     return sized(coloured(replace(stacked(panel), decimals=1), OUTCOME_COLOURS), 8, 9)
 
@@ -123,7 +138,7 @@ def polls_due() -> Panel:
         "Messages due",
         "Messages whose time to be asked about has come, by priority. It swells during a campaign; high "
         "priority should stay near 0 all the same.",
-        COUNT,
+        WHOLE,
         Target(total(shown(families.POLLS_DUE), "priority"), "{{priority}}"),
     )
     return sized(coloured(stacked(panel), PRIORITY_COLOURS), 8, 9)
@@ -138,4 +153,24 @@ def first_knowledge() -> Panel:
         COUNT,
         Target(per_minute(families.FIRST_KNOWLEDGE, "source"), "{{source}}"),
     )
-    return sized(replace(stacked(panel), decimals=1), 8, 9)
+    return sized(replace(stacked(panel), decimals=1), 12, 8)
+
+
+def requests_per_message() -> Panel:
+    """What it costs of the request rate to learn one end."""
+    # By what is learned and not by what finished: neither has the campaign's label.
+    panel = graph(
+        "Requests per finished message",
+        "Requests to the provider for each final status that was learned: about 1 while webhooks bring "
+        "them, 2 to 6 by polling alone. It rises while messages hang: they are asked about for nothing. "
+        "Logarithmic.",
+        TIMES,
+        ratio(
+            share(
+                total(increase(shown(families.API_REQUESTS), RATE), "account"),
+                total(increase(shown(families.FIRST_KNOWLEDGE), RATE), "account"),
+            ),
+            "{{account}}",
+        ),
+    )
+    return sized(logarithmic(replace(panel, decimals=1), low=0.5), 12, 8)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from exporter.dashboards import constants, contents
 from exporter.dashboards.constants import STATUS_COLOURS
 from exporter.model import Status
+from tests.dashboards.asked import panels
 from tests.dashboards.schema import BOARD_KEYS, PANEL_KEYS, TARGET_KEYS, UNITS
 
 BOARDS: dict[str, dict[str, Any]] = {
@@ -21,7 +21,7 @@ BOARDS: dict[str, dict[str, Any]] = {
 MOST_WORDS_OF_A_TITLE = 5
 UNITS_IN_A_TITLE = re.compile(r"\((s|ms|%|seconds|UAH|USD|EUR)\)|\bin (seconds|percent)\b")
 LIMITS_DRAWN = {
-    "Accepted without an answer": constants.STUCK_SHARE,
+    "Without an answer": constants.STUCK_SHARE,
     "Not looked at in time": constants.UNOBSERVED_SHARE,
     "Fallback share by campaign": constants.FALLBACK_SHARE,
     "Requests that failed": constants.FAILING_SHARE,
@@ -31,19 +31,10 @@ PARTS_OF_A_WHOLE = {"{{status}}", "{{type}} {{status}}", "{{outcome}}", "{{prior
 KINDS = {"stat", "timeseries", "heatmap", "table", "state-timeline"}
 
 
-def _panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every panel but the rows, those of collapsed rows too."""
-    for panel in board["panels"]:
-        if panel["type"] == "row":
-            yield from panel["panels"]
-        else:
-            yield panel
-
-
 EVERY_PANEL = [
     pytest.param(panel, id=f"{board['uid']}: {panel['title']}")
     for board in BOARDS.values()
-    for panel in _panels(board)
+    for panel in panels(board)
 ]
 EVERY_BOARD = [pytest.param(board, id=name) for name, board in BOARDS.items()]
 
@@ -113,9 +104,9 @@ def test_variables_are_chained_and_choose_all(board: dict[str, Any]) -> None:
 @pytest.mark.parametrize("board", EVERY_BOARD)
 def test_ids_are_unique(board: dict[str, Any]) -> None:
     """Ids and titles of panels and rows are unique within a dashboard."""
-    panels = [*_panels(board), *(panel for panel in board["panels"] if panel["type"] == "row")]
+    named = [*panels(board), *(panel for panel in board["panels"] if panel["type"] == "row")]
     for key in ("id", "title"):
-        assert max(Counter(panel[key] for panel in panels).values()) == 1
+        assert max(Counter(panel[key] for panel in named).values()) == 1
 
 
 @pytest.mark.parametrize("board", EVERY_BOARD)
@@ -139,7 +130,7 @@ def test_the_grid_has_no_overlap_and_no_hole(board: dict[str, Any]) -> None:
 def test_annotations_can_be_seen_and_switched_off(board: dict[str, Any]) -> None:
     """Provider outages, restarts and firing alerts are marked, each with a switch."""
     marks = board["annotations"]["list"]
-    assert [mark["name"] for mark in marks] == ["Provider down", "Exporter restarts", "Firing alerts"]
+    assert [mark["name"] for mark in marks] == ["Provider down", "Exporter restarts", "Critical alerts"]
     assert all(mark["enable"] and not mark["hide"] for mark in marks)
 
 
@@ -218,7 +209,7 @@ def test_only_parts_of_a_whole_are_stacked(panel: dict[str, Any]) -> None:
     """Shares and durations are never stacked; what is stacked is counted by status, outcome and the like."""
     defaults = panel["fieldConfig"]["defaults"]
     if defaults["custom"].get("stacking", {}).get("mode") == "normal":
-        assert defaults["unit"] == "short"
+        assert defaults["unit"] in {"short", "locale"}
         assert {target["legendFormat"] for target in panel["targets"]} <= PARTS_OF_A_WHOLE
 
 
@@ -246,7 +237,7 @@ def test_graphs_draw_the_thresholds_of_alerts() -> None:
     drawn = {
         panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]
         for board in BOARDS.values()
-        for panel in _panels(board)
+        for panel in panels(board)
         if panel["fieldConfig"]["defaults"]["custom"].get("thresholdsStyle", {}).get("mode") == "dashed+area"
     }
     assert drawn == {title: limit.value for title, limit in LIMITS_DRAWN.items()}
@@ -255,12 +246,12 @@ def test_graphs_draw_the_thresholds_of_alerts() -> None:
 def test_a_click_on_a_campaign_shows_it_alone() -> None:
     """Graphs by campaign, and tables of campaigns, link to the delivery dashboard with that campaign."""
     by_campaign = 0
-    for panel in (panel for board in BOARDS.values() for panel in _panels(board)):
+    for panel in (panel for board in BOARDS.values() for panel in panels(board)):
         if panel["type"] == "timeseries" and "{{campaign}}" in panel["targets"][0]["legendFormat"]:
             by_campaign += 1
             (link,) = panel["fieldConfig"]["defaults"]["links"]
             assert link["url"].startswith("/d/smsbat-delivery?${__url_time_range}&")
             assert link["url"].endswith("&var-campaign=${__field.labels.campaign}")
     assert by_campaign >= 9
-    tables = [json.dumps(panel) for board in BOARDS.values() for panel in _panels(board)]
+    tables = [json.dumps(panel) for board in BOARDS.values() for panel in panels(board)]
     assert sum("var-campaign=${__value.raw}" in text for text in tables) == 2

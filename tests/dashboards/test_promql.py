@@ -46,7 +46,7 @@ TARGET_LABELS = frozenset({"job", "instance", "pod"})
 """What Prometheus adds to every series."""
 OTHER_METRICS = {
     "up": frozenset[str](),
-    "ALERTS": frozenset({"alertname", "alertstate"}),
+    "ALERTS": frozenset({"alertname", "alertstate", "severity"}),
     "process_start_time_seconds": frozenset[str](),
     "process_resident_memory_bytes": frozenset[str](),
     "process_cpu_seconds_total": frozenset[str](),
@@ -99,7 +99,7 @@ def _rule_queries() -> Iterator[Query]:
             yield Query(f"alert {alert.name} {alert.severity}", alert.expr, in_dashboard=False)
 
 
-def _concrete(text: str) -> str:
+def concrete(text: str) -> str:
     """The query as Grafana would send it."""
     for variable, value in SUBSTITUTES.items():
         text = text.replace(variable, value)
@@ -114,7 +114,7 @@ EVERY_QUERY = [pytest.param(query, id=query.place) for query in QUERIES]
 def _nodes(query: Query) -> list[Expr]:
     """Every part of the query, from the outside in."""
     found: list[Expr] = []
-    promql_parser.walk(promql_parser.parse(_concrete(query.text)), found.append)
+    promql_parser.walk(promql_parser.parse(concrete(query.text)), found.append)
     return found
 
 
@@ -139,7 +139,7 @@ def _family(name: str) -> Family | None:
     return None
 
 
-def _labels(name: str) -> frozenset[str]:
+def possible_labels(name: str) -> frozenset[str]:
     """The labels that a metric can have."""
     family = _family(name)
     if family is not None:
@@ -164,7 +164,7 @@ def test_a_query_parses(query: Query) -> None:
 def test_every_query_parses_in_prometheus(tmp_path: Path) -> None:
     """The installed Prometheus takes every query too."""
     rules = [
-        {"record": f"query:number:{number}", "expr": _concrete(query.text)}
+        {"record": f"query:number:{number}", "expr": concrete(query.text)}
         for number, query in enumerate(QUERIES)
     ]
     file = tmp_path / "queries.yaml"
@@ -185,7 +185,7 @@ def test_a_query_asks_for_what_exists(query: Query) -> None:
     for selector in _selectors(query):
         assert selector.name is not None
         assert _family(selector.name) or selector.name in RECORDED or selector.name in OTHER_METRICS
-        labels = _labels(selector.name)
+        labels = possible_labels(selector.name)
         assert {matcher.name for matcher in selector.matchers.matchers} <= labels
         possible |= labels
     for node in _nodes(query):
@@ -207,7 +207,7 @@ def test_dashboards_never_mix_jobs(query: Query) -> None:
     promql_parser.walk(promql_parser.parse(concrete), found.append)
     for selector in (node for node in found if isinstance(node, VectorSelector)):
         chosen = {matcher.value for matcher in selector.matchers.matchers}
-        possible = _labels(selector.name or "") & {"job", "account", "campaign"}
+        possible = possible_labels(selector.name or "") & {"job", "account", "campaign"}
         if "variable" in query.place:
             # A variable can only look at those before it.
             possible &= set(re.findall(r"chosen-(\w+)", concrete)) | (
