@@ -1,0 +1,281 @@
+"""What the headlines say is what the provider's books say over the same range, as far as increase() can.
+
+Daemon and simulated provider share a clock that runs fast, and a real
+Prometheus is asked what the panels ask. Every series is born before the range
+begins, and at its edges nothing moves: all that is left between both is what
+increase() adds for the time from an edge to the nearest scrape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exporter.app import Daemon, Options
+from exporter.clock import SteadyClock
+from exporter.config import load
+from exporter.dashboards.constants import JOB
+from exporter.model import NANOS_PER_UNIT, SECOND_US
+from exporter.simulator import CampaignTally, Simulator, SimulatorSettings, TrafficKind, tally
+from exporter.simulator.book import Book
+from exporter.simulator.fate import NEVER_AT
+from tests.dashboards.asked import queries
+from tests.kit.daemon import KEY, sum_of
+from tests.kit.prometheus import Prometheus, prometheus
+from tests.kit.waiting import until
+from tests.kit.web import free_port
+
+pytestmark = pytest.mark.needs("prometheus")
+SPEED = 60.0
+SCRAPE_SECONDS = 0.2
+ENOUGH_SECONDS = 60.0
+KINDS = {"otp": TrafficKind.OTP, "orders": TrafficKind.ORDER}
+MESSAGES = 300
+"""Of each kind, before the range and again in it."""
+OBJECTIVE = 0.9
+ROUNDING = 1e-6
+"""Scrapes are told to the millisecond."""
+_CONFIG = """\
+accounts:
+  - name: main
+    base_url: {url}
+    auth: {{method: header, api_key_file: {key}}}
+    requests_per_second: 100
+profiles:
+  # Whatever is delivered is so long before: only failures and what hangs are missed.
+  calm: {{first_poll: 10s, interval: 20s, max_interval: 20s, deadline: 10m, objective: {objective}}}
+campaigns:
+  - {{name: otp, profile: calm}}
+  - {{name: orders, profile: calm}}
+drop:
+  - {{directory: {drop}, account: main, settle: 0s}}
+storage: {{path: {state}}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What the books say of the messages sent in the range."""
+
+    sent: int
+    delivered: int
+    ended: int
+    cost: dict[str, float]
+    """By currency."""
+    paid: dict[str, int]
+    """Delivered messages of the campaigns that are paid in a currency."""
+    used: int
+    """Fallbacks."""
+    parts: int
+    hanging: int
+    """Of all that were ever sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The range, and what is known of it."""
+
+    due: Due
+    prometheus: Prometheus
+    ended_at: float
+    seconds: float
+    excess: float
+    """How many times too large an increase() over the range may be: scrapes don't fall on its edges."""
+
+    def shown(self, place: str) -> dict[str, float]:
+        """What a headline shows at the end of the range, by currency where it has several."""
+        (query,) = [asked for name, asked in queries().items() if name == f"{place} A"]
+        assert query.instant
+        expression = query.about({"$__range": f"{round(self.seconds * 1000)}ms", "$job": JOB})
+        found = self.prometheus.query(expression, time=f"{self.ended_at:.3f}")
+        return {one["metric"].get("currency", ""): float(one["value"][1]) for one in found}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    """Two lots of messages, one after the other; the second one's time is the range."""
+    folder = tmp_path_factory.mktemp("books")
+    address = f"127.0.0.1:{free_port()}"
+    interval = f"{round(SCRAPE_SECONDS * 1000)}ms"
+    config = {
+        "global": {"scrape_interval": interval, "scrape_timeout": interval},
+        "scrape_configs": [{"job_name": JOB, "static_configs": [{"targets": [address]}]}],
+    }
+    with prometheus(folder, config) as running:
+        yield asyncio.run(_two_lots(folder, address, running))
+
+
+async def _two_lots(folder: Path, address: str, running: Prometheus) -> Seen:
+    clock = SteadyClock(SPEED)
+    settings = SimulatorSettings(port=0, speed=SPEED, requests_per_second=0)
+    async with Simulator(settings, clock=clock) as provider, asyncio.TaskGroup() as tasks:
+        stop = asyncio.Event()
+        config = _configured(folder, provider.url)
+        daemon = Daemon(Options(config, (address,)), load(config, {}), {}, clock)
+        tasks.create_task(daemon.run(stop))
+        book = provider.book
+        _drop(folder, book)
+        begun_at = await asyncio.to_thread(_settled, book, address, running)
+        before = await tally(book)
+        _drop(folder, book)
+        ended_at = await asyncio.to_thread(_settled, book, address, running)
+        after = await tally(book)
+        stop.set()
+    seconds = round(ended_at - begun_at, 3)
+    scrapes = [
+        float(at)
+        for one in running.query(f"up[{round(seconds * 1000)}ms]", time=f"{ended_at:.3f}")
+        for at, _ in one["values"]
+    ]
+    excess = seconds / (max(scrapes) - min(scrapes))
+    return Seen(_due(before, after, _hanging(book)), running, ended_at, seconds, excess)
+
+
+def _configured(folder: Path, url: str) -> Path:
+    (folder / "drop").mkdir()
+    (folder / "key").write_text(KEY, "ascii")
+    config = folder / "config.yaml"
+    paths = {name: folder / name for name in ("key", "drop", "state")}
+    config.write_text(_CONFIG.format(url=url, objective=OBJECTIVE, **paths), "utf-8")
+    return config
+
+
+def _drop(folder: Path, book: Book) -> None:
+    """Send a lot, and drop its ids."""
+    first = len(book)
+    draft = folder / f"{first}.tmp"
+    with draft.open("w", newline="", encoding="ascii") as file:
+        rows = csv.writer(file)
+        rows.writerow(("message_id", "campaign", "sent_at"))
+        for campaign, kind in KINDS.items():
+            sent_at = f"{book.clock.now() / SECOND_US:.6f}"
+            rows.writerows((one, campaign, sent_at) for one in book.send(kind, campaign, MESSAGES))
+    draft.rename(folder / "drop" / f"{first}.csv")
+
+
+def _hanging(book: Book) -> int:
+    return sum(book.fate(index).final_at == NEVER_AT for index in range(len(book)))
+
+
+def _settled(book: Book, address: str, running: Prometheus) -> float:
+    """Wait until all is known that can be, and Prometheus has seen it twice; returns an instant between."""
+    ended = len(book) - _hanging(book)
+
+    def known() -> bool:
+        return sum_of(address, "smsbat_messages_finished_total") == ended and sum_of(
+            address, "smsbat_slo_messages_total"
+        ) == len(book)
+
+    until(known, "all is known", within_seconds=ENOUGH_SECONDS, every_seconds=SCRAPE_SECONDS)
+    now = float(running.query("vector(time())")[0]["value"][1])
+    first = _scraped_after(running, now)
+    _scraped_after(running, first)
+    return first + 0.001
+
+
+def _scraped_after(running: Prometheus, at: float) -> float:
+    """The first scrape that begins after `at`, once it is done."""
+
+    def latest() -> float:
+        found = running.query("timestamp(up)")
+        scraped_at = float(found[0]["value"][1]) if found else 0.0
+        return scraped_at if scraped_at > at else 0.0
+
+    return until(latest, "another scrape", within_seconds=ENOUGH_SECONDS)
+
+
+def _due(before: dict[str, CampaignTally], after: dict[str, CampaignTally], hanging: int) -> Due:
+    cost: Counter[str] = Counter()
+    paid: Counter[str] = Counter()
+    delivered = 0
+    for campaign, one in after.items():
+        arrived = one.finished["delivered"] - before[campaign].finished["delivered"]
+        delivered += arrived
+        for currency, nanos in (one.cost_nanos - before[campaign].cost_nanos).items():
+            cost[currency] += nanos
+            paid[currency] += arrived
+
+    def grew(what: str) -> int:
+        return sum(_count(one, what) for one in after.values()) - sum(
+            _count(one, what) for one in before.values()
+        )
+
+    return Due(
+        sent=grew("sent"),
+        delivered=delivered,
+        ended=grew("ended"),
+        cost={currency: nanos / NANOS_PER_UNIT for currency, nanos in cost.items()},
+        paid=dict(paid),
+        used=grew("used"),
+        parts=grew("parts"),
+        hanging=hanging,
+    )
+
+
+def _count(one: CampaignTally, what: str) -> int:
+    match what:
+        case "sent":
+            return sum(one.messages.values())
+        case "ended":
+            return sum(one.finished.values())
+        case "used":
+            return sum(count for (_, status), count in one.fallbacks.items() if status != "not_used")
+    return one.parts
+
+
+def test_the_range_is_long_beside_its_edges(seen: Seen) -> None:
+    """What increase() may add is a few per cent, or the other tests would say little."""
+    assert seen.due.sent == len(KINDS) * MESSAGES
+    assert 1 < seen.excess < 1.15
+    assert set(seen.due.cost) == {"UAH", "EUR"}
+    assert seen.due.used > 0
+    assert seen.due.hanging > 0
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ("smsbat-delivery: Accepted", "sent"),
+        ("smsbat-cost: Finished", "ended"),
+        ("smsbat-cost: Spend", "cost"),
+    ],
+)
+def test_counts_and_money_are_those_of_the_books(seen: Seen, place: str, what: str) -> None:
+    """Never less, and no more than the scrapes' distance from the edges explains; each currency alone."""
+    due = getattr(seen.due, what)
+    due = due if isinstance(due, dict) else {"": due}
+    shown = seen.shown(place)
+    assert shown.keys() == due.keys()
+    for currency, value in shown.items():
+        assert due[currency] * (1 - ROUNDING) <= value <= due[currency] * seen.excess * (1 + ROUNDING), (
+            currency
+        )
+
+
+def _close(seen: Seen, shown: float, due: float) -> bool:
+    """Whether a share of two counts fits, each of which may be too large by itself."""
+    return due / seen.excess * (1 - ROUNDING) <= shown <= due * seen.excess * (1 + ROUNDING)
+
+
+def test_shares_are_those_of_the_books(seen: Seen) -> None:
+    """Missed, budget used, fallbacks, parts and prices are the quotients of the books' sums."""
+    due = seen.due
+    missed = due.sent - due.delivered
+    assert _close(seen, 1 - seen.shown("smsbat-delivery: In time")[""], missed / due.sent)
+    used_up = missed / (due.sent * (1 - OBJECTIVE))
+    assert _close(seen, 1 - seen.shown("smsbat-delivery: Budget left")[""], used_up)
+    assert _close(seen, seen.shown("smsbat-cost: Fallback share")[""], due.used / due.ended)
+    assert _close(seen, seen.shown("smsbat-cost: Parts")[""], due.parts / due.ended)
+    for currency, price in seen.shown("smsbat-cost: Per delivery").items():
+        assert _close(seen, price, due.cost[currency] / due.paid[currency]), currency
+
+
+def test_what_is_pending_is_what_hangs(seen: Seen) -> None:
+    """A gauge needs no guess: to the last message."""
+    assert seen.shown("smsbat-delivery: Pending") == {"": seen.due.hanging}
