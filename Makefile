@@ -32,6 +32,10 @@ test: .venv/.ready-dev ## run all tests; make test ARGS='-k drop' runs some
 mutants: .venv/.ready-dev ## seed defects one by one, and see that a test catches each (minutes)
 	$(PYTHON_IN_VENV) -m tests.torture.mutants $(ARGS)
 
+.PHONY: scenarios
+scenarios: .venv/.ready-dev ## play every scenario of the demo, and see which alerts fire (half an hour)
+	$(PYTHON_IN_VENV) -m tests.dashboards.scenarios $(ARGS)
+
 .PHONY: check
 check: .venv/.ready-dev ## lint, formatting, types
 	$(PYTHON_IN_VENV) -m ruff check

@@ -34,13 +34,13 @@ _DURATION_KEYS = {
 class Accelerated:
     """What the files hold when every duration is divided by `divisor`."""
 
-    def __init__(self, divisor: int, *, clock_speed: float, began_at_seconds: float) -> None:
-        """The exporter's clock was right at `began_at_seconds` and has run `clock_speed` times as fast since.
+    def __init__(self, divisor: int, *, clock_speed: float, at_seconds: float, shown_seconds: float) -> None:
+        """The exporter's clock showed `shown_seconds` at `at_seconds`, and runs `clock_speed` times as fast.
 
         Expressions that compare its instants with the time must know: Prometheus' own clock doesn't hurry.
         """
         self._divisor = divisor
-        self._now = f"({began_at_seconds} + {clock_speed} * (time() - {began_at_seconds}))"
+        self._now = f"({shown_seconds:.3f} + {clock_speed} * (time() - {at_seconds:.3f}))"
 
     def rules(self) -> dict[str, str]:
         """The files of rules, by name."""

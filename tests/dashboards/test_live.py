@@ -1,39 +1,28 @@
-"""The demo, a real Prometheus with the shipped rules, a real Alertmanager, and somebody who is told.
-
-The demo's clock runs `SPEED` times as fast, and the rules' durations are divided by
-`DIVISOR`: what takes two hours in earnest takes less than a minute here.
-"""
+"""The demo as a stage: every panel is lit, every rule is sound, and who is on duty hears of trouble."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import families
-from exporter.dashboards import contents, topics
+from exporter.dashboards import topics
 from exporter.dashboards.constants import JOB
 from exporter.families import Type
-from tests.dashboards.accelerated import Accelerated
-from tests.kit.alerting import Receiver, Told, alertmanager, receiving
-from tests.kit.daemon import sum_of
-from tests.kit.processes import EXPORTER, START_SECONDS, Running
-from tests.kit.prometheus import Prometheus, prometheus
+from tests.conftest import program
+from tests.dashboards.asked import Asked, queries
+from tests.dashboards.stage import HURRIED, Stage, staged
+from tests.kit.alerting import Told
 from tests.kit.waiting import until
 from tests.kit.web import ask
 
-SPEED = 30
-DIVISOR = 120
 PATIENCE_SECONDS = 120.0
 """For what should take half a minute, on a machine that is busy with other things too."""
 RANGE_SECONDS = 10
@@ -42,115 +31,24 @@ JOB_THAT_HANGS = "smsbat-hanging"
 QUIET = {
     # Has a sample only while the provider asks for a pause: for seconds, now and then.
     "smsbat-exporter: Pauses and probes A",
+    # Nobody posts ids over HTTP.
+    "smsbat-exporter: Ids offered B",
 }
 """Queries that may have nothing to show in the demo, by panel."""
 
 
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """A demo that runs."""
-
-    address: str
-    provider: str
-
-    def switch(self, scenario: str) -> None:
-        """Let the provider go through something else from now on."""
-        assert ask(self.provider, f"/-/scenario/{scenario}", method="POST").status == 200
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """All that runs."""
-
-    demos: dict[str, Demo]
-    """By job."""
-    prometheus: Prometheus
-    receiver: Receiver
-    accelerated: Accelerated
-
-
-def _demo(stack: ExitStack, folder: Path) -> Demo:
-    folder.mkdir()
-    argv = [*EXPORTER, "demo", f"--speed={SPEED}", "--web.listen-address=127.0.0.1:0"]
-    running = stack.enter_context(Running(argv, folder / "demo.log"))
-
-    def opened() -> Demo | None:
-        assert running.runs, running.said()
-        found = re.search(
-            r"metrics +http://(\S+)/metrics\n.*provider +http://([^/]+)/", running.printed(), re.DOTALL
-        )
-        return Demo(found[1], found[2]) if found else None
-
-    demo = until(opened, "the demo says what to open", within_seconds=2 * START_SECONDS)
-    assert demo is not None
-    return demo
+VARIABLES = {"$__rate_interval": "4s", "$__range": "60s", "$__interval": "1s", "$job": JOB}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Two demos, and all that looks at them."""
-    folder = tmp_path_factory.mktemp("live")
-    with ExitStack() as stack:
-        demos = {job: _demo(stack, folder / job) for job in (JOB, JOB_THAT_HANGS)}
-        began_at = sum_of(demos[JOB_THAT_HANGS].address, families.STATE_CREATED.name)
-        assert began_at is not None
-        accelerated = Accelerated(DIVISOR, clock_speed=SPEED, began_at_seconds=began_at)
-        for name, text in accelerated.rules().items():
-            (folder / name).write_text(text, "utf-8")
-        receiver = stack.enter_context(receiving())
-        manager = stack.enter_context(alertmanager(folder, accelerated.alertmanager(receiver.url)))
-        targets = {job: demo.address for job, demo in demos.items()}
-        running = stack.enter_context(
-            prometheus(folder, accelerated.prometheus(manager, targets), "--rules.alert.resend-delay=1s")
-        )
-        yield World(demos, running, receiver, accelerated)
-
-
-def _panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for panel in board["panels"]:
-        yield from panel["panels"] if panel["type"] == "row" else (panel,)
-
-
-class Query(NamedTuple):
-    """One query of a panel."""
-
-    expression: str
-    instant: bool
-
-
-def _queries() -> dict[str, Query]:
-    """The queries of all panels, by a name for each."""
-    found = {}
-    for name, text in contents().items():
-        if name.startswith("dashboards/"):
-            board = json.loads(text)
-            for panel in _panels(board):
-                for target in panel["targets"]:
-                    found[f"{board['uid']}: {panel['title']} {target['refId']}"] = Query(
-                        target["expr"], target["instant"]
-                    )
-    return found
-
-
-VARIABLES = {
-    "$__rate_interval": "4s",
-    "$__range": "60s",
-    "$__interval": "1s",
-    "$job": JOB,
-    "$account": ".+",
-    "$campaign": ".+",
-}
-
-
-def _put_in(expression: str) -> str:
-    for name, value in VARIABLES.items():
-        expression = expression.replace(name, value)
-    assert "$" not in expression
-    return expression
+    with staged(tmp_path_factory.mktemp("live"), (JOB, JOB_THAT_HANGS), HURRIED) as stage:
+        yield stage
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
-def test_what_is_scraped_keeps_the_contract(world: World) -> None:
+def test_what_is_scraped_keeps_the_contract(world: Stage) -> None:
     """Every metric of the catalogue that has samples has its type, its help and no label but its own."""
     text = ask(world.demos[JOB].address, "/metrics").text
     seen = {one.name: one for one in text_string_to_metric_families(text)}
@@ -162,8 +60,21 @@ def test_what_is_scraped_keeps_the_contract(world: World) -> None:
     assert all(name.startswith(("process_", "python_")) for name in seen)
 
 
+@pytest.mark.needs("prometheus", "prometheus-alertmanager", "promtool")
+def test_promtool_finds_nothing_to_mend_in_what_is_scraped(world: Stage) -> None:
+    """`promtool check metrics` is silent about the demo."""
+    checked = subprocess.run(
+        [program("promtool") or "promtool", "check", "metrics"],
+        input=ask(world.demos[JOB].address, "/metrics").text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
-def test_prometheus_has_no_trouble_with_the_rules(world: World) -> None:
+def test_prometheus_has_no_trouble_with_the_rules(world: Stage) -> None:
     """All of them are loaded and evaluated, and none reports an error."""
 
     def rules() -> list[dict[str, Any]] | None:
@@ -178,13 +89,13 @@ def test_prometheus_has_no_trouble_with_the_rules(world: World) -> None:
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
-def test_every_panel_has_something_to_show(world: World) -> None:
+def test_every_panel_has_something_to_show(world: Stage) -> None:
     """Each query of each dashboard has a finite sample in the demo, asked as its panel asks it."""
-    dark = _queries()
+    dark = queries()
     assert dark.keys() >= QUIET
 
-    def lit(query: Query) -> bool:
-        expression = _put_in(world.accelerated.query(query.expression))
+    def lit(query: Asked) -> bool:
+        expression = query._replace(expression=world.accelerated.query(query.expression)).about(VARIABLES)
         if query.instant:
             found = [one["value"] for one in world.prometheus.query(expression)]
         else:
@@ -205,7 +116,7 @@ def test_every_panel_has_something_to_show(world: World) -> None:
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
-def test_who_is_on_duty_hears_of_trouble_and_of_its_end(world: World) -> None:
+def test_who_is_on_duty_hears_of_trouble_and_of_its_end(world: Stage) -> None:
     """The delivery alert arrives after an outage and after a standstill began, and is withdrawn after.
 
     Whether a standstill is told of as such too: the ratio of finished messages would not show it.
