@@ -119,8 +119,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scenario", nargs="*", choices=[*CASES, []], help="one of %(choices)s")
+    parser.add_argument("scenario", nargs="*", help=f"of {', '.join(CASES)}")
     chosen = parser.parse_args().scenario or list(CASES)
+    if unknown := set(chosen) - CASES.keys():
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     bad, all_fired = 0, frozenset[str]()
     for name in chosen:
         with tempfile.TemporaryDirectory(prefix="smsbat-scenario-") as folder:
