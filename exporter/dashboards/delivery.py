@@ -217,12 +217,15 @@ def _campaigns() -> Panel:
         columns,
         "campaign",
     )
-    panel = styled(panel, "Campaign", {"links": [campaign_link("${__value.raw}")], "custom.minWidth": 100})
+    panel = styled(panel, "Campaign", {"links": [campaign_link("${__value.raw}")], "custom.minWidth": 92})
     share_look: Json = {"unit": SHARE, "decimals": 1}
     coloured_text = {"custom.cellOptions": {"type": "color-text"}}
+    # What has no value is not the worst.
+    blank: Json = {"match": "null", "result": {"color": "text", "index": 0, "text": "-"}}
+    nothing = {"mappings": [{"type": "special", "options": blank}]}
     for name, steps in (("In time", SHARE_STEPS), ("Budget left", BUDGET_STEPS)):
         thresholds = {"mode": "absolute", "steps": [{"color": c, "value": start} for start, c in steps]}
-        panel = styled(panel, name, share_look | coloured_text | {"thresholds": thresholds})
+        panel = styled(panel, name, share_look | coloured_text | nothing | {"thresholds": thresholds})
     panel = styled(panel, "Objective", share_look)
     for name in ("Deadline", "95 % within", "Oldest"):
         panel = styled(panel, name, {"unit": SECONDS, "decimals": 1})
@@ -257,7 +260,7 @@ def _latency() -> tuple[Panel, ...]:
         "upper. Logarithmic. Estimated from buckets: between two bounds it is a guess.",
         SECONDS,
         ratio(quantile(0.5, _BUCKETS, RATE, "campaign"), "{{campaign}} 50 %"),
-        ratio(quantile(0.95, _BUCKETS, RATE, "campaign"), "{{campaign}} 95 %"),
+        ratio(quantile(0.95, _BUCKETS, RATE, "campaign"), "{{campaign}}"),
     )
     return (
         sized(spread, 8, 10),

@@ -222,7 +222,7 @@ def table(title: str, description: str, columns: Mapping[str, Target], *labels: 
         width=24,
         options={"cellHeight": "sm", "showHeader": True, "footer": {"show": False}},
         # The usual 150 would push the last of nine columns off a laptop's screen.
-        custom={"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "minWidth": 80},
+        custom={"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "minWidth": 76},
         colour={"mode": "thresholds"},
         no_value="-",
         transformations=({"id": "merge", "options": {}}, {"id": "organize", "options": organize}),

@@ -78,7 +78,7 @@ def answers() -> tuple[Panel, ...]:
         "outcome.",
         SECONDS,
         ratio(quantile(0.5, buckets, RATE, "account"), "{{account}} 50 %"),
-        ratio(quantile(0.95, buckets, RATE, "account"), "{{account}} 95 %"),
+        ratio(quantile(0.95, buckets, RATE, "account"), "{{account}}"),
     )
     return (
         requests(),
