@@ -159,6 +159,8 @@ def _spend_high() -> Alert:
         "SmsbatSpendHigh",
         WARNING,
         f"{recording.SPEND} > {limits.SPEND_RISE} * ({peak} > 0)\n"
+        # Before that the dearest hour is only a part of one, and every campaign's second would be dearer.
+        f"and {recording.SPEND} offset {limits.SPEND_HISTORY}\n"
         f"and ignoring (currency) {recording.FINISHED} >= {limits.SPEND_MIN_MESSAGES}",
         "{{ $labels.campaign }}: an hour costs far more than usual",
         f'In the last {window} {CAMPAIGN} cost {{{{ $value | printf "%.2f" }}}} {{{{ $labels.currency }}}} '

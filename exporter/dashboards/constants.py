@@ -79,6 +79,8 @@ COST_WINDOW = "1h"
 FALLBACK_SHARE = Limit(0.30, "ratio", "Used fallbacks per finished message, in 1 hour")
 FALLBACK_RISE = Limit(1.5, "", "Times the share of the day before that a high share of fallbacks must be")
 FALLBACK_MIN_USED = Limit(20, "messages", "Fewest used fallbacks in 1 hour")
+SPEND_HISTORY = "2h"
+"""How old a campaign must be for its hours to be compared."""
 SPEND_RISE = Limit(2, "", "Times the dearest hour of the last week that an hour's spend must be")
 SPEND_MIN_MESSAGES = Limit(20, "messages", "Fewest finished messages in that hour")
 REVOKED_MIN_REFUSALS = Limit(2, "requests", "Fewest refused requests in 5 minutes, with none answered in 2")

@@ -68,6 +68,8 @@ SPEND_HIGH = Scene(
         _paid("restarts", "10000+1x150 0+1x110", "0+10x150 0+10x110"),
         # A first campaign has no dearest hour.
         _paid("new", "_x125 0+50x130", "_x125 0+10x130"),
+        # In its second hour a campaign can only be compared with a part of its first.
+        _paid("young", "_x70 0+1x30 35+5x160", "_x70 0+10x190"),
     ),
     dict((at(175, "fires"), at(240))),
     _LABELS | {"severity": "warning", "currency": "UAH"},
