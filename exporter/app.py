@@ -31,6 +31,7 @@ from exporter.model import SECOND_US
 from exporter.server import Guard, Listener, Site, pages
 from exporter.store.sqlite import SqliteStore
 from exporter.strangers import Strangers
+from exporter.supervisor import Supervisor
 from exporter.tracker import Tracker
 from exporter.upkeep import Upkeep
 from exporter.waiting import waited_for
@@ -69,6 +70,7 @@ class Daemon:
         self._environ = environ
         self._clock = clock
         self._instruments = Instruments()
+        self._supervisor = Supervisor(environ)
         self._reload = asyncio.Event()
         self._reload_waiters: list[asyncio.Future[str]] = []
         self._upkeep: Upkeep | None = None
@@ -110,6 +112,7 @@ class Daemon:
                 self._instruments,
                 collector.publish,
                 self._options.lines_dropped,
+                self._supervisor.alive,
             )
             strangers = Strangers(tracker, store, self._clock, self._instruments)
             hearing = Hearing(tracker, store, strangers, self._clock, self._instruments)
@@ -143,6 +146,7 @@ class Daemon:
                         "pending": tracker.ledger.pending,
                     }
                     _log.info("Ready", extra={"event": "ready", "fields": fields})
+                    self._supervisor.ready()
                     if on_ready is not None:
                         on_ready(self)
                     await stop.wait()

@@ -37,6 +37,8 @@ class Upkeep:
     """Takes what `/metrics` shows from now on."""
     lines_dropped: Callable[[], int] = lambda: 0
     """How many lines the log has lost so far."""
+    alive: Callable[[], None] = lambda: None
+    """Tells whoever watches that a beat has ended."""
 
     def __post_init__(self) -> None:
         """Nothing is published yet."""
@@ -82,6 +84,7 @@ class Upkeep:
         self._show_accounts()
         await self.publish()
         self.beat_at = self.clock.monotonic()
+        self.alive()
 
     async def publish(self) -> None:
         """Show what has been committed since the last time."""

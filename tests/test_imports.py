@@ -50,6 +50,7 @@ RANKS = {
     "precautions": 2,
     # Asks a listener from outside.
     "healthcheck": 2,
+    "supervisor": 2,
     # What the door keeps of each account.
     "accounts": 3,
     # What an event does, as the door lets the store decide it.
