@@ -74,8 +74,12 @@ torture: .venv/.ready-dev ## kill it, cut its power, fail its disk, at length: m
 	nice $(PYTHON_IN_VENV) -m tests.torture soak --virtual-hours $(HOURS) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture endure --seconds $(SECONDS) $(ARGS)
 
+.PHONY: audit
+audit: ## ask the advisory database about every pinned package
+	scripts/audit
+
 .PHONY: image-test
-image-test: ## build the container image for real and check it (root, buildah, debootstrap; minutes)
+image-test: .venv/.ready-dev ## build the container image for real and check it (root, buildah, debootstrap; minutes)
 	scripts/image-test
 
 .PHONY: clean
