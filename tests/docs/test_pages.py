@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter import cli, families
+from exporter import families
 from exporter.config import Settings, check
 from exporter.config.sections import Account
 from exporter.families import Family, Type
+from exporter.flags import PROGRAM
 from tests.config.files import ACCOUNT
 from tests.dashboards import test_promql as promql
 from tests.docs import metrics
@@ -175,8 +176,8 @@ def test_flags_that_are_named_exist(page: Page) -> None:
 @EVERY_PAGE
 def test_commands_that_are_named_can_be_called_so(page: Page) -> None:
     """`smsbat-exporter COMMAND --flag` in a text or a block is a command that has this flag."""
-    called = [code for code in page.inline_code if code.startswith(f"{cli.PROGRAM} ")]
-    called += re.findall(rf"^ *({cli.PROGRAM} .*)", page.path.read_text("utf-8"), re.MULTILINE)
+    called = [code for code in page.inline_code if code.startswith(f"{PROGRAM} ")]
+    called += re.findall(rf"^ *({PROGRAM} .*)", page.path.read_text("utf-8"), re.MULTILINE)
     for call in called:
         name, *words = call.split("#")[0].split()[1:]
         if not name.startswith("-") and not name.isupper():
