@@ -82,6 +82,10 @@ audit: ## ask the advisory database about every pinned package
 image-test: .venv/.ready-dev ## build the container image for real and check it (root, buildah, debootstrap; minutes)
 	scripts/image-test
 
+.PHONY: systemd-test
+systemd-test: .venv/.ready-dev ## start a real systemd and check the unit with it (root, debootstrap; minutes)
+	scripts/systemd-test
+
 .PHONY: clean
 clean: ## remove what make and the tools made
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
