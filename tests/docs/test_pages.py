@@ -15,6 +15,7 @@ from exporter.config import Settings, check
 from exporter.config.sections import Account
 from exporter.families import Family, Type
 from exporter.flags import PROGRAM
+from exporter.webconfig.sections import TlsServer, WebFile
 from tests.config.files import ACCOUNT
 from tests.dashboards import test_promql as promql
 from tests.docs import metrics
@@ -141,7 +142,7 @@ SHOWN = {
     for key in re.findall(r"\b([a-z_]+):", block.text)
 }
 """Keys of all files that the pages show, others' too."""
-KEYS = {key.name for key in every_key()}
+KEYS = {key.name for key in every_key()} | WebFile.model_fields.keys() | TlsServer.model_fields.keys()
 LABELS = {label for family in families.ALL for label in family.labels}
 VALUES = {value for values in metrics.label_values().values() for value in values}
 PARTS = {Type.HISTOGRAM: ("", "_bucket", "_count", "_sum")}
