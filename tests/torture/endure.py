@@ -30,6 +30,8 @@ LOOK_SECONDS = 0.5
 LOTS_PER_FILE = 5
 FAULT_EVERY = 100
 """Lots, seconds: something goes wrong for a while."""
+RETENTION = "5m"
+"""Soon there are as many messages as ever: before, SQLite's cache of pages would grow with them."""
 WARM_UP = 0.25
 TREND_SAMPLES = 1_200
 """Fewer looks than this tell no trend."""
@@ -59,7 +61,7 @@ def share(folder: Path, seconds: int, seed: int) -> Report:
     """Live that long."""
     report = Report()
     with simulated(folder, seed=seed) as provider:
-        house = House(folder / "house", provider.url, rate=100, profile=_PROFILE)
+        house = House(folder / "house", provider.url, rate=100, profile=_PROFILE, retention=RETENTION)
         with house.start() as daemon:
             provider.webhooks(house.hook, **_BADLY)
             looks = _lived(house, daemon, provider, seconds)

@@ -25,7 +25,8 @@ accounts:
 profiles: {{default: {profile}}}
 drop:
   - {{directory: drop, settle: 0s}}
-storage: {{path: state}}
+storage: {{path: state, retention: {retention}}}
+windows: [5m]
 webhook: {{listen: '{webhook}', token_file: token, mode: {mode}, track_unknown: {track_unknown}}}
 intake: {{token_file: token}}
 """
@@ -50,6 +51,7 @@ class House:
     track_unknown: bool = False
     rate: float = 200
     profile: str = "{first_poll: 3s, interval: 2s, max_interval: 2s, deadline: 5s, give_up_after: 1h}"
+    retention: str = "7d"
     address: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     webhook: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
 
@@ -62,6 +64,7 @@ class House:
             provider=self.provider,
             rate=self.rate,
             profile=self.profile,
+            retention=self.retention,
             webhook=self.webhook,
             mode=self.mode,
             track_unknown=str(self.track_unknown).lower(),
