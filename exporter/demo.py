@@ -105,7 +105,8 @@ async def run_demo(
         def welcome(running: Daemon) -> None:
             url = f"http://{running.webhook_addresses[0]}{PATH}/{token}"
             provider.webhooks.order(_webhooks(url, simulated.speed))
-            target = running.addresses[0].replace("0.0.0.0", "127.0.0.1").replace("[::]", "127.0.0.1")  # noqa: S104
+            address = running.addresses[0]
+            target = f"localhost{address}" if address.startswith(":") else address
             print(
                 _WELCOME.format(
                     metrics=f"{running.scheme}://{target}",

@@ -26,7 +26,7 @@ def temporary(tmp_path: Path) -> Path:
 @pytest.fixture
 def demo(tmp_path: Path, temporary: Path) -> Iterator[Running]:
     """A demo in which an hour passes in a minute."""
-    argv = [*EXPORTER, "demo", "--speed=60", "--web.listen-address=127.0.0.1:0"]
+    argv = [*EXPORTER, "demo", "--speed=60", "--web.listen-address=:0"]
     with Running(argv, tmp_path / "demo.log", env=environment(TMPDIR=str(temporary))) as running:
         yield running
 
