@@ -250,9 +250,9 @@ COMMANDS = (
         words=(Word(name="SHELL", text="whose script", choices=completion.SHELLS),),
         usual="bash",
         examples=(
-            ("completion bash >~/.local/share/bash-completion/completions/smsbat-exporter", "for bash"),
-            ("completion zsh >~/.zfunc/_smsbat-exporter", "for zsh, with ~/.zfunc in its fpath"),
-            ("completion fish >~/.config/fish/completions/smsbat-exporter.fish", "for fish"),
+            ("completion bash >/etc/bash_completion.d/smsbat-exporter", "for bash, as root"),
+            ("completion zsh >/usr/local/share/zsh/site-functions/_smsbat-exporter", "for zsh, as root"),
+            ("completion fish >/etc/fish/completions/smsbat-exporter.fish", "for fish, as root"),
         ),
     ),
 )

@@ -35,6 +35,8 @@ _BY_NAME = {command.name: command for command in COMMANDS}
 _ENDING = """
 Every flag can be given in the environment too: --config.file is $SMSBAT_CONFIG_FILE.
 Every error has a code, like SMSBAT-U001: docs/errors.md says what it means and what to do.
+Exit codes: 0 fine; 1 a check failed, or an unexpected error; 2 wrong usage; 74 the disk fails;
+75 the state is in use by another process; 78 bad configuration or state; 130 ended by Ctrl-C.
 """
 
 
@@ -194,10 +196,9 @@ def _unknown(command: Command, word: str) -> UsageError:
     name = word.partition("=")[0]
     flags = {flag.name: flag for flag in command.flags()}
     close = closest(name, flags)
-    written = flags[close].written() if close else ""
-    hint = (
-        f"did you mean {close}? try: {command.line(written)}" if close else f"try: {command.line('--help')}"
-    )
+    hint = f"try: {PROGRAM} {command.name} --help"
+    if close:
+        hint = f"did you mean {close}? try: {command.line(flags[close].written())}"
     return UsageError(f"{command.name} has no flag {quoted(name)}", hint=hint, code=Code.UNKNOWN_FLAG)
 
 
@@ -212,7 +213,7 @@ def _misused(command: Command, error: argparse.ArgumentError) -> UsageError:
             message, code = f"{name} needs a value", Code.MISSING
         return UsageError(message, hint=f"try: {command.line(flag.written())}", code=code)
     if name:  # -h and --help
-        return UsageError(f"{name} takes no value", hint=f"try: {command.line('--help')}")
+        return UsageError(f"{name} takes no value", hint=f"try: {PROGRAM} {command.name} --help")
     return missing(command, " and ".join(word.name for word in command.words) or "more")
 
 

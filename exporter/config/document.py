@@ -77,7 +77,7 @@ def parse(text: str, environ: Mapping[str, str] | None) -> Document:
         line = text.count("\n", 0, bad.start())
         column = bad.start() - (text.rfind("\n", 0, bad.start()) + 1)
         message = f"character U+{ord(bad[0]):04X} is not allowed"
-        hint = "remove it, or save the file as plain text"
+        hint = "save it as plain text"
         document.problems[()] = Problem("", line + 1, column + 1, message, hint, Code.CONFIG_SYNTAX)
         document.readable = False
         return document

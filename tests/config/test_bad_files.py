@@ -56,10 +56,7 @@ def test_no_pinned_message_is_left_without_its_file() -> None:
         ),
         (
             b"accounts:\n  - \0",
-            (
-                "config.yaml:2:5: character U+0000 is not allowed [SMSBAT-C002]\n"
-                "  hint: remove it, or save the file as plain text"
-            ),
+            "config.yaml:2:5: character U+0000 is not allowed [SMSBAT-C002]\n  hint: save it as plain text",
         ),
         (b"#" * (1024 * 1024 + 1), "config.yaml: is larger than 1024 KiB [SMSBAT-C001]"),
     ],

@@ -174,17 +174,8 @@ def test_output_that_nobody_takes_is_told_in_a_sentence(home: Home) -> None:
     "arguments",
     [
         (),
-        ("fly",),
-        ("run", "--nope"),
         ("run", "--log.level=loud"),
-        ("run", "--web.listen-address=nonsense"),
-        ("check-config",),
         ("check-message", "--account=other", "some-id"),
-        ("demo", "--speed=0"),
-        ("demo", "--speed=fast"),
-        ("demo", "--web.listen-address=127.0.0.1:99999"),
-        ("simulator", "--listen=127.0.0.1:99999"),
-        ("simulator", "--listen=127.0.0.1:0", "--requests-per-second=-1"),
     ],
     ids=" ".join,
 )

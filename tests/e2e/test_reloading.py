@@ -41,7 +41,9 @@ def test_a_bad_file_changes_nothing_and_two_gauges_tell(home: Home, provider: Pr
         daemon.signal(signal.SIGHUP)
         told(address, 0)
         assert sum_of(address, SUCCESS_AT) == read_at
-        assert f"{home.config}:1:" in daemon.event("reload_failed")["problems"]
+        failed = daemon.event("reload_failed")
+        assert f"{home.config}:1:" in failed["problems"]
+        assert failed["code"] == "SMSBAT-C006"
         ids = provider.deliver("otp", 5)
         home.put("ids.txt", id_lines(ids))
         _finished(address, 5)
@@ -92,7 +94,7 @@ def test_a_request_is_told_how_the_reload_went(home: Home) -> None:
 
 def _asks(daemon: Running, provider: Provider) -> None:
     """Wait until the provider has refused the daemon."""
-    daemon.event("account_revoked")
+    assert daemon.event("account_revoked")["code"] == "SMSBAT-P001"
     assert provider.requests()
 
 

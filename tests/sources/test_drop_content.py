@@ -9,8 +9,9 @@ import random
 
 import pytest
 
+from exporter.model import SECOND_US
 from exporter.sources.drop import MAX_FILE_BYTES
-from tests.sources.rig import Rig
+from tests.sources.rig import Rig, lines
 
 PHONE = "+380501234567"
 
@@ -105,3 +106,30 @@ async def test_a_directory_that_anyone_may_write_to_is_warned_of_once(
     rig.path.chmod(0o777)
     await rig.settle()
     assert [vars(record)["event"] for record in caplog.records].count("drop_exposed") == 1
+
+
+async def test_a_file_that_takes_long_is_told_of_every_ten_seconds(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How much of it is read, how fast, and how long the rest takes; then that it has ended."""
+    caplog.set_level(logging.INFO, "smsbat.drop")
+
+    def seven_seconds() -> None:
+        rig.clock.at += 7 * SECOND_US
+
+    rig.intake.after = seven_seconds
+    rig.drop_file("large.txt", lines(300_000))
+    rig.drop_file("small.txt", "one-id\n")
+    summary = await rig.settle()
+    while summary.unfinished:
+        summary = await rig.scan_after(1)
+    told = [vars(record) for record in caplog.records]
+    progress = [line["fields"] for line in told if line["event"] == "drop_file_progress"]
+    # Thirty transactions of seven seconds: a line at every second one.
+    assert len(progress) == pytest.approx(15, abs=2)
+    assert [line["event"] for line in told] == ["drop_file_progress"] * len(progress) + ["drop_file_ended"]
+    read = [line["read_percent"] for line in progress]
+    assert read == sorted(read)
+    assert (read[0] < 60, read[-1]) == (True, 100)
+    assert progress[-1]["messages_per_second"] == pytest.approx(10_000 / 7, rel=0.2)
+    assert progress[-1]["left_seconds"] == 0

@@ -1,0 +1,1 @@
+"""The command line: what it takes, says, completes and documents."""
