@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from exporter import commands, completion, flags, log
@@ -32,7 +31,7 @@ _CONFIG_FILE = Flag(
 )
 _WEB_CONFIG_FILE = Flag(
     name="--web.config.file",
-    text="TLS and passwords for the listener (docs/security.md)",
+    text="TLS and passwords for /metrics (docs/security.md)",
     metavar="FILE",
     read=flags.path,
     example="web.yml",
@@ -189,7 +188,7 @@ COMMANDS = (
         groups={
             "checks": (
                 Flag(name="--online", text="also try each account's key at the provider"),
-                replace(_WEB_CONFIG_FILE, text="check this web configuration too"),
+                _WEB_CONFIG_FILE,
             ),
         },
         words=(Word(name="FILE", text="the configuration", read=flags.path, completes="file"),),

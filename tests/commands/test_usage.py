@@ -51,6 +51,8 @@ def assert_helpful(error: UsageError) -> None:
 def _wrong_values(flag: Flag) -> Iterator[str]:
     """Values that this flag can't have."""
     for value in WRONG_VALUES:
+        if not value and flag.may_be_empty:
+            continue
         try:
             if not flag.choices and value:
                 flag.read(value)
