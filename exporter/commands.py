@@ -66,7 +66,15 @@ def demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     simulated = SimulatorSettings(
         port=0, seed=arguments.seed, speed=arguments.speed, scenario=arguments.scenario
     )
-    with tempfile.TemporaryDirectory(prefix="smsbat-demo-") as folder:
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="smsbat-demo-")
+    except OSError as error:
+        raise ExporterError(
+            f"no directory for temporary files can be written: {error.strerror}",
+            hint=f"name one; try: TMPDIR=/dev/shm {PROGRAM} demo",
+            code=Code.OUTPUT,
+        ) from None
+    with temporary as folder:
         options = Options(
             config_file=Path(folder, "config.yaml"),
             listen_addresses=tuple(arguments.web_listen_address),

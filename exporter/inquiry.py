@@ -56,7 +56,7 @@ _MEANINGS: Mapping[Code, tuple[str, str]] = MappingProxyType(
             "there is nothing to mend here: try again later, or tell the provider",
         ),
         Code.TIMED_OUT: (
-            "no answer in time",
+            "the answer takes too long",
             "try again; if it is always so, is there a firewall, or is timeout too short?",
         ),
         Code.UNREACHABLE: ("no connection", "is base_url right, and may this machine connect to it?"),
@@ -128,6 +128,8 @@ def _evidence(reply: Reply, account: Account) -> str:
     """Where it was asked, and what came of it in a few words: the HTTP status, or the error's innermost."""
     status = _STATUS.match(reply.detail)
     short = f"HTTP {status[1]}" if status else reply.detail.rsplit(": ", 1)[-1]
+    if reply.outcome is Outcome.TIMEOUT:
+        short = f"nothing within {account.timeout / SECOND_US:g} s"
     return f"{account.base_url}: {short}" if short else account.base_url
 
 

@@ -162,7 +162,8 @@ def test_every_outcome_is_told_in_words(tmp_path: Path) -> None:
         wrong = finding(Reply(outcome, detail="status=418 type=other size=3"), account)
         assert wrong is not None
         assert (wrong.code, bool(wrong.hint)) == (code, True)
-        assert wrong.message.endswith(" (http://127.0.0.1:1: HTTP 418)")
+        evidence = "nothing within 10 s" if outcome is Outcome.TIMEOUT else "HTTP 418"
+        assert wrong.message.endswith(f" (http://127.0.0.1:1: {evidence})")
     unread = finding(Reply(Outcome.UNAUTHORIZED, detail="not sent: key file unreadable"), account)
     assert unread is not None
     assert unread.code is Code.CONFIG_KEY_FILE
