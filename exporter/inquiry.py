@@ -19,7 +19,7 @@ from exporter.config import Account
 from exporter.errors import CODE_OF_OUTCOME, Code
 from exporter.feeds import client_of
 from exporter.model import NANOS_PER_UNIT, SECOND_US, Outcome, Reply
-from exporter.ratelimit import Flow, Gate
+from exporter.ratelimit import USABLE, Gate
 from exporter.schedule import CLOSEST_US
 
 NEVER_SENT = ("smsbat-exporter-check", "smsbat-exporter-check-without-key")
@@ -28,6 +28,9 @@ LONGEST_WAIT_US = 60 * SECOND_US
 """A longer pause is not waited for: it is told."""
 TRIES = 3
 """How often a message is asked about when the provider answers 429."""
+MOST_FAILURES = 5
+"""In a row: somebody waits, and would rather know than have all ids tried."""
+_IN_VAIN = frozenset({Outcome.RATE_LIMITED, Outcome.UNAUTHORIZED})
 
 _MEANINGS: Mapping[Code, tuple[str, str]] = MappingProxyType(
     {
@@ -146,11 +149,13 @@ class Inquiry:
     async def replies(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Reply]]:
         """What becomes of each question; ends early when asking on would be in vain."""
         await self._clock.sleep(CLOSEST_US)
+        failures = 0
         async with client_of(self._account, self._clock) as client:
             for row, message_id in enumerate(ids):
                 reply = await self._ask(client, row, message_id)
                 yield message_id, reply
-                if reply.outcome is Outcome.RATE_LIMITED or self._gate.flow is not Flow.FLOWING:
+                failures = 0 if reply.outcome in USABLE else failures + 1
+                if reply.outcome in _IN_VAIN or failures == MOST_FAILURES:
                     return
 
     async def _ask(self, client: Client, row: int, message_id: str) -> Reply:
