@@ -7,6 +7,8 @@ SHELL := bash
 
 PYTHON_IN_VENV := .venv/bin/python
 CONFIG ?= config.yaml
+# Tests wait for processes more than they work.
+WORKERS ?= 3
 
 .PHONY: help
 help: ## say what there is
@@ -26,7 +28,7 @@ run: .venv/.ready-run ## run from the checkout: make run CONFIG=config.yaml
 
 .PHONY: test
 test: .venv/.ready-dev ## run all tests; make test ARGS='-k drop' runs some
-	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+	$(PYTHON_IN_VENV) -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
 
 .PHONY: mutants
 mutants: .venv/.ready-dev ## seed defects one by one, and see that a test catches each (minutes)
