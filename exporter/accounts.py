@@ -12,6 +12,7 @@ from exporter.clock import Clock
 from exporter.fusion import Evidence
 from exporter.model import Policy, Priority
 from exporter.ratelimit import Gate, Kept
+from exporter.recent import Recent
 from exporter.schedule import CLOSEST_US
 from exporter.snapshot import CampaignName
 from exporter.store import Planned
@@ -32,6 +33,8 @@ class Account:
     """Whether webhooks bring its news."""
     unknown_words: set[str] = field(default_factory=set)
     """Words for a status that nobody told us of; the first few, for the log."""
+    recent: Recent = field(default_factory=Recent)
+    """What came of the latest requests."""
     _resting: OrderedDict[int, int] = field(default_factory=OrderedDict)
 
     def asked(self, row: int, now: int) -> None:
@@ -59,7 +62,7 @@ class Accounts(dict[str, Account]):
         """Begin with an account, and with what an earlier run kept of it."""
         now = clock.monotonic()
         gate = Gate(requests_per_second, now, kept=kept, wall_now=clock.now())
-        self[name] = Account(name, account_id, "", Agenda(now), gate)
+        self[name] = Account(name, account_id, "", Agenda(now), gate, recent=Recent(clock.now()))
 
     @property
     def planned(self) -> int:

@@ -18,6 +18,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiohttp import web
+
 from exporter import __version__
 from exporter.clock import SteadyClock
 from exporter.collector import Collector
@@ -28,12 +30,16 @@ from exporter.hearing import Hearing
 from exporter.instruments import Instruments
 from exporter.intake import Intake
 from exporter.model import SECOND_US
+from exporter.page import Pages
 from exporter.server import Guard, Listener, Site, pages
+from exporter.snapshot import Snapshot
 from exporter.store.sqlite import SqliteStore
 from exporter.strangers import Strangers
 from exporter.supervisor import Supervisor
 from exporter.tracker import Tracker
 from exporter.upkeep import Upkeep
+from exporter.view.lookup import Lookups
+from exporter.view.watch import Surroundings, Watch
 from exporter.waiting import waited_for
 from exporter.webhook import Webhooks
 
@@ -54,6 +60,8 @@ class Options:
     """What the metrics listener asks of connections and requests; None for nothing."""
     enable_lifecycle: bool = False
     storage_path: Path | None = None
+    demo_speed: float | None = None
+    """How many times as fast the demo's time passes; None outside of the demo."""
     lines_dropped: Callable[[], int] = lambda: 0
     """How many lines the log has lost so far."""
 
@@ -87,75 +95,104 @@ class Daemon:
         async with AsyncExitStack() as resources:
             web_config = self._options.web_config_file
             guard = resources.enter_context(Guard(web_config)) if web_config is not None else None
-            executor = resources.enter_context(ThreadPoolExecutor(1, "store"))
-            with waited_for("opening the state"):
-                store = await self._open_store(executor)
-            loop = asyncio.get_running_loop()
-            resources.push_async_callback(lambda: loop.run_in_executor(executor, store.close))
-            tracker = Tracker(store, executor, self._settings, self._clock, self._instruments)
-            with waited_for("reading the state", lambda: _so_far(tracker)):
-                warning = await tracker.start()
-            if warning:
-                _log.warning(warning, extra={"event": "state_warning", "fields": {"code": Code.STORE_RESET}})
-            resources.push_async_callback(tracker.drain)
-            collector = resources.enter_context(
-                Collector(
-                    self._instruments.registry,
-                    created=self._settings.exposition.created,
-                    exemplars=self._settings.exposition.exemplars,
-                )
-            )
-            self._upkeep = Upkeep(
-                tracker,
-                store,
-                self._clock,
-                self._instruments,
-                collector.publish,
-                self._options.lines_dropped,
-                self._supervisor.alive,
-            )
+            store, tracker = await self._open(resources)
             strangers = Strangers(tracker, store, self._clock, self._instruments)
             hearing = Hearing(tracker, store, strangers, self._clock, self._instruments)
             webhooks = Webhooks(hearing, self._instruments)
             resources.push_async_callback(webhooks.close)
             intake = Intake(tracker, self._clock, self._instruments)
             intake.follow(self._settings.intake)
+            lookups = Lookups(tracker, store, self._clock)
+            routes, show = self._shown(resources, tracker, webhooks, lookups)
+            self._upkeep = upkeep = Upkeep(
+                tracker,
+                store,
+                self._clock,
+                self._instruments,
+                show,
+                self._options.lines_dropped,
+                self._supervisor.alive,
+            )
             self._follow()
-            await self._upkeep.publish()
+            await upkeep.publish()
             async with asyncio.TaskGroup() as loops:
                 work = [
                     loops.create_task(tracker.commit_forever()),
-                    loops.create_task(self._upkeep.run()),
+                    loops.create_task(upkeep.run()),
                     loops.create_task(hearing.run()),
+                    loops.create_task(lookups.run()),
                     loops.create_task(self._feed(tracker, strangers, webhooks, intake)),
                 ]
                 if guard is not None:
                     work.append(loops.create_task(guard.follow()))
                 await webhooks.follow(self._settings.webhook)
-                async with Listener(
-                    self._options.listen_addresses, pages(self._site(collector)), guard, intake.routes()
-                ) as listener:
+                addresses = self._options.listen_addresses
+                async with Listener(addresses, routes, guard, intake.routes()) as listener:
                     self.addresses = listener.addresses
                     self.scheme = "https" if guard is not None and guard.tls is not None else "http"
                     self.webhook_addresses = webhooks.addresses
-                    self._not_ready = ""
-                    fields = {
-                        "version": __version__,
-                        "listen": ",".join(self.addresses),
-                        "webhook": ",".join(webhooks.addresses),
-                        "pending": tracker.ledger.pending,
-                    }
-                    _log.info("Ready", extra={"event": "ready", "fields": fields})
-                    self._supervisor.ready()
+                    self._say_ready(tracker.ledger.pending)
                     if on_ready is not None:
                         on_ready(self)
                     await stop.wait()
-                    self._not_ready = "stopping"
-                    text = "Stopping: what was learned is being saved; a second signal ends it at once"
-                    _log.info(text, extra={"event": "stopping"})
+                    self._say_stopping()
                     for task in work:
                         task.cancel()
         _log.info("Stopped; all that was learned is saved", extra={"event": "stopped"})
+
+    async def _open(self, resources: AsyncExitStack) -> tuple[SqliteStore, Tracker]:
+        """The state of earlier runs."""
+        executor = resources.enter_context(ThreadPoolExecutor(1, "store"))
+        with waited_for("opening the state"):
+            store = await self._open_store(executor)
+        loop = asyncio.get_running_loop()
+        resources.push_async_callback(lambda: loop.run_in_executor(executor, store.close))
+        tracker = Tracker(store, executor, self._settings, self._clock, self._instruments)
+        with waited_for("reading the state", lambda: _so_far(tracker)):
+            warning = await tracker.start()
+        if warning:
+            _log.warning(warning, extra={"event": "state_warning", "fields": {"code": Code.STORE_RESET}})
+        resources.push_async_callback(tracker.drain)
+        return store, tracker
+
+    def _shown(
+        self, resources: AsyncExitStack, tracker: Tracker, webhooks: Webhooks, lookups: Lookups
+    ) -> tuple[list[web.AbstractRouteDef], Callable[[Snapshot], None]]:
+        """What the listener shows to Prometheus and to people, and who must be given each snapshot."""
+        exposition = self._settings.exposition
+        collector = resources.enter_context(
+            Collector(self._instruments.registry, created=exposition.created, exemplars=exposition.exemplars)
+        )
+        surroundings = Surroundings(
+            lambda: self._not_ready,
+            self._unhealthy,
+            lambda: webhooks.addresses,
+            self._options.demo_speed,
+        )
+        thread = resources.enter_context(ThreadPoolExecutor(1, "page"))
+        watch = Watch(tracker, self._clock, self._instruments, surroundings, thread)
+
+        def show(snapshot: Snapshot) -> None:
+            collector.publish(snapshot)
+            watch.show(snapshot)
+
+        return [*pages(self._site(collector)), *Pages(watch, lookups, thread).routes()], show
+
+    def _say_ready(self, pending: int) -> None:
+        self._not_ready = ""
+        fields = {
+            "version": __version__,
+            "listen": ",".join(self.addresses),
+            "webhook": ",".join(self.webhook_addresses),
+            "pending": pending,
+        }
+        _log.info("Ready", extra={"event": "ready", "fields": fields})
+        self._supervisor.ready()
+
+    def _say_stopping(self) -> None:
+        self._not_ready = "stopping"
+        text = "Stopping: what was learned is being saved; a second signal ends it at once"
+        _log.info(text, extra={"event": "stopping"})
 
     def _say_start(self) -> None:
         fields = {
@@ -194,7 +231,9 @@ class Daemon:
 
     def _unhealthy(self) -> str:
         """Why this process needs a restart; empty while its loops go round."""
-        if self._upkeep is None or self._clock.monotonic() - self._upkeep.beat_at < STALL_US:
+        # In the demo half a minute of its own time may be half a second: no loop is that quick.
+        stall_us = STALL_US * max(1.0, self._options.demo_speed or 1.0)
+        if self._upkeep is None or self._clock.monotonic() - self._upkeep.beat_at < stall_us:
             return ""
         return "the loops stand still"
 

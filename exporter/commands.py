@@ -79,6 +79,7 @@ def demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             config_file=Path(folder, "config.yaml"),
             listen_addresses=tuple(arguments.web_listen_address),
             web_config_file=arguments.web_config_file,
+            demo_speed=arguments.speed,
         )
         return _until_stopped(arguments, lambda stop, _: run_demo(simulated, options, environ, stop))
 

@@ -10,13 +10,24 @@ without the failures that can only be known later.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter.lifecycle import Step, tolerance_us
 from exporter.model import FINISHED, SECOND_US, Message, Status, Verdict
-from exporter.snapshot import CampaignName, Exemplar, Kind, Objective, SeriesKey, Snapshot
+from exporter.snapshot import (
+    HOUR_US,
+    HOURS,
+    CampaignName,
+    Exemplar,
+    Hour,
+    Kind,
+    Objective,
+    SeriesKey,
+    Snapshot,
+)
 
 COHORT_US = 30 * SECOND_US
 
@@ -46,6 +57,7 @@ class Cohort(NamedTuple):
 _PENDING_WORDS = frozenset(status.word for status in Status if status not in FINISHED)
 _EMPTY = Cohort()
 _SENT = Cohort(sent=1)
+_IDLE = (0, 0)
 
 
 def cohort_of(campaign_id: int, at: int) -> CohortKey:
@@ -120,7 +132,10 @@ class Ledger:
         self._cohorts: dict[int, dict[int, Cohort]] = {}
         self._unfolded: dict[CohortKey, None] = {}
         self._changed: set[int] = set()
-        self._ratios: dict[int, tuple[dict[str, float], dict[str, float]]] = {}
+        self._ratios: dict[int, tuple[dict[str, _Share], dict[str, _Share]]] = {}
+        self._hours: dict[int, dict[int, list[int]]] = defaultdict(dict)
+        """What each hour sent and delivered: as `Hour`, while it is counted."""
+        self._last_hours: dict[int, tuple[Hour, ...]] = {}
         self._ratios_at = 0
         self._exemplars: dict[SeriesKey, Exemplar] = {}
 
@@ -147,10 +162,22 @@ class Ledger:
             cohort = cohorts.get(cohort_key.began_at, _EMPTY).plus(change)
             cohorts[cohort_key.began_at] = cohort
             self._changed.add(cohort_key.campaign_id)
+            if change.sent or change.delivered:
+                self._count_hour(cohort_key, change)
             if cohort.met or cohort.missed:
                 self._unfolded[cohort_key] = None
             else:
                 self._unfolded.pop(cohort_key, None)
+
+    def _count_hour(self, key: CohortKey, change: Cohort) -> None:
+        hours = self._hours[key.campaign_id]
+        began_at = key.began_at - key.began_at % HOUR_US
+        hour = hours.get(began_at)
+        if hour is None:
+            hours[began_at] = [change.sent, change.delivered]
+        else:
+            hour[0] += change.sent
+            hour[1] += change.delivered
 
     def expect(self, key: SeriesKey) -> None:
         """Show a series at 0 before it counts anything."""
@@ -181,6 +208,9 @@ class Ledger:
                 if CohortKey(campaign_id, began_at) not in self._unfolded:
                     del cohorts[began_at]
                     self._changed.add(campaign_id)
+        for hours in self._hours.values():
+            for began_at in [b for b in hours if b + HOUR_US < before]:
+                del hours[began_at]
 
     def snapshot(
         self,
@@ -191,23 +221,27 @@ class Ledger:
     ) -> Snapshot:
         """Freeze what `/metrics` shows; `windows` are label -> microseconds."""
         self._refresh_ratios(now, windows, objectives)
+        delivery, fallback = self._flattened(0), self._flattened(1)
         return Snapshot(
             commit=self.commit,
             created_at=self.created_at,
             campaigns=dict(self.campaigns),
             values=dict(self._values),
             objectives={n.campaign: objectives(n.campaign) for n in self.campaigns.values()},
-            delivery_ratios=self._flattened(0),
-            fallback_ratios=self._flattened(1),
+            delivery_ratios={place: share.part / share.whole for place, share in delivery.items()},
+            fallback_ratios={place: share.part / share.whole for place, share in fallback.items()},
             oldest_pending_at=dict(oldest_pending_at),
             exemplars=dict(self._exemplars),
+            taken_at=now,
+            judged={place: share.whole for place, share in delivery.items()},
+            hours=dict(self._last_hours),
         )
 
-    def _flattened(self, which: int) -> dict[tuple[int, str], float]:
+    def _flattened(self, which: int) -> dict[tuple[int, str], _Share]:
         return {
-            (campaign_id, window): ratio
-            for campaign_id, ratios in self._ratios.items()
-            for window, ratio in ratios[which].items()
+            (campaign_id, window): share
+            for campaign_id, shares in self._ratios.items()
+            for window, share in shares[which].items()
         }
 
     def _refresh_ratios(
@@ -215,6 +249,8 @@ class Ledger:
     ) -> None:
         """Compute again what has changed: all campaigns when a cohort came of age, else those touched."""
         stale = self._changed if now // COHORT_US == self._ratios_at // COHORT_US else self._cohorts
+        this_hour = now - now % HOUR_US
+        day = range(this_hour - (HOURS - 1) * HOUR_US, this_hour + 1, HOUR_US)
         for campaign_id in list(stale):
             cohorts = self._cohorts[campaign_id]
             deadline_us = objectives(self.campaigns[campaign_id].campaign).deadline_us
@@ -222,13 +258,22 @@ class Ledger:
                 _ratios(cohorts, now - COHORT_US - deadline_us, windows, 1, 0),
                 _ratios(cohorts, now, windows, 5, 4),
             )
+            hours = self._hours[campaign_id]
+            self._last_hours[campaign_id] = tuple([Hour(*hours.get(began_at, _IDLE)) for began_at in day])
         self._changed.clear()
         self._ratios_at = now
 
 
+class _Share(NamedTuple):
+    """A part of a whole that is not 0."""
+
+    part: int
+    whole: int
+
+
 def _ratios(
     cohorts: Mapping[int, Cohort], until: int, windows: Mapping[str, int], part: int, whole: int
-) -> dict[str, float]:
+) -> dict[str, _Share]:
     """Share of field `part` in field `whole`, over cohorts that began in each window before `until`."""
     ratios = {}
     for window, span_us in windows.items():
@@ -237,5 +282,5 @@ def _ratios(
         inside = [c for began_at in range(first, until + 1, COHORT_US) if (c := cohorts.get(began_at))]
         total = sum([cohort[whole] for cohort in inside])
         if total:
-            ratios[window] = sum([cohort[part] for cohort in inside]) / total
+            ratios[window] = _Share(sum([cohort[part] for cohort in inside]), total)
     return ratios

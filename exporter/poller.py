@@ -24,6 +24,7 @@ from exporter.events import Observed, PollFailed
 from exporter.instruments import Instruments
 from exporter.model import SECOND_US, Message, Outcome, Priority, Reply
 from exporter.ratelimit import USABLE, Flow, Gate
+from exporter.recent import Asked, Request
 from exporter.schedule import CLOSEST_US
 from exporter.tracker import Tracker
 
@@ -205,7 +206,8 @@ class Poller:
             self._put_back(entry)
             return
         self._retried.discard(message.row)
-        note(account, message.row, reply, sent_at, self.clock, self.instruments)
+        asked = Asked(message.row, message.message_id, message.campaign_id, sent_at)
+        note(account, asked, reply, self.clock, self.instruments)
         answering_us = gate.answering_us(now)
         if reply.answer is not None:
             event = Observed(message.row, self.clock.now(), answering_us, reply.answer)
@@ -217,13 +219,24 @@ class Poller:
             self.tracker.report(failed)
 
 
-def note(  # noqa: PLR0913, PLR0917 - who is told, and what
-    account: Account, row: int, reply: Reply, sent_at: int, clock: Clock, instruments: Instruments
-) -> None:
-    """Tell the gate and the metrics what a request brought, which went out at `sent_at` (monotonic)."""
+def note(account: Account, asked: Asked, reply: Reply, clock: Clock, instruments: Instruments) -> None:
+    """Tell the gate, the metrics and those who look what a request brought."""
     instruments.request(account.name, reply.outcome, reply.duration_us / SECOND_US)
-    if account.gate.ended(clock.monotonic(), sent_at, row, reply.outcome, reply.retry_after_us):
-        _say_flow(account.name, account.gate, reply)
+    status = reply.answer.status if reply.answer is not None else None
+    account.recent.add(
+        Request(
+            clock.now(),
+            asked.message_id,
+            asked.campaign_id,
+            reply.outcome,
+            status,
+            reply.duration_us,
+            reply.detail,
+        )
+    )
+    gate, now = account.gate, clock.monotonic()
+    if gate.ended(now, asked.sent_at, asked.row, reply.outcome, reply.retry_after_us):
+        _say_flow(account.name, gate, reply)
         # Whoever waits for the next probe's turn need not any more.
         account.stirred.set()
     instruments.api_up(account.name, up=reply.outcome in USABLE)

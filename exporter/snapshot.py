@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from exporter.model import SECOND_US
 
+HOUR_US = 3_600 * SECOND_US
+HOURS = 24
 BUCKETS_US = tuple(
     int(seconds * SECOND_US)
     for seconds in (1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400, 259200)
@@ -72,6 +74,14 @@ class Exemplar(NamedTuple):
     """When its end was known."""
 
 
+class Hour(NamedTuple):
+    """What a campaign sent in one hour of the day (UTC)."""
+
+    sent: int
+    delivered: int
+    """Of those sent in it, by now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All state that `/metrics` exposes, as of one commit; never changed once made."""
@@ -91,3 +101,8 @@ class Snapshot:
     """By campaign id; absent where nothing is pending."""
     exemplars: Mapping[SeriesKey, Exemplar] = field(default_factory=dict)
     """By bucket of durations; only of deliveries that this process has seen."""
+    taken_at: int = 0
+    judged: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    """How many messages a delivery ratio is of: the keys are those of `delivery_ratios`."""
+    hours: Mapping[int, tuple[Hour, ...]] = field(default_factory=dict)
+    """By campaign id: the last `HOURS` hours, the one that runs included, oldest first."""

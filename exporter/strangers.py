@@ -19,6 +19,7 @@ from exporter.instruments import Instruments
 from exporter.model import SECOND_US, Answer, NewMessage, Source
 from exporter.poller import Fetch, note
 from exporter.ratelimit import USABLE, Bucket
+from exporter.recent import Asked
 from exporter.store import Store
 from exporter.tracker import Tracker
 
@@ -27,7 +28,7 @@ RATE_SHARE = 0.1
 """Of what the account may send."""
 TRIES = 3
 """Requests without a usable answer before an id is forgotten."""
-NOBODYS_ROW = -1
+NOBODYS_ROW = NO_CAMPAIGN = -1
 ROOM_US = 5 * SECOND_US
 """How long to wait for room before trying to track again."""
 
@@ -82,7 +83,8 @@ class Strangers:
         message_id, stranger = next(iter(self._waiting.items()))
         reply = await fetch(message_id)
         self._forget(message_id)
-        note(account, NOBODYS_ROW, reply, now, self.clock, self.instruments)
+        asked = Asked(NOBODYS_ROW, message_id, NO_CAMPAIGN, now)
+        note(account, asked, reply, self.clock, self.instruments)
         if reply.answer is not None:
             while not await self._track(account, message_id, stranger, reply.answer):
                 await self.clock.sleep(ROOM_US)

@@ -28,6 +28,7 @@ RANKS = {
     "instants": 1,
     "ratelimit": 1,
     "agenda": 1,
+    "recent": 1,
     "ledger": 1,
     "wire": 1,
     "families": 1,
@@ -64,6 +65,9 @@ RANKS = {
     "server": 6,
     "upkeep": 6,
     "waiting": 6,
+    # What people are shown.
+    "view": 6,
+    "page": 7,
     # What comes in over HTTP.
     "strangers": 7,
     "hearing": 8,

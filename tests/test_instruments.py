@@ -246,3 +246,16 @@ def test_histograms_have_the_buckets_of_the_catalogue(instruments: Instruments) 
             samples = collected(instruments)[family.name].samples
             bounds = [float(s.labels["le"]) for s in samples if s.name.endswith("_bucket")]
             assert bounds == [*family.buckets, float("inf")]
+
+
+def test_what_is_read_is_what_a_scrape_shows(instruments: Instruments) -> None:
+    """By labels in the order of the catalogue; None where there is no sample."""
+    instruments.request("main", Outcome.TIMEOUT, 1.0)
+    read = instruments.read(families.API_REQUESTS, families.API_UP, families.STORE_UP)
+    assert read.value(families.API_REQUESTS, "main", "timeout") == 1
+    assert read.value(families.API_UP, "main") is None
+    assert read.by_last_label(families.API_REQUESTS, "main") == {
+        outcome.value: int(outcome is Outcome.TIMEOUT) for outcome in Outcome
+    }
+    assert read.by_last_label(families.API_REQUESTS, "another") == {}
+    assert read.value(families.STORE_UP) == 0

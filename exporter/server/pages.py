@@ -1,8 +1,7 @@
-"""The pages of the metrics listener: for Prometheus, for supervisors, and a first one for people."""
+"""What Prometheus and supervisors ask of the metrics listener; what people see is made in `page`."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,34 +14,6 @@ from exporter.server.connections import plain
 
 PIECE_BYTES = 64 * 1024
 """A slow reader has this much of an answer for itself; the rest stays shared with all others."""
-_HOME = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>smsbat-exporter</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 40rem; padding: 0 1rem }
-dt { margin-top: .75rem }
-</style>
-</head>
-<body>
-<h1>smsbat-exporter</h1>
-<p>Delivery of messages sent through SMSBAT, for Prometheus.</p>
-<p>State: %s</p>
-<dl>
-<dt><a href="/metrics">/metrics</a></dt><dd>what Prometheus scrapes</dd>
-<dt><a href="/-/ready">/-/ready</a></dt><dd>whether the state is loaded and kept</dd>
-<dt><a href="/-/healthy">/-/healthy</a></dt><dd>whether the process makes progress</dd>
-</dl>
-</body>
-</html>
-"""
-_HOME_HEADERS = {
-    "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +39,7 @@ def pages(site: Site) -> list[web.AbstractRouteDef]:
             return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the state is not loaded yet")
         return await _send(request, rendering)
 
-    async def home(_request: web.Request) -> web.StreamResponse:
-        state = site.unready() or site.unhealthy() or "ready"
-        return web.Response(text=_HOME % html.escape(state), headers=_HOME_HEADERS)
-
     routes: list[web.AbstractRouteDef] = [
-        web.get("/", home),
         web.get("/metrics", metrics),
         web.get("/-/healthy", _check(site.unhealthy, "healthy")),
         web.get("/-/ready", _check(site.unready, "ready")),

@@ -8,7 +8,7 @@ from exporter import lifecycle
 from exporter.ledger import COHORT_US, Changes, Ledger, cohort_of
 from exporter.lifecycle import Observed, Step
 from exporter.model import SECOND_US, Answer, Source, Status, Via
-from exporter.snapshot import CampaignName, Objective, Snapshot
+from exporter.snapshot import CampaignName, Hour, Objective, Snapshot
 from tests.core.example import DEFAULT, HOUR_US, MESSAGE, MINUTE_US, SENT_AT, saw
 
 CAMPAIGN = 1
@@ -160,3 +160,40 @@ def test_forgotten_cohorts_leave_no_sample() -> None:
     assert delivery(book, now) == {"1h": 0.0, "24h": 0.0}
     take(book, ended(Status.DELIVERED, SECOND_US, sent_at=SENT_AT + 2 * HOUR_US))
     assert delivery(book, now) == {"1h": 1.0, "24h": 1.0}
+
+
+# --- what a ratio is of, and the hours of the day ------------------------------------------------------
+
+
+def test_a_ratio_says_how_many_messages_it_is_of() -> None:
+    """Those that came of age in the window, whatever became of them."""
+    book = ledger()
+    track(book, SENT_AT, 3)
+    take(book, ended(Status.DELIVERED, SECOND_US))
+    shown = snapshot(book, SENT_AT + DEADLINE_US + COHORT_US)
+    assert shown.judged == dict.fromkeys(shown.delivery_ratios, 3)
+    assert shown.judged
+
+
+def test_the_hours_of_a_day_end_with_the_one_that_runs() -> None:
+    """By when messages were sent, whenever their ends are known; and they move on without an event."""
+    book = ledger()
+    this_hour = SENT_AT - SENT_AT % HOUR_US
+    for age_hours, amount in ((0, 5), (1, 4), (23, 3), (24, 2)):
+        track(book, this_hour - age_hours * HOUR_US, amount)
+    take(book, ended(Status.DELIVERED, HOUR_US, sent_at=this_hour - HOUR_US))
+    shown = snapshot(book, this_hour + HOUR_US - 1)
+    assert shown.hours == {CAMPAIGN: (Hour(3, 0), *[Hour(0, 0)] * 21, Hour(4, 1), Hour(5, 0))}
+    later = snapshot(book, this_hour + HOUR_US)
+    assert later.hours == {CAMPAIGN: (*[Hour(0, 0)] * 21, Hour(4, 1), Hour(5, 0), Hour(0, 0))}
+    assert later.taken_at == this_hour + HOUR_US
+
+
+def test_hours_that_nobody_can_see_are_forgotten() -> None:
+    """With the cohorts that they were made of."""
+    book = ledger()
+    track(book, SENT_AT, 5)
+    assert snapshot(book, SENT_AT).hours[CAMPAIGN][-1] == Hour(5, 0)
+    book.forget_cohorts(SENT_AT + 2 * HOUR_US)
+    track(book, SENT_AT + 2 * HOUR_US)
+    assert snapshot(book, SENT_AT + 2 * HOUR_US).hours[CAMPAIGN][-3:] == (Hour(0, 0), Hour(0, 0), Hour(1, 0))

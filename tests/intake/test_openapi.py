@@ -1,4 +1,4 @@
-"""The OpenAPI document of what comes in over HTTP: it says what the server does."""
+"""The OpenAPI document of what goes out and comes in over HTTP: it says what the server does."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from exporter import hearing, ids, intake, webhook
+from exporter import hearing, ids, intake, page, webhook
+from exporter.page.message import REFUSALS
 from exporter.sources.fields import REASONS
 from exporter.sources.formats import FAULTS
 from tests.kit.processes import EXPORTER, ROOT, Running, environment
+from tests.page.schema import schemas
 
 DOCUMENT = resources.files("exporter") / "openapi.json"
 TOKEN = "a-token-of-some-length-1234567890"
@@ -32,6 +34,11 @@ INTAKE_CHECKS = """
 # Which accounts there are, and what can be a label, no schema says: those are 400 too.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 400]
+"""
+LOOKUP_CHECKS = """
+# No message is tracked here: every id is answered with 404.
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", 404]
 """
 WEBHOOK_CHECKS = f"""
 [parameters]
@@ -102,9 +109,25 @@ def test_the_server_hears_as_the_document_says(served: Served, tmp_path: Path) -
     find_nothing(tmp_path, *where, NOT_FOR_WEBHOOKS, checks=WEBHOOK_CHECKS)
 
 
+def test_the_server_tells_as_the_document_says(served: Served, tmp_path: Path) -> None:
+    """Schemathesis finds nothing to say about the status and the lookup of a message."""
+    only = [f"--include-path={page.STATUS_PATH}", f"--include-path={page.MESSAGE_PATH}"]
+    find_nothing(tmp_path, f"--url=http://{served.metrics}", *only, checks=LOOKUP_CHECKS)
+
+
+def test_what_is_shown_has_the_schema_of_the_code(document: dict[str, Any]) -> None:
+    """Each key with its type and its words: `python -m tests.page.schema` prints what belongs there."""
+    made = schemas()
+    assert {name: document["components"]["schemas"].get(name) for name in made} == made
+    reasons = {"busy", *REFUSALS}
+    assert set(document["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"]) == reasons
+
+
 def test_the_document_names_what_there_is(document: dict[str, Any]) -> None:
     """Paths, formats, reasons, faults and limits are those of the code."""
-    assert set(document["paths"]) == {intake.PATH, webhook.PATH, f"{webhook.PATH}/{{token}}"}
+    shown = {page.STATUS_PATH, page.MESSAGE_PATH}
+    taken = {intake.PATH, webhook.PATH, f"{webhook.PATH}/{{token}}"}
+    assert set(document["paths"]) == shown | taken
     post = document["paths"][intake.PATH]["post"]
     assert set(post["requestBody"]["content"]) == set(intake.SUFFIXES)
     assert f"{intake.MAX_BODY_BYTES // 2**20} MiB" in post["requestBody"]["description"]

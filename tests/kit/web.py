@@ -7,7 +7,7 @@ import json
 import random
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 PATIENCE_SECONDS = 30.0
@@ -21,6 +21,7 @@ class Answer:
     status: int
     text: str = ""
     content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:  # noqa: ANN401 - whatever the JSON holds
         """The body as JSON, money included: compare it in its smallest unit."""
@@ -41,9 +42,8 @@ def ask(
         payload = None if body is None else json.dumps(body)
         connection.request(method, path, payload, dict(headers or {}))
         response = connection.getresponse()
-        return Answer(
-            response.status, response.read().decode("utf-8"), response.headers.get("Content-Type", "")
-        )
+        text, told = response.read().decode("utf-8"), response.headers
+        return Answer(response.status, text, told.get("Content-Type", ""), dict(told.items()))
     except (OSError, http.client.HTTPException):
         return Answer(0)
     finally:

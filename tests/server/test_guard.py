@@ -45,7 +45,7 @@ async def test_every_route_asks_for_a_password_but_those_with_a_token(tmp_path: 
     """Also what isn't there: nobody learns which paths there are, nor reaches them by another spelling."""
     async with guarded(tmp_path, USERS) as (client, _, address):
         for method, path, status in (
-            ("GET", "/", 200),
+            ("GET", "/", 404),
             ("GET", "/metrics", 200),
             ("HEAD", "/metrics", 200),
             ("GET", "/-/healthy", 200),

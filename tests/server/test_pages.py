@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -119,21 +118,6 @@ async def test_a_check_says_that_all_is_well_or_why_not(path: str, word: str) ->
         reasons[path] = "stopping"
         async with client.get(path) as answer:
             assert (answer.status, await answer.text()) == (503, "stopping\n")
-
-
-async def test_the_first_page_links_the_others_and_loads_nothing_from_elsewhere() -> None:
-    """It has the state in words, escaped, and may run nothing."""
-    async with serving(*pages(Site(body, fine, lambda: "no <store>"))) as client, client.get("/") as answer:
-        text = await answer.text()
-        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-        links = re.findall(r'href="([^"]+)"', text)
-        assert links == ["/metrics", "/-/ready", "/-/healthy"]
-        assert "src=" not in text
-        assert "no &lt;store&gt;" in text
-        for link in links:
-            async with client.get(link) as linked:
-                assert linked.status in {200, 503}
 
 
 async def test_reload_is_not_there_unless_it_is_enabled() -> None:

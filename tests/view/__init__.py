@@ -1,0 +1,1 @@
+"""What people are shown, before it is HTML or JSON."""
