@@ -110,9 +110,3 @@ def _line(token: Token) -> int:
 
 
 PAGES = [Page(name) for name in NAMES]
-NOT_YET = frozenset(
-    {
-        "docs/http.md",
-    }
-)
-"""What is spoken of before it is there."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import NOT_YET, PAGES, Page
+from tests.docs.pages import PAGES, Page
 from tests.docs.session import EXCUSED, Machine, commands, targets_of_make
 from tests.kit.waiting import until
 from tests.kit.web import ask
@@ -25,7 +25,7 @@ STARTED = "smsbat-exporter simulator > simulator.log 2>&1 &\nanswering $PORT_109
 def test_every_excuse_is_needed() -> None:
     """The list of what can't be run has nothing that is not on a page."""
     used = {command.excuse for found in COMMANDS.values() for command in found}
-    assert NOT_YET or set(EXCUSED.values()) <= used
+    assert set(EXCUSED.values()) <= used
 
 
 def test_every_target_of_make_exists() -> None:
@@ -59,7 +59,6 @@ def test_the_commands_of_a_page_succeed(page: Page, tmp_path: Path) -> None:
 @pytest.mark.needs(
     "curl", "openssl", "htpasswd", "prometheus", "promtool", "prometheus-alertmanager", "amtool"
 )
-@pytest.mark.xfail("--web.config.file" in NOT_YET, reason="comes with the web configuration")
 def test_the_quickstart_leads_to_numbers_in_prometheus(tmp_path: Path) -> None:
     """At its end Prometheus has scraped finished messages over TLS, with the password, and has all rules."""
     machine = Machine(tmp_path)

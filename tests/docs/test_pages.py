@@ -20,7 +20,7 @@ from tests.config.files import ACCOUNT
 from tests.dashboards import test_promql as promql
 from tests.docs import metrics
 from tests.docs.keys import every_key
-from tests.docs.pages import NOT_YET, PAGES, Page
+from tests.docs.pages import PAGES, Page
 from tests.kit.processes import ROOT, once
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -38,8 +38,6 @@ def broken(page: Page, link: str) -> bool:
     target, _, anchor = link.partition("#")
     path = (page.path.parent / target).resolve() if target else page.path
     name = str(path.relative_to(ROOT))
-    if name in NOT_YET:
-        return False
     if not path.exists():
         return True
     return bool(anchor) and anchor not in (BY_NAME.get(name) or Page(name)).anchors
@@ -171,7 +169,7 @@ def test_metrics_that_are_named_exist(page: Page) -> None:
 def test_flags_that_are_named_exist(page: Page) -> None:
     """A flag in backquotes that looks like one of Prometheus' family is one of a command's."""
     named = {flag for code in page.inline_code for flag in re.findall(r"(?<!\S)--[a-z]+[.][a-z.-]*", code)}
-    assert named <= set().union(*flags().values()) | NOT_YET
+    assert named <= set().union(*flags().values())
 
 
 @EVERY_PAGE
@@ -183,7 +181,7 @@ def test_commands_that_are_named_can_be_called_so(page: Page) -> None:
         name, *words = call.split("#")[0].split()[1:]
         if not name.startswith("-") and not name.isupper():
             written = {word.partition("=")[0] for word in words if word.startswith("--")}
-            assert written <= flags()[name] | NOT_YET, call
+            assert written <= flags()[name], call
 
 
 @EVERY_PAGE
@@ -204,13 +202,13 @@ def test_files_that_are_named_exist(page: Page) -> None:
     folders = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir())
     for code in page.inline_code:
         if code.startswith(folders) and re.fullmatch(r"[\w./*-]+", code):
-            assert list(ROOT.glob(code)) or code in NOT_YET, code
+            assert list(ROOT.glob(code)), code
 
 
 @EVERY_PAGE
 def test_environment_variables_that_are_named_exist(page: Page) -> None:
     """SMSBAT_... is the twin of a flag, or stands in the example."""
-    known = set().union(*flags().values()) | NOT_YET
+    known = set().union(*flags().values())
     twins = {"SMSBAT_" + re.sub("[.-]", "_", flag.lstrip("-")).upper() for flag in known}
     example = set(re.findall(r"SMSBAT_[A-Z_]+", (ROOT / "config.example.yaml").read_text("utf-8")))
     assert set(re.findall(r"\bSMSBAT_[A-Z_]+", page.path.read_text("utf-8"))) <= twins | example
