@@ -15,6 +15,7 @@ from exporter.config import Settings, check
 from exporter.config.sections import Account
 from exporter.families import Family, Type
 from exporter.flags import PROGRAM
+from exporter.page import LOOKUP, OVERVIEW
 from exporter.webconfig.sections import TlsServer, WebFile
 from tests.config.files import ACCOUNT
 from tests.dashboards import test_promql as promql
@@ -141,6 +142,13 @@ SHOWN = {
 }
 """Keys of all files that the pages show, others' too."""
 KEYS = {key.name for key in every_key()} | WebFile.model_fields.keys() | TlsServer.model_fields.keys()
+ANSWERED = {
+    key
+    for answer in (OVERVIEW.json_schema(), LOOKUP.json_schema())
+    for part in (answer, *answer["$defs"].values())
+    for key in part.get("properties", ())
+}
+"""Keys of the answers of the API."""
 LABELS = {label for family in families.ALL for label in family.labels}
 VALUES = {value for values in metrics.label_values().values() for value in values}
 PARTS = {Type.HISTOGRAM: ("", "_bucket", "_count", "_sum")}
@@ -187,7 +195,7 @@ def test_commands_that_are_named_can_be_called_so(page: Page) -> None:
 @EVERY_PAGE
 def test_keys_and_words_that_are_named_exist(page: Page) -> None:
     """What looks like a key is one, in the section that it is said to be in; other words are known ones."""
-    known = KEYS | LABELS | VALUES | SHOWN | OTHER_WORDS
+    known = KEYS | ANSWERED | LABELS | VALUES | SHOWN | OTHER_WORDS
     for code in page.inline_code:
         if re.fullmatch(r"[a-z]+(_[a-z]+)+", code):
             assert code in known or family_of(code) is not None, code
