@@ -24,6 +24,7 @@ from exporter.config import Settings
 from exporter.families import Family
 from exporter.model import Answer, Heard, Outcome, Priority, Status
 from exporter.ratelimit import Flow
+from exporter.readings import Readings
 
 ENTRY_RESULTS = ("accepted", "duplicate", "rejected")
 """What becomes of an id that a file or a request brings."""
@@ -43,28 +44,6 @@ REJECT_REASONS = (
 )
 WEBHOOK_RESULTS = tuple(result.value for result in Heard)
 OVERFLOWING_LABELS = ("campaign",)
-
-
-class Readings:
-    """What some instruments show at one moment, as a scrape would find it."""
-
-    def __init__(self, registry: CollectorRegistry, wanted: Iterable[Family]) -> None:
-        """Read all series of the `wanted` metrics, which are counters and gauges."""
-        labels = {family.name: family.labels for family in wanted}
-        self._values = {
-            (sample.name, *(sample.labels[label] for label in labels[sample.name])): sample.value
-            for metric in registry.restricted_registry(labels).collect()
-            for sample in metric.samples
-        }
-
-    def value(self, family: Family, *labels: str) -> float | None:
-        """One series, by the values of its labels; None where it has no sample."""
-        return self._values.get((family.name, *labels))
-
-    def by_last_label(self, family: Family, *labels: str) -> dict[str, int]:
-        """Every series that begins with these values of labels, by its last one; for what counts."""
-        begin = (family.name, *labels)
-        return {key[-1]: int(value) for key, value in self._values.items() if key[:-1] == begin}
 
 
 class DropInstruments:

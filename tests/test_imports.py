@@ -29,6 +29,7 @@ RANKS = {
     "ratelimit": 1,
     "agenda": 1,
     "recent": 1,
+    "readings": 1,
     "ledger": 1,
     "wire": 1,
     "families": 1,

@@ -18,8 +18,9 @@ from exporter.page.frame import HEADERS
 from exporter.page.home import home
 from exporter.page.message import BUSY, REFUSALS, form_page, message_page
 from exporter.page.target import target_of
+from exporter.view.known import Lookup
 from exporter.view.lookup import Lookups
-from exporter.view.model import Lookup, Overview
+from exporter.view.model import Overview
 from exporter.view.watch import Watch
 
 STATUS_PATH = "/api/v1/status"

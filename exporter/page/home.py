@@ -8,7 +8,6 @@ from exporter.page.frame import (
     NONE,
     NOT_YET,
     badge,
-    definitions,
     lines,
     moment,
     page,
@@ -19,29 +18,16 @@ from exporter.page.frame import (
 )
 from exporter.page.markup import Markup, joined, tag
 from exporter.page.picture import LEGEND, picture
+from exporter.page.taking_in import scrape, taking_in
 from exporter.ratelimit import Flow
-from exporter.view.model import (
-    AccountView,
-    CampaignView,
-    Overview,
-    Problem,
-    RequestView,
-    Severity,
-    Share,
-    State,
-)
+from exporter.view.known import RequestView
+from exporter.view.model import AccountView, CampaignView, Overview, Problem, Severity, Share, State
 from exporter.view.words import ago, counted, number, share, span, time_of_day
 
 SHOWN_CAMPAIGNS = 50
 """Rows of the table; the JSON has all."""
 SHOWN_FAILURES = 10
 _NOT_AT_WORK = frozenset({State.NO_IDS, State.WAITING, State.QUIET})
-_SNIPPET = """\
-scrape_configs:
-  - job_name: smsbat
-{scheme}    static_configs:
-      - targets: ["{target}"]
-"""
 
 
 def home(view: Overview, target: str, *, tls: bool) -> str:
@@ -53,8 +39,8 @@ def home(view: Overview, target: str, *, tls: bool) -> str:
         _failures(view),
         tag(
             "div",
-            _taking_in(view),
-            tag("div", section("Look up one message", search()), _scrape(target, tls=tls)),
+            taking_in(view),
+            tag("div", section("Look up one message", search()), scrape(target, tls=tls)),
             class_="pair",
         ),
     )
@@ -256,47 +242,3 @@ def _failure(failure: RequestView, *, several: bool) -> list[str]:
         lines(failure.campaign or NONE, *([quiet(failure.account)] if several else [])),
         link,
     ]
-
-
-# --- taking in -----------------------------------------------------------------------------------
-
-_DIRECTORY = {True: "can be read", False: "can't be read", None: "not looked at yet"}
-
-
-def _taking_in(view: Overview) -> Markup:
-    pairs: list[tuple[str, str]] = [
-        ("Drop directory", lines(directory, _DIRECTORY[up]))
-        for directory, up in view.drop.directories.items()
-    ]
-    if view.drop.directories:
-        pairs += [("Dropped files", _counts(view.drop.files)), ("Ids in them", _counts(view.drop.lines))]
-    else:
-        pairs.append(("Drop directories", "none is configured"))
-    pairs.append(("Posted ids", _counts(view.intake.messages) if view.intake.enabled else "not configured"))
-    if view.webhook.enabled:
-        where = f"mode {view.webhook.mode}, on {', '.join(view.webhook.addresses)}"
-        pairs += [("Webhooks", where), ("Webhook events", _counts(view.webhook.events))]
-    else:
-        pairs.append(("Webhooks", "not configured"))
-    note = tag("p", "Since this process started.", class_="quiet small")
-    return section("Taking in", definitions(pairs), note)
-
-
-def _counts(counts: dict[str, int]) -> str:
-    texts = [f"{number(count)} {word.replace('_', ' ')}" for word, count in counts.items() if count]
-    return ", ".join(texts) or NONE
-
-
-def _scrape(target: str, *, tls: bool) -> Markup:
-    snippet = _SNIPPET.format(scheme="    scheme: https\n" if tls else "", target=target)
-    return section(
-        "Let Prometheus look",
-        tag("p", "Point Prometheus here, and Grafana at Prometheus; in prometheus.yml:"),
-        tag(
-            "pre",
-            tag("code", snippet),
-            tabindex="0",
-            role="region",
-            aria_label="Scrape configuration",
-        ),
-    )

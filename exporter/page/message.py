@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from exporter.page.frame import NONE, definitions, lines, moment, page, search, section, table
+from exporter.page.frame import NONE, definitions, lines, moment, page, quiet, search, section, table
 from exporter.page.markup import Markup, joined, tag
-from exporter.view.model import Lookup, MessageView, RequestView, VerdictWord
+from exporter.view.known import Lookup, MessageView, RequestView, VerdictWord
 from exporter.view.words import counted, span
 
 SHOWN_REQUESTS = 100
@@ -69,10 +69,10 @@ def _facts(message: MessageView) -> Iterator[tuple[str, str]]:
     yield "Id accepted", _when(message.accepted_timestamp_seconds)
     yield "Last asked about", _when(message.last_asked_timestamp_seconds)
     yield "Finished", _when(message.finished_timestamp_seconds)
-    yield "To be asked about again", _when(message.next_look_timestamp_seconds)
+    yield "Next look", _when(message.next_look_timestamp_seconds)
     yield "Answers with a status", str(message.polls)
-    yield "Failed requests since the last of them", str(message.failures)
-    yield "Answers that blame the message", str(message.refusals)
+    yield "Failures since the last", str(message.failures)
+    yield "Refusals of this id", str(message.refusals)
     if message.told_by_webhook is not None:
         yield "Told by a webhook, not confirmed", message.told_by_webhook
 
@@ -104,7 +104,7 @@ def _history(found: Lookup) -> Markup:
 def _request(request: RequestView) -> list[str]:
     return [
         moment(request.timestamp_seconds),
-        lines(request.outcome, *([request.detail] if request.detail else [])),
+        lines(request.outcome, *([quiet(request.detail)] if request.detail else [])),
         request.status or NONE,
         _took(request.duration_seconds),
         request.account,

@@ -15,7 +15,7 @@ from exporter.clock import Clock
 from exporter.model import SECOND_US, Message, Status, Verdict
 from exporter.store import Store
 from exporter.tracker import Tracker
-from exporter.view.model import Lookup, MessageView, VerdictWord
+from exporter.view.known import Lookup, MessageView, VerdictWord
 from exporter.view.requests import request_view
 
 MAX_WAITING = 16

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from exporter.model import SECOND_US
 from exporter.recent import Request
 from exporter.snapshot import CampaignName
-from exporter.view.model import RequestView
+from exporter.view.known import RequestView
 
 
 def request_view(account: str, request: Request, campaigns: Mapping[int, CampaignName]) -> RequestView:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from exporter.dashboards.constants import LAG_MIN_DUE, LAG_SECONDS
 from exporter.ratelimit import Flow
-from exporter.view.model import AccountView, CampaignView, DropView, Problem, RequestView, Severity, State
+from exporter.view.known import RequestView
+from exporter.view.model import AccountView, CampaignView, DropView, Problem, Severity, State
 from exporter.view.words import ago, counted, listed, number, share, span, time_of_day
 
 RATE_USED_UP = 0.8
@@ -219,17 +220,14 @@ def _late(account: AccountView, priorities: list[str]) -> Problem:
 
 
 def _objectives(facts: Facts) -> Iterator[Problem]:
-    missing = [_missing(campaign) for campaign in facts.campaigns if campaign.misses_objective]
+    missing = [campaign for campaign in facts.campaigns if campaign.misses_objective]
     if missing:
-        summary = f"Delivery is slow or failing: {listed(missing)}."
+        # The first share of those that miss their objective is that of the alert's window.
+        shares = [f"{campaign.campaign} {share(campaign.in_time[0].ratio)}" for campaign in missing]
+        window = missing[0].in_time[0].window
+        summary = f"Delivery is slow or failing. In time in the last {window}: {listed(shares, most=3)}."
         advice = (
             "The exporter works. See on the dashboard Delivery which channel fails, and ask the provider. "
             "The runbook of SmsbatDeliveryRateLow has the steps."
         )
         yield _warning(State.OBJECTIVE_MISSED, summary, advice)
-
-
-def _missing(campaign: CampaignView) -> str:
-    lately = campaign.in_time[0]
-    wanted = f"{share(campaign.objective_ratio)} wanted"
-    return f"{campaign.campaign} ({share(lately.ratio)} in time in {lately.window}, {wanted})"

@@ -15,14 +15,16 @@ from exporter.config import Settings
 from exporter.config.units import parse_duration_us
 from exporter.dashboards.constants import DELIVERY_WINDOW
 from exporter.families import Family
-from exporter.instruments import Instruments, Readings
+from exporter.instruments import Instruments
 from exporter.model import SECOND_US, Priority
 from exporter.ratelimit import Flow
+from exporter.readings import Readings
 from exporter.snapshot import HOUR_US, HOURS, Kind, Snapshot
 from exporter.tracker import Tracker
 from exporter.view.campaigns import campaigns
+from exporter.view.known import RequestView
 from exporter.view.marks import Marks
-from exporter.view.model import AccountView, DropView, IntakeView, Overview, RequestView, WebhookView
+from exporter.view.model import AccountView, DropView, IntakeView, Overview, WebhookView
 from exporter.view.requests import request_view
 from exporter.view.state import Facts, said
 

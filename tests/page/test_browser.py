@@ -68,22 +68,25 @@ async def tab(tmp_path: Path) -> AsyncIterator[Tab]:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[str]:
-    """The address of a demo in which everything has happened: campaigns, costs, failures."""
-    argv = [*EXPORTER, "demo", "--speed=300", "--web.listen-address=127.0.0.1:0"]
+    """The address of a demo that has campaigns, failures, and something to say about them."""
+    argv = [*EXPORTER, "demo", "--speed=60", "--web.listen-address=127.0.0.1:0"]
     with Running(argv, tmp_path / "demo.log") as demo:
 
-        def opened() -> str:
+        def opened() -> tuple[str, str] | None:
             assert demo.runs, demo.said()
-            found = re.search(r"page +http://(\S+)/\n", demo.printed())
-            return found[1] if found and "Ctrl-C" in demo.printed() else ""
+            found = re.search(r"page +http://(\S+)/\n +provider +http://(\S+?)/-/", demo.printed())
+            return (found[1], found[2]) if found and "Ctrl-C" in demo.printed() else None
 
-        address = until(opened, "the demo says where its page is", within_seconds=START_SECONDS)
+        told = until(opened, "the demo says where its page is", within_seconds=START_SECONDS)
+        assert told is not None
+        address, provider = told
 
-        def busy() -> bool:
-            status = ask(address, "/api/v1/status").json()
-            return len(status["campaigns"]) >= 3 and bool(status["failures"])
+        def shows(what: str) -> bool:
+            return bool(ask(address, "/api/v1/status").json()[what])
 
-        until(busy, "the demo has something to show", within_seconds=60)
+        until(lambda: shows("campaigns"), "there are campaigns", within_seconds=60)
+        assert ask(provider, "/-/scenario/key-revoked", method="POST").status == 200
+        until(lambda: shows("failures"), "there are failures", within_seconds=60)
         yield f"http://{address}/"
 
 

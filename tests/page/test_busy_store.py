@@ -50,11 +50,13 @@ async def rig(folder: Path) -> AsyncIterator[Rig]:
             await made.tracker.track([NewMessage("known", "otp", "main")], Source.DROP)
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(made.lookups.run())
-                yield made
-                made.released.set()
-                running.cancel()
+                try:
+                    yield made
+                finally:
+                    # What has begun in the store is waited for, whoever is cancelled.
+                    made.released.set()
+                    running.cancel()
         finally:
-            made.released.set()
             made.store.close()
 
 

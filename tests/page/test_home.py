@@ -125,11 +125,12 @@ def test_whatever_a_name_holds_it_is_text() -> None:
         summary=HOSTILE,
         campaigns=(replace(CAMPAIGN, campaign=HOSTILE, account=HOSTILE, cost={HOSTILE: 1.0}),),
         accounts=(replace(OVERVIEW.accounts[0], account=HOSTILE), *OVERVIEW.accounts),
-        failures=(replace(FAILURE, campaign=HOSTILE, detail=HOSTILE),),
+        failures=(replace(FAILURE, campaign=HOSTILE, detail=HOSTILE, message_id=HOSTILE),),
         drop=DropView({HOSTILE: None}, blocked=False, files={HOSTILE: 1}, lines={}),
     )
     page = shown(view, HOSTILE)
     assert page.all("script") == []
+    assert {f"/messages?id={HOSTILE}"} < {link["href"] for link in page.all("a")}
     assert {name for name, _ in page.tags} == {name for name, _ in shown(OVERVIEW).tags}
     assert page.text.count("<script>alert('x')</script>\"&' onload=x") >= 9
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exporter.model import Outcome
 from exporter.ratelimit import Flow
+from exporter.view.known import RequestView
 from exporter.view.model import (
     AccountView,
     CampaignView,
@@ -11,7 +12,6 @@ from exporter.view.model import (
     Hours,
     IntakeView,
     Overview,
-    RequestView,
     Share,
     State,
     WebhookView,

@@ -8,7 +8,8 @@ import pytest
 
 from exporter.model import Outcome
 from exporter.ratelimit import Flow
-from exporter.view.model import DropView, RequestView, Severity, Share, State
+from exporter.view.known import RequestView
+from exporter.view.model import DropView, Severity, Share, State
 from exporter.view.state import Facts, said
 from tests.view.example import ACCOUNT, CAMPAIGN, NOW
 
@@ -127,7 +128,7 @@ SITUATIONS = [
     (
         replace(FINE, campaigns=(FAILING, CAMPAIGN)),
         State.OBJECTIVE_MISSED,
-        "Delivery is slow or failing: otp (62 % in time in 30m, 95 % wanted).",
+        "Delivery is slow or failing. In time in the last 30m: otp 62 %.",
     ),
 ]
 
