@@ -10,8 +10,8 @@ without the failures that can only be known later.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -220,7 +220,7 @@ class Ledger:
         oldest_pending_at: Mapping[int, int],
     ) -> Snapshot:
         """Freeze what `/metrics` shows; `windows` are label -> microseconds."""
-        self._refresh_ratios(now, windows, objectives)
+        deque(self.refresh(now, windows, objectives), maxlen=0)
         delivery, fallback = self._flattened(0), self._flattened(1)
         return Snapshot(
             commit=self.commit,
@@ -244,14 +244,21 @@ class Ledger:
             for window, share in shares[which].items()
         }
 
-    def _refresh_ratios(
+    def refresh(
         self, now: int, windows: Mapping[str, int], objectives: Callable[[str], Objective]
-    ) -> None:
-        """Compute again what has changed: all campaigns when a cohort came of age, else those touched."""
-        stale = self._changed if now // COHORT_US == self._ratios_at // COHORT_US else self._cohorts
+    ) -> Iterator[None]:
+        """Compute again what has changed: all campaigns when a cohort came of age, else those touched.
+
+        A step a campaign: with many of them, and a day of cohorts for each, whoever shares the thread
+        lets others go in between. What changes meanwhile is left to the next time.
+        """
+        of_age = now // COHORT_US != self._ratios_at // COHORT_US
+        stale = list(self._cohorts if of_age else self._changed)
+        self._changed.clear()
+        self._ratios_at = now
         this_hour = now - now % HOUR_US
         day = range(this_hour - (HOURS - 1) * HOUR_US, this_hour + 1, HOUR_US)
-        for campaign_id in list(stale):
+        for campaign_id in stale:
             cohorts = self._cohorts[campaign_id]
             deadline_us = objectives(self.campaigns[campaign_id].campaign).deadline_us
             self._ratios[campaign_id] = (
@@ -260,8 +267,7 @@ class Ledger:
             )
             hours = self._hours[campaign_id]
             self._last_hours[campaign_id] = tuple([Hour(*hours.get(began_at, _IDLE)) for began_at in day])
-        self._changed.clear()
-        self._ratios_at = now
+            yield
 
 
 class _Share(NamedTuple):

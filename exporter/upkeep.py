@@ -95,6 +95,8 @@ class Upkeep:
             return
         oldest = await self.tracker.run(self.store.oldest_pending, list(ledger.campaigns))
         windows = {window.label: window.duration_us for window in self.tracker.settings.windows}
+        for _ in ledger.refresh(now, windows, self._objective):
+            await self.clock.sleep(0)
         self.show(ledger.snapshot(now, windows, self._objective, oldest))
         self._published = current
 

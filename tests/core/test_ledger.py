@@ -237,3 +237,22 @@ def test_the_latest_delivery_stands_for_its_bucket() -> None:
     bucket = SeriesKey(CAMPAIGN, Kind.DURATION_BUCKET, "poll", "2")
     latest = Exemplar(MESSAGE.message_id, 4 * SECOND_US, SENT_AT + 4 * SECOND_US)
     assert snapshot(of, SENT_AT + MINUTE_US).exemplars == {bucket: latest}
+
+
+def test_many_campaigns_are_refreshed_one_by_one() -> None:
+    """Whoever shares the thread gets a turn after each; what changes in between is in the snapshot too."""
+    of = ledger()
+    for campaign_id in range(2, 5):
+        of.campaigns[campaign_id] = CampaignName("main", "default")
+    for campaign_id in of.campaigns:
+        changes = Changes()
+        changes.tracked(campaign_id, Source.DROP, SENT_AT, 2)
+        of.apply(changes)
+    now = SENT_AT + HOUR_US
+    steps = of.refresh(now, WINDOWS, lambda _: Objective(DEADLINE_US, 0.95))
+    next(steps)
+    take(of, ended(Status.DELIVERED, SECOND_US))
+    assert len(list(steps)) == 3
+    shown = snapshot(of, now).delivery_ratios
+    assert [shown[campaign_id, "24h"] for campaign_id in of.campaigns] == [0.5, 0.0, 0.0, 0.0]
+    assert list(of.refresh(now, WINDOWS, lambda _: Objective(DEADLINE_US, 0.95))) == []
