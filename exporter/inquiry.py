@@ -16,7 +16,7 @@ from typing import NamedTuple
 from exporter.client import Client
 from exporter.clock import Clock
 from exporter.config import Account
-from exporter.errors import CODE_OF_OUTCOME, Code
+from exporter.errors import Code, code_of
 from exporter.feeds import client_of
 from exporter.model import NANOS_PER_UNIT, SECOND_US, Outcome, Reply
 from exporter.ratelimit import USABLE, Gate
@@ -98,12 +98,8 @@ class Finding(NamedTuple):
 
 def finding(reply: Reply, account: Account) -> Finding | None:
     """What is wrong with a reply; None when there is an answer."""
-    if reply.outcome is Outcome.OK:
-        return None
-    code = CODE_OF_OUTCOME[reply.outcome]
-    if code is Code.KEY_REFUSED and reply.detail.startswith("not sent"):
-        code = Code.CONFIG_KEY_FILE
-    return _finding(code, reply, account)
+    code = code_of(reply)
+    return None if code is None else _finding(code, reply, account)
 
 
 async def try_key(account: Account, clock: Clock) -> Finding | None:

@@ -19,7 +19,7 @@ from typing import Protocol
 from exporter.accounts import Account
 from exporter.agenda import Entry, Turns
 from exporter.clock import Clock
-from exporter.errors import CODE_OF_OUTCOME
+from exporter.errors import Code, code_of
 from exporter.events import Observed, PollFailed
 from exporter.instruments import Instruments
 from exporter.model import SECOND_US, Message, Outcome, Priority, Reply
@@ -259,8 +259,9 @@ def _say_word(account: Account, word: str) -> None:
 def _say_flow(account: str, gate: Gate, reply: Reply) -> None:
     """One line for each change of what the account may do, none for each try."""
     fields = {"account": account, "outcome": reply.outcome.value, "detail": reply.detail}
-    if reply.outcome in CODE_OF_OUTCOME:
-        fields["code"] = CODE_OF_OUTCOME[reply.outcome]
+    code = code_of(reply)
+    if code is not None:
+        fields["code"] = code
     match gate.flow:
         case Flow.FLOWING:
             _log.info("The provider answers again", extra={"event": "account_flowing", "fields": fields})
@@ -269,4 +270,6 @@ def _say_flow(account: str, gate: Gate, reply: Reply) -> None:
             _log.error(message, extra={"event": "account_outage", "fields": fields})
         case Flow.REVOKED:
             message = "The provider refuses the key; one probe a minute, and one when the key file changes"
+            if code is Code.CONFIG_KEY_FILE:
+                message = "The key can't be used, so nothing is sent until its file holds one"
             _log.error(message, extra={"event": "account_revoked", "fields": fields})

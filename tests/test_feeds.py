@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.kit.daemon import KEY, Home, sum_in
 from tests.kit.live import asked, come_true, daemon_of, live_provider, stored
 
@@ -29,8 +31,10 @@ async def test_a_rotated_key_ends_a_revocation_within_seconds(tmp_path: Path) ->
         assert all(message.failures == 0 for message in stored(home))
 
 
-async def test_an_unreadable_key_stops_the_account_until_it_is_back(tmp_path: Path) -> None:
-    """Without a key nothing is sent at all; when the file is there, everything is."""
+async def test_an_unreadable_key_stops_the_account_until_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a key nothing is sent, and nobody is said to have refused it; with the file, everything is."""
     async with live_provider() as provider:
         home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2"]})
         home.key.unlink()
@@ -43,6 +47,9 @@ async def test_an_unreadable_key_stops_the_account_until_it_is_back(tmp_path: Pa
             while not await unauthorized():
                 pass
             assert not provider.arrivals
+            (told,) = [one for one in caplog.records if one.__dict__.get("event") == "account_revoked"]
+            assert told.__dict__["fields"]["code"] == "SMSBAT-C017"
+            assert "refuses" not in told.getMessage()
             home.key.write_text(f"{KEY}\n")
             await come_true(lambda: len({arrival.message_id for arrival in provider.arrivals}) == 2, 10)
 
