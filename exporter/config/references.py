@@ -8,13 +8,15 @@ is for the schema to say.
 from __future__ import annotations
 
 import os.path
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from exporter.config.complete import BUILT_IN_PROFILES
 from exporter.config.document import Document, Tree
 from exporter.config.problem import KeyPath, did_you_mean
 from exporter.errors import Code
+
+MAX_HINTS = 50
 
 
 def check_references(document: Document, directory: Path) -> None:
@@ -53,37 +55,54 @@ def _profiles(document: Document) -> None:
     if not isinstance(written, dict):
         return
     known = {*BUILT_IN_PROFILES, *written}
+    closest = _suggestions(known)
     for path, entry in _entries(document, "campaigns"):
         profile = entry.get("profile")
         if isinstance(profile, str) and profile not in known:
             where = (*path, "profile")
-            hint = "" if document.place(where).from_environment else did_you_mean(profile, known)
+            hint = "" if document.place(where).from_environment else closest(profile)
             document.add(where, "no profile has this name", hint, Code.CONFIG_REFERENCE)
+
+
+def _suggestions(known: Iterable[str]) -> Callable[[str], str]:
+    """Hints for names that are not `known`: each takes a while, so for as many as anybody reads."""
+    words = list(known)
+    hints: dict[str, str] = {}
+
+    def closest(name: str) -> str:
+        if name not in hints and len(hints) < MAX_HINTS:
+            hints[name] = did_you_mean(name, words)
+        return hints.get(name, "")
+
+    return closest
 
 
 def _accounts(document: Document) -> None:
     """Accounts that are named exist; where there are several, one is named."""
     accounts = document.tree.get("accounts")
-    names = [entry.get("name") for _, entry in _entries(document, "accounts")]
-    if not isinstance(accounts, list) or len(names) < len(accounts) or None in names:
+    listed = [entry.get("name") for _, entry in _entries(document, "accounts")]
+    if not isinstance(accounts, list) or len(listed) < len(accounts) or None in listed:
         return
+    names = {name for name in listed if isinstance(name, str)}
+    several = len(listed) > 1
     public = {
         str(entry["name"])
         for path, entry in _entries(document, "accounts")
         if not document.place((*path, "name")).from_environment
     }
+    closest = _suggestions(public)
     for section in ("campaigns", "drop"):
         for path, entry in _entries(document, section):
             account = entry.get("account")
             where = (*path, "account")
             if isinstance(account, str) and account not in names:
-                hint = "" if document.place(where).from_environment else did_you_mean(account, public)
+                hint = "" if document.place(where).from_environment else closest(account)
                 document.add(where, "no account has this name", hint, Code.CONFIG_REFERENCE)
-            elif "account" not in entry and len(names) > 1 and (section == "drop" or entry.get("messages")):
-                message, hint = "is missing; there are several accounts", did_you_mean("", public)
-                document.add(where, message, hint, Code.CONFIG_MISSING)
+            elif "account" not in entry and several and (section == "drop" or entry.get("messages")):
+                message = "is missing; there are several accounts"
+                document.add(where, message, closest(""), Code.CONFIG_MISSING)
     webhook = document.tree.get("webhook")
-    if isinstance(webhook, dict) and str(webhook.get("track_unknown")).lower() == "true" and len(names) > 1:
+    if isinstance(webhook, dict) and str(webhook.get("track_unknown")).lower() == "true" and several:
         # The provider's news doesn't say whose message it is.
         document.add(
             ("webhook", "track_unknown"),
@@ -95,28 +114,53 @@ def _accounts(document: Document) -> None:
 
 def _drop_directories(document: Document, directory: Path) -> None:
     """No directory is read twice, by itself or as a part of another."""
-    seen: list[tuple[Path, KeyPath]] = []
-    for path, entry in _entries(document, "drop"):
-        text = entry.get("directory")
-        if not isinstance(text, str) or not text:
-            continue
+    entries = [
         # By name only: what a link leads to can change while we run.
-        own = Path(os.path.normpath(Path(directory.absolute(), text)))
-        for other, other_path in seen:
-            line = document.place((*other_path, "directory")).line
-            where = (*path, "directory")
-            if own == other:
-                document.add(where, f"is the directory of line {line} again", "", Code.CONFIG_TWICE)
-            elif own.is_relative_to(other):
-                message, hint = (
-                    f"is inside the directory of line {line}",
-                    "subdirectories name campaigns there",
-                )
-                document.add(where, message, hint, Code.CONFIG_CLASH)
-            elif other.is_relative_to(own):
-                message, hint = (
-                    f"has the directory of line {line} inside",
-                    "subdirectories name campaigns here",
-                )
-                document.add(where, message, hint, Code.CONFIG_CLASH)
-        seen.append((own, path))
+        (os.path.normpath(Path(directory.absolute(), text)).rstrip("/") + "/", (*path, "directory"))
+        for path, entry in _entries(document, "drop")
+        if isinstance(text := entry.get("directory"), str) and text
+    ]
+    first: dict[str, int] = {}
+    for index, (name, _) in enumerate(entries):
+        first.setdefault(name, index)
+    around, within = _neighbours(first)
+    for index, (name, where) in enumerate(entries):
+        # Of several that clash with it, the one that comes first in the file.
+        other, message, hint, code = min(
+            (first[name], "is the directory of line {} again", "", Code.CONFIG_TWICE),
+            (
+                around.get(name, index),
+                "is inside the directory of line {}",
+                "subdirectories name campaigns there",
+                Code.CONFIG_CLASH,
+            ),
+            (
+                within.get(name, index),
+                "has the directory of line {} inside",
+                "subdirectories name campaigns here",
+                Code.CONFIG_CLASH,
+            ),
+        )
+        if other < index:
+            document.add(where, message.format(document.place(entries[other][1]).line), hint, code)
+
+
+def _neighbours(first: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """For directories (names that end with a slash) the least number of those around each, and within each.
+
+    Sorted, those within a directory follow it: once over all of them is enough, where comparing each with
+    each takes minutes for a file of a megabyte.
+    """
+    around: dict[str, int] = {}
+    within: dict[str, int] = {}
+    chain: list[str] = []
+    for name in [*sorted(first), ""]:
+        while chain and not (name and name.startswith(chain[-1])):
+            inner = chain.pop()
+            if chain:
+                least = min(first[inner], within.get(inner, first[inner]))
+                within[chain[-1]] = min(within.get(chain[-1], least), least)
+        if chain:
+            around[name] = min(first[chain[-1]], around.get(chain[-1], first[chain[-1]]))
+        chain.append(name)
+    return around, within

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.config import check
 from exporter.sources.directory import look, open_found
 from tests.kit.virtual import VIRTUAL
 from tests.polling.provider import Provider
@@ -82,3 +83,24 @@ async def test_what_was_read_ahead_is_asked_about_at_once(tmp_path: Path) -> Non
         rig.slow_down(0.1)
         await rig.send(7, age_seconds=10)
         await rig.until(lambda: rig.finished() == 7, within_seconds=5)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "drop:\n" + "  - {directory: /var/drop}\n" * 5_000,
+        "drop:\n" + "".join(f"  - {{directory: /{'d/' * (n % 500)}{n}}}\n" for n in range(1_500)),
+        "campaigns:\n" + "".join(f"  - {{name: c{n}, account: mian{n}}}\n" for n in range(5_000)),
+        "campaigns:\n" + "".join(f"  - {{name: c{n}, profile: p{n}}}\n" for n in range(5_000)),
+    ],
+    ids=["one directory", "deep directories", "unknown accounts", "unknown profiles"],
+)
+def test_a_configuration_of_thousands_of_mistakes_is_read_in_a_moment(tmp_path: Path, more: str) -> None:
+    """Each is told, and none compared with all others: this test would take many minutes."""
+    accounts = "".join(
+        f"  - {{name: main{n}, base_url: https://a.example, auth: {{api_key_file: k}}}}\n"
+        for n in range(2_000)
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(f"accounts:\n{accounts}{more}")
+    assert len(check(path, {}).problems) >= 1_000
