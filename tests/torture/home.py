@@ -70,15 +70,17 @@ class Home:
 
     def drop_file(self, ids: Sequence[str], rng: random.Random) -> None:
         """Drop one file as a careful producer does; of its lines, some may be bad, or repeat others."""
-        name = f"{len(self.contents):05d}.txt"
-        if rng.random() < 0.3:
-            name = f"otp/{name}"
+        folder = "otp/" if rng.random() < 0.3 else ""
         lines = list(ids)
         if rng.random() < 0.05:
             lines = (lines * (BATCH_LINES // len(lines) + 1))[:BATCH_LINES]
         bad = ["+380501112233", "no.id"][: rng.choice((0, 0, 1, 2))]
         self.bad_files += bool(bad)
-        lines += bad
+        self.drop_lines([*lines, *bad], ids, folder)
+
+    def drop_lines(self, lines: Sequence[str], ids: Sequence[str], folder: str = "") -> None:
+        """Drop one file of these lines, in which these ids are good."""
+        name = f"{folder}{len(self.contents):05d}.txt"
         content = "".join(f"{line}\n" for line in lines).encode()
         self.contents[name], self.ids_in[name] = content, ids
         path = self.drop / name
