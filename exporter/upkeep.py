@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter.clock import SteadyClock
@@ -21,6 +21,8 @@ BEAT_US = SECOND_US
 KEEP_EVERY_BEATS = 5
 FORGET_EVERY_BEATS = 3_600
 SWEEP_ROWS = 5_000
+LONG_PAUSE_US = 60 * SECOND_US
+"""Shorter ones are a matter of course; whoever wonders about a longer one finds it in the log."""
 FILE_RECORD_LIFE_US = 30 * 86_400 * SECOND_US
 _DAY_US = 86_400 * SECOND_US
 
@@ -45,8 +47,8 @@ class Upkeep:
         self._published: tuple[int, int] | None = None
         self._cursor = 0
         self._lines_dropped = 0
-        self._paused: list[int] = []
-        """Until when the accounts were paused when that was kept."""
+        self._paused: dict[str, int] = {}
+        """Until when each account was paused when that was kept."""
         self.beat_at = self.clock.monotonic()
         """When the latest beat ended."""
 
@@ -70,10 +72,11 @@ class Upkeep:
         self.instruments.log_dropped(lines_dropped - self._lines_dropped)
         self._lines_dropped = lines_dropped
         try:
-            paused = [account.gate.paused_until for account in self.tracker.accounts.values()]
+            paused = {name: account.gate.paused_until for name, account in self.tracker.accounts.items()}
             if beats % KEEP_EVERY_BEATS == 0 or paused != self._paused:
                 # A new pause is not left to the next turn: a crash before it would break the silence.
                 await self._keep()
+                self._say_pauses(paused)
                 self._paused = paused
             if beats % KEEP_EVERY_BEATS == 0:
                 await self._sweep()
@@ -114,6 +117,15 @@ class Upkeep:
         await self.tracker.run(self.store.keep, changes, kept)
         if changes:
             self.tracker.committed(changes)
+
+    def _say_pauses(self, paused: Mapping[str, int]) -> None:
+        """One line for each long pause that is new."""
+        now = self.clock.monotonic()
+        for name, until in paused.items():
+            if until > max(self._paused.get(name, 0), now) and until - now >= LONG_PAUSE_US:
+                fields = {"account": name, "seconds": (until - now) // SECOND_US}
+                message = "The provider wants a pause; nothing is asked until it is over"
+                _log.warning(message, extra={"event": "account_paused", "fields": fields})
 
     async def _sweep(self) -> None:
         swept = await self.tracker.run(

@@ -63,6 +63,19 @@ async def test_retry_after_is_silence_on_the_whole_account(tmp_path: Path, wait_
         assert rig.pending == 300
 
 
+async def test_a_long_pause_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Who wonders why nothing is asked for ten minutes finds it in the log; ten seconds are no news."""
+    provider = Provider(always(Outcome.RATE_LIMITED, 10))
+    async with running(tmp_path, provider) as rig:
+        await rig.send(300)
+        await rig.pass_time(30)
+        provider.answer = always(Outcome.RATE_LIMITED, 600)
+        await rig.pass_time(300)
+        told = [vars(record) for record in caplog.records if "wants a pause" in record.message]
+        assert [(line["event"], line["fields"]["account"]) for line in told] == [("account_paused", "main")]
+        assert 590 <= told[0]["fields"]["seconds"] <= 600
+
+
 async def test_429_without_a_wish_pauses_longer_each_time(tmp_path: Path) -> None:
     """5 s, doubling up to 5 minutes, and no message pays for it."""
     provider = Provider(always(Outcome.RATE_LIMITED))
