@@ -46,7 +46,9 @@ class SqliteStore:
             directory.set_aside(folder, now)
             directory.claim(folder)
             self._database = self._opened(now)
-            self._warning = f"{error.message}: set aside, counters start at 0"
+            self._warning = (
+                f"{error.message}: set aside; counters start at 0, and what was pending is forgotten"
+            )
 
     def _opened(self, now: int) -> Database:
         """Open the database; make the first entries of a new one, notice one put back from a copy."""

@@ -196,6 +196,7 @@ def test_starting_fresh(sound: Path, tmp_path: Path) -> None:
     restored = store.restore()
     store.close()
     assert "set aside" in restored.warning
+    assert "pending is forgotten" in restored.warning
     assert (list(restored.values), restored.created_at) == ([], SENT_AT + 1)
     (aside,) = [path for path in folder.iterdir() if "corrupt" in path.name]
     assert aside.read_bytes() == kept
