@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from exporter.model import Outcome, Reply
+from exporter.model import Outcome
 
 
 class Code(StrEnum):
@@ -212,12 +212,12 @@ CODE_OF_OUTCOME: Mapping[Outcome, Code] = MappingProxyType(
 """What went wrong with a request to the provider; all outcomes but a good one."""
 
 
-def code_of(reply: Reply) -> Code | None:
-    """What went wrong with a request; None when nothing did."""
-    if reply.outcome is Outcome.UNAUTHORIZED and reply.detail.startswith("not sent"):
+def code_of(outcome: Outcome, detail: str) -> Code | None:
+    """What went wrong with a request that ended so; None when nothing did."""
+    if outcome is Outcome.UNAUTHORIZED and detail.startswith("not sent"):
         # Nobody refused it: there was no key to send.
         return Code.CONFIG_KEY_FILE
-    return CODE_OF_OUTCOME.get(reply.outcome)
+    return CODE_OF_OUTCOME.get(outcome)
 
 
 def told(message: str, code: Code, hint: str = "") -> str:

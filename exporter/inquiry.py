@@ -98,7 +98,7 @@ class Finding(NamedTuple):
 
 def finding(reply: Reply, account: Account) -> Finding | None:
     """What is wrong with a reply; None when there is an answer."""
-    code = code_of(reply)
+    code = code_of(reply.outcome, reply.detail)
     return None if code is None else _finding(code, reply, account)
 
 

@@ -259,7 +259,7 @@ def _say_word(account: Account, word: str) -> None:
 def _say_flow(account: str, gate: Gate, reply: Reply) -> None:
     """One line for each change of what the account may do, none for each try."""
     fields = {"account": account, "outcome": reply.outcome.value, "detail": reply.detail}
-    code = code_of(reply)
+    code = code_of(reply.outcome, reply.detail)
     if code is not None:
         fields["code"] = code
     match gate.flow:

@@ -208,7 +208,7 @@ def _account_state(account: AccountView, now_seconds: float) -> Iterator[str]:
     else:
         yield "Up" if account.up else "Down"
     if account.flow is Flow.REVOKED:
-        yield "the key is refused"
+        yield "no key that works"
     elif account.flow is Flow.OUTAGE:
         yield "the provider fails"
     if account.next_probe_seconds is not None:

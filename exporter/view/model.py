@@ -73,7 +73,7 @@ class AccountView:
     up: bool | None
     """Whether the latest answer was usable; null before the first."""
     flow: Flow
-    """`flowing`; `outage`: only probes go out; `revoked`: only probes, since the key is refused."""
+    """`flowing`; `outage`: only probes go out; `revoked`: only probes, since no key works."""
     last_success_timestamp_seconds: float | None
     """When the latest usable answer came; null before the first."""
     requests_per_second: float

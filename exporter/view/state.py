@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.dashboards.constants import LAG_MIN_DUE, LAG_SECONDS
+from exporter.errors import Code, code_of
 from exporter.ratelimit import Flow
 from exporter.view.known import RequestView
 from exporter.view.model import AccountView, CampaignView, DropView, Problem, Severity, State
@@ -134,7 +135,11 @@ def _of_account(account: AccountView, facts: Facts) -> Iterator[Problem]:
         probe = f" The next try is {_in(account.next_probe_seconds)}."
     paused_until = account.paused_until_timestamp_seconds
     if account.flow is Flow.REVOKED:
-        summary = f"The provider refuses the key of account {name}. {last}{probe}"
+        latest = next((failure for failure in facts.failures if failure.account == name), None)
+        what = f"The provider refuses the key of account {name}."
+        if latest is not None and code_of(latest.outcome, latest.detail) is Code.CONFIG_KEY_FILE:
+            what = f"The key of account {name} can't be used, so nothing is sent to the provider."
+        summary = f"{what} {last}{probe}"
         advice = (
             "Put a key that works into the key file: it is tried at once. No message is given up meanwhile."
         )

@@ -14,7 +14,7 @@ STATES = {
     State.STOPPING: "what was learned is being saved",
     State.STALLED: "the loops stand still; `/-/healthy` says so too",
     State.STORE_FULL: "the disk has no room: nothing is asked or taken in, nothing is lost",
-    State.KEY_REFUSED: "the provider refuses an account's key",
+    State.KEY_REFUSED: "an account has no key that works: the provider refuses it, or it can't be read",
     State.PROVIDER_FAILING: "requests fail in a row; only probes go out",
     State.RATE_LIMITED: "the provider asked for a pause",
     State.ANSWER_UNUSABLE: "the latest answer could not be used; too early to call it an outage",

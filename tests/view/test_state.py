@@ -32,6 +32,7 @@ FINE = Facts(
     pending=4,
 )
 FAILURE = RequestView(NOW - 1, "main", "otp", "abc", Outcome.TIMEOUT, None, 10.0, "")
+UNSENT = replace(FAILURE, outcome=Outcome.UNAUTHORIZED, detail="not sent: key file unreadable")
 UNASKED = replace(ACCOUNT, up=None, last_success_timestamp_seconds=None)
 REVOKED = replace(ACCOUNT, up=False, flow=Flow.REVOKED, next_probe_seconds=42.0)
 OUTAGE = replace(ACCOUNT, up=False, flow=Flow.OUTAGE, next_probe_seconds=0.0)
@@ -71,6 +72,14 @@ SITUATIONS = [
         (
             "The provider refuses the key of account main. The last usable answer came 3 s ago. "
             "The next try is in 42 s."
+        ),
+    ),
+    (
+        replace(FINE, accounts=(REVOKED,), failures=(UNSENT,)),
+        State.KEY_REFUSED,
+        (
+            "The key of account main can't be used, so nothing is sent to the provider. "
+            "The last usable answer came 3 s ago. The next try is in 42 s."
         ),
     ),
     (
