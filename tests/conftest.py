@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -44,12 +45,16 @@ def program(name: str) -> str | None:
 
 
 def pytest_configure() -> None:
-    """Say that this thread has no event loop of its own.
+    """Say that this thread has no event loop of its own, and that Ctrl-C is heard.
 
     Until somebody said so, `get_event_loop` makes one: the plugin looptime asks before plain tests
     too, and that loop, never closed, would fail whichever test the garbage collector meets it in.
+
+    A shell that starts the suite in the background has it ignore SIGINT, and the programs that
+    tests start would inherit that.
     """
     asyncio.set_event_loop(None)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
