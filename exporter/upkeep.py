@@ -122,7 +122,7 @@ class Upkeep:
         """One line for each long pause that is new."""
         now = self.clock.monotonic()
         for name, until in paused.items():
-            if until > max(self._paused.get(name, 0), now) and until - now >= LONG_PAUSE_US:
+            if until > self._paused.get(name, 0) and until - now >= LONG_PAUSE_US:
                 fields = {"account": name, "seconds": (until - now) // SECOND_US}
                 message = "The provider wants a pause; nothing is asked until it is over"
                 _log.warning(message, extra={"event": "account_paused", "fields": fields})

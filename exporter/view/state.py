@@ -134,8 +134,9 @@ def _of_account(account: AccountView, facts: Facts) -> Iterator[Problem]:
     if account.next_probe_seconds is not None:
         probe = f" The next try is {_in(account.next_probe_seconds)}."
     paused_until = account.paused_until_timestamp_seconds
+    latest = next((failure for failure in facts.failures if failure.account == name), None)
+    outcome = f" ({latest.outcome})" if latest is not None else ""
     if account.flow is Flow.REVOKED:
-        latest = next((failure for failure in facts.failures if failure.account == name), None)
         what = f"The provider refuses the key of account {name}."
         if latest is not None and code_of(latest.outcome, latest.detail) is Code.CONFIG_KEY_FILE:
             what = f"The key of account {name} can't be used, so nothing is sent to the provider."
@@ -145,7 +146,7 @@ def _of_account(account: AccountView, facts: Facts) -> Iterator[Problem]:
         )
         yield _error(State.KEY_REFUSED, summary, advice, name)
     elif account.flow is Flow.OUTAGE:
-        summary = f"The provider fails for account {name}{_latest_failure(name, facts)}. {last}{probe}"
+        summary = f"The provider fails for account {name}{outcome}. {last}{probe}"
         advice = (
             "Look at the last failures below, and ask the provider. It is tried every 30 seconds; "
             "no message is given up meanwhile."
@@ -160,20 +161,13 @@ def _of_account(account: AccountView, facts: Facts) -> Iterator[Problem]:
         )
         yield _warning(State.RATE_LIMITED, summary, advice, name)
     elif account.up is False:
-        summary = (
-            f"The latest answer for account {name} could not be used{_latest_failure(name, facts)}. {last}"
-        )
+        summary = f"The latest answer for account {name} could not be used{outcome}. {last}"
         advice = "Nothing yet: it is tried again. Look at the last failures below if it stays like this."
         yield _warning(State.ANSWER_UNUSABLE, summary, advice, name)
 
 
 def _in(seconds: float) -> str:
     return f"in {span(round(seconds))}" if round(seconds) > 0 else "now"
-
-
-def _latest_failure(account: str, facts: Facts) -> str:
-    outcome = next((failure.outcome for failure in facts.failures if failure.account == account), "")
-    return f" ({outcome})" if outcome else ""
 
 
 def _of_drop(drop: DropView) -> Iterator[Problem]:
