@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from bench.figures import Plan, Round
 from bench.schedules import PROFILE_OF, SENT_AT, new, policy_of
-from exporter import lifecycle, schedule
-from exporter.events import Event, Hinted, Observed
-from exporter.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Policy, Via
+from exporter.domain import lifecycle, schedule
+from exporter.domain.events import Event, Hinted, Observed
+from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Policy, Via
 from exporter.simulator.fate import NEVER_AT, Fate, draw, live
 from exporter.simulator.scenarios import NORMAL
 

@@ -11,7 +11,7 @@ import sys
 from contextlib import closing
 from time import perf_counter, process_time
 
-from exporter.sources.formats import BATCH_MESSAGES
+from exporter.ingest.formats.formats import BATCH_MESSAGES
 from exporter.store.database import CACHE_KIB
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.figures import Plan, Round
-from exporter import lifecycle, schedule
-from exporter.config.complete import BUILT_IN_PROFILES
-from exporter.config.sections import Profile
-from exporter.events import Observed
-from exporter.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Message, Policy, Status, Verdict
+from exporter.config.defaults import BUILT_IN_PROFILES
+from exporter.config.models import Profile
+from exporter.domain import lifecycle, schedule
+from exporter.domain.events import Observed
+from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Message, Policy, Status, Verdict
 from exporter.simulator.fate import Fate, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL
 

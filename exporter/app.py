@@ -21,27 +21,27 @@ from pathlib import Path
 from aiohttp import web
 
 from exporter import __version__
-from exporter.clock import SteadyClock
-from exporter.collector import Collector
 from exporter.config import Settings, load
-from exporter.errors import Code, ConfigError, ListenError
-from exporter.feeds import run_feeds
-from exporter.hearing import Hearing
-from exporter.instruments import Instruments
-from exporter.intake import Intake
-from exporter.model import SECOND_US
-from exporter.page import Pages
-from exporter.server import Guard, Listener, Site, pages
-from exporter.snapshot import Snapshot
+from exporter.domain.model import SECOND_US
+from exporter.domain.snapshot import Snapshot
+from exporter.engine.maintenance import Upkeep
+from exporter.engine.tracker import Tracker
+from exporter.http import Guard, Listener, Site, pages
+from exporter.ingest.http_api import Intake
+from exporter.ingest.unverified_ids import Strangers
+from exporter.ingest.webhook_listener import Webhooks
+from exporter.ingest.webhook_processor import Hearing
+from exporter.metrics.collector import Collector
+from exporter.metrics.instruments import Instruments
+from exporter.runtime.clock import SteadyClock
+from exporter.runtime.errors import Code, ConfigError, ListenError
+from exporter.runtime.systemd import Supervisor
+from exporter.runtime.waiting import waited_for
+from exporter.status.builder import Surroundings, Watch
+from exporter.status.lookup import Lookups
+from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
-from exporter.strangers import Strangers
-from exporter.supervisor import Supervisor
-from exporter.tracker import Tracker
-from exporter.upkeep import Upkeep
-from exporter.view.lookup import Lookups
-from exporter.view.watch import Surroundings, Watch
-from exporter.waiting import waited_for
-from exporter.webhook import Webhooks
+from exporter.workers import run_feeds
 
 _log = logging.getLogger("smsbat.app")
 

@@ -163,13 +163,16 @@ def test_modules_import_lower_ranks_only() -> None:
 @pytest.mark.parametrize(
     ("files", "breach"),
     [
-        ({"store/sqlite.py": "from exporter.tracker import accept"}, "store must not import tracker"),
-        ({"client.py": "import exporter.log.lines"}, "client must not import log"),
+        ({"store/sqlite.py": "from exporter.engine.tracker import accept"}, "store must not import tracker"),
+        ({"client.py": "import exporter.runtime.log.lines"}, "client must not import log"),
         ({"wire.py": "def f():\n    from exporter import store"}, "wire must not import store"),
         ({"tracker.py": "from exporter.simulator import run"}, "tracker must not import simulator"),
-        ({"simulator/web.py": "from exporter.server import Server"}, "simulator must not import server"),
+        ({"simulator/web.py": "from exporter.http import Server"}, "simulator must not import server"),
         ({"novelty.py": "import os"}, "novelty has no rank"),
-        ({"wire.py": "import exporter.config", "config.py": "import exporter.wire"}, "in a circle: "),
+        (
+            {"wire.py": "import exporter.config", "config.py": "import exporter.provider.parsing"},
+            "in a circle: ",
+        ),
     ],
 )
 def test_a_breach_is_seen(tmp_path: Path, files: dict[str, str], breach: str) -> None:

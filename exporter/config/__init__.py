@@ -8,9 +8,7 @@ number, a date or a truth value.
 """
 
 from exporter.config.load import Report, check, load
-from exporter.config.problem import Problem
-from exporter.config.schema import Settings
-from exporter.config.sections import (
+from exporter.config.models import (
     Account,
     Auth,
     Campaign,
@@ -22,6 +20,8 @@ from exporter.config.sections import (
     Storage,
     Webhook,
 )
+from exporter.config.problem import Problem
+from exporter.config.schema import Settings
 from exporter.config.units import Window
 
 __all__ = [

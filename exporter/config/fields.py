@@ -23,8 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from exporter import ids
-from exporter.config import editors
+from exporter.config import json_schema
 from exporter.config.addresses import (
     Listen,
     Network,
@@ -32,12 +31,13 @@ from exporter.config.addresses import (
     parse_listen,
     parse_network,
 )
-from exporter.config.editors import written
+from exporter.config.json_schema import written
 from exporter.config.names import name_refusal
 from exporter.config.problem import did_you_mean
 from exporter.config.units import MAX_DURATION_US, Window, duration_hint, parse_duration_us
-from exporter.errors import Code
-from exporter.model import SECOND_US
+from exporter.domain import message_ids
+from exporter.domain.model import SECOND_US
+from exporter.runtime.errors import Code
 
 REFUSED = "refused"
 """The type of the errors made here."""
@@ -79,13 +79,13 @@ def _name(value: object) -> str:
 
 def _message_id(value: object) -> str:
     text = value if isinstance(value, str) else _text(value)
-    reason = ids.refusal(text)
+    reason = message_ids.refusal(text)
     if reason == "looks_like_phone":
         # Never quoted: a phone number where an id should be is personal data.
         hint = "write the id that the provider answered to sending"
         raise refuse("looks like a phone number", hint=hint, code=Code.CONFIG_MESSAGE_ID)
     if reason:
-        sentence = {"empty": "is empty", "too_long": f"is longer than {ids.MAX_ID_LENGTH} characters"}
+        sentence = {"empty": "is empty", "too_long": f"is longer than {message_ids.MAX_ID_LENGTH} characters"}
         hint = "an id has letters, digits, - and _ only"
         raise refuse(sentence.get(reason, "is not a message id"), hint=hint, code=Code.CONFIG_MESSAGE_ID)
     return text
@@ -217,17 +217,17 @@ def _network(value: object) -> Network:
     return network
 
 
-Text = Annotated[str, BeforeValidator(_text), written(editors.WORD, minLength=1)]
+Text = Annotated[str, BeforeValidator(_text), written(json_schema.WORD, minLength=1)]
 Name = Annotated[
     str,
     BeforeValidator(_name),
-    written(editors.WORD, pattern=editors.NAME_PATTERN),
+    written(json_schema.WORD, pattern=json_schema.NAME_PATTERN),
 ]
 MessageId = Annotated[
-    str, BeforeValidator(_message_id), written(editors.WORD, pattern=editors.MESSAGE_ID_PATTERN)
+    str, BeforeValidator(_message_id), written(json_schema.WORD, pattern=json_schema.MESSAGE_ID_PATTERN)
 ]
-Currency = Annotated[str, BeforeValidator(_currency), written("string", pattern=editors.CURRENCY_PATTERN)]
-BaseUrl = Annotated[str, BeforeValidator(_base_url), written("string", pattern=editors.BASE_URL_PATTERN)]
+Currency = Annotated[str, BeforeValidator(_currency), written("string", pattern=json_schema.CURRENCY_PATTERN)]
+BaseUrl = Annotated[str, BeforeValidator(_base_url), written("string", pattern=json_schema.BASE_URL_PATTERN)]
 FilePath = Annotated[Path, BeforeValidator(_path), written("string", minLength=1, format="path")]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Rate = Annotated[
@@ -241,15 +241,15 @@ BigCount = Annotated[
     int, BeforeValidator(partial(_whole, 1, 10_000_000)), written("integer", minimum=1, maximum=10_000_000)
 ]
 
-_DURATION_SCHEMA = written("string", pattern=editors.ANY_DURATION_PATTERN)
-_A_SECOND_SCHEMA = written("string", pattern=editors.A_SECOND_PATTERN)
+_DURATION_SCHEMA = written("string", pattern=json_schema.ANY_DURATION_PATTERN)
+_A_SECOND_SCHEMA = written("string", pattern=json_schema.A_SECOND_PATTERN)
 Duration = Annotated[int, BeforeValidator(_duration_us), _DURATION_SCHEMA]
 """Microseconds, written like `1h30m`; can be zero."""
 PositiveDuration = Annotated[
     int,
     BeforeValidator(_duration_us),
     AfterValidator(partial(_at_least, SECOND_US // 1_000, "1ms")),
-    written("string", pattern=editors.POSITIVE_DURATION_PATTERN),
+    written("string", pattern=json_schema.POSITIVE_DURATION_PATTERN),
 ]
 Pause = Annotated[
     int,
@@ -265,8 +265,12 @@ RatioWindow = Annotated[
     PlainSerializer(lambda window: window.label, return_type=str, when_used="json"),
     _A_SECOND_SCHEMA,
 ]
-ListenAddress = Annotated[Listen, PlainValidator(_listen), written("string", pattern=editors.LISTEN_PATTERN)]
-PeerNetwork = Annotated[Network, PlainValidator(_network), written("string", pattern=editors.NETWORK_PATTERN)]
+ListenAddress = Annotated[
+    Listen, PlainValidator(_listen), written("string", pattern=json_schema.LISTEN_PATTERN)
+]
+PeerNetwork = Annotated[
+    Network, PlainValidator(_network), written("string", pattern=json_schema.NETWORK_PATTERN)
+]
 
 
 Method = Literal["header", "key-as-password", "basic"]

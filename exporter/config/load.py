@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from exporter.config.document import Document, parse
-from exporter.config.explain import explain
+from exporter.config.cross_checks import check_references
+from exporter.config.error_messages import explain
 from exporter.config.problem import KeyPath, Problem, dotted
-from exporter.config.references import check_references
 from exporter.config.schema import Settings
-from exporter.errors import Code, ConfigError, ConfigProblems
-from exporter.secret import SecretFile
+from exporter.config.yaml_reader import Document, parse
+from exporter.runtime.errors import Code, ConfigError, ConfigProblems
+from exporter.runtime.secrets import SecretFile
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_PRINTED = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.ids import holds_phone
+from exporter.domain.message_ids import holds_phone
 
 MAX_NAME_LENGTH = 64
 OVERFLOW_NAME = "_other"

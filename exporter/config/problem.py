@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from exporter.errors import Code, told
+from exporter.runtime.errors import Code, told
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of mappings and indexes of lists."""

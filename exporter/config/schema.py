@@ -8,11 +8,10 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from exporter.config import editors
-from exporter.config.complete import completed
+from exporter.config import json_schema
+from exporter.config.defaults import completed
 from exporter.config.fields import Name, RatioWindow, refuse
-from exporter.config.problem import Problem
-from exporter.config.sections import (
+from exporter.config.models import (
     Account,
     Campaign,
     Drop,
@@ -24,9 +23,10 @@ from exporter.config.sections import (
     Storage,
     Webhook,
 )
+from exporter.config.problem import Problem
 from exporter.config.units import Window
-from exporter.errors import Code
-from exporter.model import SECOND_US, NewMessage, Policy
+from exporter.domain.model import SECOND_US, NewMessage, Policy
+from exporter.runtime.errors import Code
 
 _WINDOWS = (
     Window("5m", 300 * SECOND_US),
@@ -40,7 +40,7 @@ MAX_WINDOWS = 10
 class Settings(Section):
     """The whole file, checked and completed."""
 
-    model_config = ConfigDict(json_schema_extra=editors.optional("profiles"))
+    model_config = ConfigDict(json_schema_extra=json_schema.optional("profiles"))
 
     accounts: tuple[Account, ...] = Field(json_schema_extra={"minItems": 1})
     """Accounts at the provider."""
@@ -62,7 +62,7 @@ class Settings(Section):
             "minItems": 1,
             "maxItems": MAX_WINDOWS,
             "uniqueItems": True,
-            **editors.default([window.label for window in _WINDOWS]),
+            **json_schema.default([window.label for window in _WINDOWS]),
         },
     )
     """Of the ratio gauges. Each is a series more for every campaign."""

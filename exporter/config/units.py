@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 
 _UNITS_US = {
     "w": 7 * 86_400 * SECOND_US,

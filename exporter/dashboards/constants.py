@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.model import FINAL_BY_PROVIDER, FINISHED, Outcome, Priority, Status
+from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, Outcome, Priority, Status
 
 JOB = "smsbat"
 """The scrape job that the alerts about the exporter itself look for."""

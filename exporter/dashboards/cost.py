@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter import families
 from exporter.dashboards.constants import ANSWERED_STATUSES, COST, FALLBACK_SHARE, STATUS_COLOURS
 from exporter.dashboards.layout import Row, campaign_link, dashboard, only_campaign
 from exporter.dashboards.looks import (
@@ -33,6 +32,7 @@ from exporter.dashboards.panels import (
     table,
 )
 from exporter.dashboards.promql import RANGE, RATE, increase, one_of, per_minute, rate, share, shown, total
+from exporter.metrics import catalogue
 
 _USED = 'status!="not_used"'
 _DELIVERED = 'status="delivered"'
@@ -55,7 +55,7 @@ def build() -> Json:
     )
 
 
-def _grew(family: families.Family, window: str, *labels: str, matcher: str = "") -> str:
+def _grew(family: catalogue.Family, window: str, *labels: str, matcher: str = "") -> str:
     selector = shown(family, matcher) if matcher else shown(family)
     return total(increase(selector, window), *labels)
 
@@ -66,17 +66,17 @@ def _per_delivered(window: str, *labels: str) -> str:
     Divided by the messages of the campaigns that are paid in the currency, not by those of all.
     """
     one = ("job", "account", "campaign")
-    spent = _grew(families.COST, window, *labels, "currency")
-    paid = f"({_grew(families.COST, window, *one, 'currency')} > bool 0)"
-    delivered = _grew(families.MESSAGES_FINISHED, window, *one, matcher=_DELIVERED)
+    spent = _grew(catalogue.COST, window, *labels, "currency")
+    paid = f"({_grew(catalogue.COST, window, *one, 'currency')} > bool 0)"
+    delivered = _grew(catalogue.MESSAGES_FINISHED, window, *one, matcher=_DELIVERED)
     whole = total(f"{paid} * on ({', '.join(one)}) group_left () {delivered}", *labels, "currency")
     return share(spent, whole)
 
 
 def _used_share(window: str, *labels: str) -> str:
     return share(
-        _grew(families.FALLBACKS, window, *labels, matcher=_USED),
-        _grew(families.MESSAGES_FINISHED, window, *labels),
+        _grew(catalogue.FALLBACKS, window, *labels, matcher=_USED),
+        _grew(catalogue.MESSAGES_FINISHED, window, *labels),
     )
 
 
@@ -85,7 +85,7 @@ def _headlines() -> tuple[Panel, ...]:
         "Spend",
         f"Cost of the messages that finished in the selected range. {_NEVER_SUM}",
         COUNT,
-        now(_grew(families.COST, RANGE, "currency"), "{{currency}}"),
+        now(_grew(catalogue.COST, RANGE, "currency"), "{{currency}}"),
     )
     price = stat(
         "Per delivery",
@@ -98,7 +98,7 @@ def _headlines() -> tuple[Panel, ...]:
         "Finished",
         "Messages that ended in the selected range, however they ended.",
         WHOLE,
-        now(_grew(families.MESSAGES_FINISHED, RANGE)),
+        now(_grew(catalogue.MESSAGES_FINISHED, RANGE)),
     )
     fallback = stat(
         "Fallback share",
@@ -147,7 +147,7 @@ def _by_the_hour() -> Panel:
 
 
 def _pace(*labels: str) -> Target:
-    spent = total(rate(shown(families.COST)), *labels)
+    spent = total(rate(shown(catalogue.COST)), *labels)
     name = " ".join(f"{{{{{label}}}}}" for label in labels)
     return ratio(f"{spent} * 3600", name)
 
@@ -165,7 +165,7 @@ def _per_message() -> Panel:
 
 def _by_campaign() -> Panel:
     columns = {
-        "Spend": column(_grew(families.COST, RANGE, "campaign", "currency")),
+        "Spend": column(_grew(catalogue.COST, RANGE, "campaign", "currency")),
         "Per delivered message": column(_per_delivered(RANGE, "campaign")),
     }
     panel = table(
@@ -200,7 +200,7 @@ def _fallbacks() -> Panel:
         "Entries of fallbacks of finished messages per minute, by channel and what became of them; "
         "`not_used` means that an earlier channel delivered.",
         COUNT,
-        Target(per_minute(families.FALLBACKS, "type", "status"), "{{type}} {{status}}"),
+        Target(per_minute(catalogue.FALLBACKS, "type", "status"), "{{type}} {{status}}"),
     )
     return sized(coloured(replace(stacked(panel), decimals=1), STATUS_COLOURS, ".* {}"), 12, 10)
 
@@ -211,14 +211,14 @@ def _channels() -> Panel:
         "Entries of channels of finished messages per minute, by what became of them there. A message that "
         "tried two channels is in it twice.",
         COUNT,
-        Target(per_minute(families.CHANNEL_MESSAGES, "status"), "{{status}}"),
+        Target(per_minute(catalogue.CHANNEL_MESSAGES, "status"), "{{status}}"),
     )
     return sized(coloured(replace(stacked(panel), decimals=1), STATUS_COLOURS), 8, 10)
 
 
 def _channel_share() -> Panel:
-    delivered = _grew(families.CHANNEL_MESSAGES, RATE, "channel", matcher='status=~"delivered|read"')
-    tried = _grew(families.CHANNEL_MESSAGES, RATE, "channel", matcher=_USED)
+    delivered = _grew(catalogue.CHANNEL_MESSAGES, RATE, "channel", matcher='status=~"delivered|read"')
+    tried = _grew(catalogue.CHANNEL_MESSAGES, RATE, "channel", matcher=_USED)
     panel = graph(
         "Delivered by channel",
         "Of the messages that a channel was tried for, the share that it delivered. When one falls alone, "
@@ -231,8 +231,8 @@ def _channel_share() -> Panel:
 
 def _parts_of_one(window: str, *labels: str) -> str:
     """Parts count whether a message was delivered or not; of those given up they are not known."""
-    answered = _grew(families.MESSAGES_FINISHED, window, *labels, matcher=_ANSWERED)
-    return share(_grew(families.MESSAGE_PARTS, window, *labels), answered)
+    answered = _grew(catalogue.MESSAGES_FINISHED, window, *labels, matcher=_ANSWERED)
+    return share(_grew(catalogue.MESSAGE_PARTS, window, *labels), answered)
 
 
 def _parts() -> Panel:

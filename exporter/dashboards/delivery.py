@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter import families
 from exporter.dashboards import cost, provider
 from exporter.dashboards.constants import (
     AMBER,
@@ -63,6 +62,7 @@ from exporter.dashboards.promql import (
     shown,
     total,
 )
+from exporter.metrics import catalogue
 
 SHARE_STEPS = ((None, RED), (LOWEST_FAIR_SHARE, AMBER), (LOWEST_GOOD_SHARE, GREEN))
 BUDGET_STEPS = ((None, RED), (0, AMBER), (0.25, GREEN))
@@ -70,9 +70,9 @@ BUDGET_STEPS = ((None, RED), (0, AMBER), (0.25, GREEN))
 ANSWER_STEP = "15m"
 """A rate looks back four steps: an hour, as the alert about hanging messages does."""
 
-_OBJECTIVE = shown(families.SLO_OBJECTIVE)
-_PENDING = shown(families.MESSAGES, one_of("status", PENDING_STATUSES))
-_BUCKETS = shown(families.DELIVERY_DURATION, part="_bucket")
+_OBJECTIVE = shown(catalogue.SLO_OBJECTIVE)
+_PENDING = shown(catalogue.MESSAGES, one_of("status", PENDING_STATUSES))
+_BUCKETS = shown(catalogue.DELIVERY_DURATION, part="_bucket")
 
 
 def build() -> Json:
@@ -97,16 +97,16 @@ def build() -> Json:
 
 def _in_time(window: str, *labels: str) -> str:
     """Of the messages judged in the window, the share delivered by their deadline."""
-    missed = total(increase(shown(families.SLO_MISSED), window), *labels)
-    judged = total(increase(shown(families.SLO_MESSAGES), window), *labels)
+    missed = total(increase(shown(catalogue.SLO_MISSED), window), *labels)
+    judged = total(increase(shown(catalogue.SLO_MESSAGES), window), *labels)
     return complement(share(missed, judged))
 
 
 def _budget_left(window: str, *labels: str) -> str:
     """What is left of the misses that the objectives allow, weighted by each campaign's messages."""
     matched = ("job", "campaign")
-    missed = total(increase(shown(families.SLO_MISSED), window), *labels)
-    judged = total(increase(shown(families.SLO_MESSAGES), window), *matched)
+    missed = total(increase(shown(catalogue.SLO_MISSED), window), *labels)
+    judged = total(increase(shown(catalogue.SLO_MESSAGES), window), *matched)
     objective = f"min by ({', '.join(matched)}) ({_OBJECTIVE})"
     allowed = total(f"{judged} * on ({', '.join(matched)}) (1 - {objective})", *labels)
     return complement(share(missed, allowed))
@@ -133,7 +133,7 @@ def _headlines() -> tuple[Panel, ...]:
         "Message ids taken in during the selected range, from all sources. Falls to 0 when nothing is sent "
         "or when ids no longer reach the exporter.",
         WHOLE,
-        now(total(increase(shown(families.MESSAGES_TRACKED), RANGE))),
+        now(total(increase(shown(catalogue.MESSAGES_TRACKED), RANGE))),
     )
     pending = stat(
         "Pending",
@@ -154,7 +154,7 @@ def _headlines() -> tuple[Panel, ...]:
         "Whether the last answer of every selected account's provider was usable. Down: see the row "
         "Exporter for how requests end.",
         TIMES,
-        now(f"min({shown(families.API_UP)})"),
+        now(f"min({shown(catalogue.API_UP)})"),
     )
     return (
         graded(in_time, *SHARE_STEPS),
@@ -190,7 +190,7 @@ def _rates() -> tuple[Panel, ...]:
         "Messages per minute by how they ended, each counted once, when its first final status was seen. "
         "Orange: we stopped asking. Delay: the polling interval of the campaign.",
         COUNT,
-        Target(per_minute(families.MESSAGES_FINISHED, "status"), "{{status}}"),
+        Target(per_minute(catalogue.MESSAGES_FINISHED, "status"), "{{status}}"),
     )
     return (
         sized(styled(only_campaign(lowest_first(in_time)), "lowest objective", dashed), 12, 11),
@@ -200,14 +200,14 @@ def _rates() -> tuple[Panel, ...]:
 
 def _campaigns() -> Panel:
     columns = {
-        "Accepted": column(total(increase(shown(families.MESSAGES_TRACKED), RANGE), "campaign")),
+        "Accepted": column(total(increase(shown(catalogue.MESSAGES_TRACKED), RANGE), "campaign")),
         "In time": column(_in_time(RANGE, "campaign")),
         "Objective": column(f"min by (campaign) ({_OBJECTIVE})"),
         "Budget left": column(_budget_left(RANGE, "campaign")),
-        "Deadline": column(f"min by (campaign) ({shown(families.SLO_DEADLINE)})"),
+        "Deadline": column(f"min by (campaign) ({shown(catalogue.SLO_DEADLINE)})"),
         "95 % within": column(quantile(0.95, _BUCKETS, RANGE, "campaign")),
         "Pending": column(total(_PENDING, "campaign")),
-        "Oldest": column(f"time() - min by (campaign) ({shown(families.OLDEST_PENDING)})"),
+        "Oldest": column(f"time() - min by (campaign) ({shown(catalogue.OLDEST_PENDING)})"),
     }
     panel = table(
         "Campaigns",
@@ -248,8 +248,8 @@ def _latency() -> tuple[Panel, ...]:
         SHARE,
         ratio(
             share(
-                total(increase(shown(families.DELIVERY_DURATION, within, part="_bucket"), RATE), "campaign"),
-                total(increase(shown(families.DELIVERY_DURATION, part="_count"), RATE), "campaign"),
+                total(increase(shown(catalogue.DELIVERY_DURATION, within, part="_bucket"), RATE), "campaign"),
+                total(increase(shown(catalogue.DELIVERY_DURATION, part="_count"), RATE), "campaign"),
             ),
             "{{campaign}}",
         ),
@@ -270,8 +270,8 @@ def _latency() -> tuple[Panel, ...]:
 
 
 def _waiting() -> tuple[Panel, ...]:
-    answers = increase(shown(families.MESSAGES_FINISHED, one_of("status", ANSWERED_STATUSES)), RATE)
-    accepted = total(increase(shown(families.MESSAGES_TRACKED), RATE), "campaign")
+    answers = increase(shown(catalogue.MESSAGES_FINISHED, one_of("status", ANSWERED_STATUSES)), RATE)
+    accepted = total(increase(shown(catalogue.MESSAGES_TRACKED), RATE), "campaign")
     # After a burst there are more answers than new messages.
     unanswered = f"clamp_min({complement(share(total(answers, 'campaign'), accepted))}, 0)"
     hanging = graph(
@@ -288,8 +288,8 @@ def _waiting() -> tuple[Panel, ...]:
         WHOLE,
         Target(total(_PENDING, "status"), "{{status}}"),
     )
-    unseen = total(increase(shown(families.SLO_UNOBSERVED), RATE), "campaign")
-    judged = total(increase(shown(families.SLO_MESSAGES), RATE), "campaign")
+    unseen = total(increase(shown(catalogue.SLO_UNOBSERVED), RATE), "campaign")
+    judged = total(increase(shown(catalogue.SLO_MESSAGES), RATE), "campaign")
     unobserved = graph(
         "Not looked at in time",
         "Share of messages that nobody could look at by their deadline: provider down, or more messages "

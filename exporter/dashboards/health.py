@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from exporter import families
 from exporter.dashboards import provider
 from exporter.dashboards.constants import (
     AMBER,
@@ -38,6 +37,7 @@ from exporter.dashboards.panels import (
     timeline,
 )
 from exporter.dashboards.promql import RANGE, RATE, active, increase, per_minute, quantile, shown, total
+from exporter.metrics import catalogue
 
 _JOB = 'job=~"$job"'
 
@@ -70,33 +70,33 @@ def _headlines() -> tuple[Panel, ...]:
         "Provider",
         "Whether the last answer of every selected account's provider was usable.",
         TIMES,
-        now(f"min({shown(families.API_UP)})"),
+        now(f"min({shown(catalogue.API_UP)})"),
     )
     store = stat(
         "Store",
         "Whether durable state can be written. While it can't, polling stops and files wait.",
         TIMES,
-        now(f"min({shown(families.STORE_UP)})"),
+        now(f"min({shown(catalogue.STORE_UP)})"),
     )
     answer = stat(
         "Last answer",
         "Time since the account that waits longest got a usable answer. Grows also while there is nothing "
         "to ask.",
         SECONDS,
-        now(f"time() - min(max by (job, account) ({shown(families.API_LAST_SUCCESS)}))"),
+        now(f"time() - min(max by (job, account) ({shown(catalogue.API_LAST_SUCCESS)}))"),
     )
     due = stat(
         "Due",
         "Messages whose time to be asked about has come. A few are normal; thousands mean that the request "
         "rate is too small for the traffic.",
         WHOLE,
-        now(total(shown(families.POLLS_DUE))),
+        now(total(shown(catalogue.POLLS_DUE))),
     )
     configuration = stat(
         "Config",
         "Whether the configuration was read without an error last time; when not, the old one goes on.",
         TIMES,
-        now(f"min({shown(families.CONFIG_LAST_RELOAD_SUCCESSFUL)})"),
+        now(f"min({shown(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL)})"),
     )
     words = {0: ("Refused", AMBER), 1: ("In use", GREEN)}
     return (
@@ -115,7 +115,7 @@ def _worded(panel: Panel, words: Mapping[int, tuple[str, str]]) -> Panel:
     return replace(spelled(panel, words), decimals=0, no_value="no sample")
 
 
-def _active(family: families.Family, label: str) -> str:
+def _active(family: catalogue.Family, label: str) -> str:
     return active(per_minute(family, label), family, label)
 
 
@@ -128,22 +128,22 @@ def _taken_in() -> tuple[Panel, ...]:
         "Ids accepted by source",
         "Ids per minute that are new and now followed, by how they came.",
         COUNT,
-        Target(per_minute(families.MESSAGES_TRACKED, "source"), "{{source}}"),
+        Target(per_minute(catalogue.MESSAGES_TRACKED, "source"), "{{source}}"),
     )
     offered = graph(
         "Ids offered",
         "Ids per minute in dropped files and posted over HTTP, by what became of them. Duplicates are "
         "harmless; rejected ones never count anywhere else.",
         COUNT,
-        Target(per_minute(families.DROP_LINES, "result"), "drop {{result}}"),
-        Target(_active(families.INTAKE_MESSAGES, "result"), "intake {{result}}"),
+        Target(per_minute(catalogue.DROP_LINES, "result"), "drop {{result}}"),
+        Target(_active(catalogue.INTAKE_MESSAGES, "result"), "intake {{result}}"),
     )
     rejected = graph(
         "Ids rejected by reason",
         "Entries of dropped files per minute that were refused, by reason. The lines are named in the "
         "folder failed/ beside the file.",
         COUNT,
-        Target(_active(families.DROP_LINES_REJECTED, "reason"), "{{reason}}"),
+        Target(_active(catalogue.DROP_LINES_REJECTED, "reason"), "{{reason}}"),
     )
     return (
         sized(replace(stacked(tracked), decimals=1), 8, 8),
@@ -156,19 +156,19 @@ def _drop_directories() -> tuple[Panel, ...]:
     state = timeline(
         "Drop directories",
         "Whether each drop directory could be read at the last pass.",
-        Target(f"min by (directory) ({shown(families.DROP_UP)})", "{{directory}}"),
+        Target(f"min by (directory) ({shown(catalogue.DROP_UP)})", "{{directory}}"),
     )
     files = graph(
         "Dropped files",
         "Files per minute by what became of them. Failed ones are in failed/, with the reason beside them.",
         COUNT,
-        Target(_active(families.DROP_FILES, "result"), "{{result}}"),
+        Target(_active(catalogue.DROP_FILES, "result"), "{{result}}"),
     )
     webhooks = graph(
         "Webhook events",
         "Events per minute by what became of them. Unknown ids and wrong tokens change nothing.",
         COUNT,
-        Target(_active(families.WEBHOOK_EVENTS, "result"), "{{result}}"),
+        Target(_active(catalogue.WEBHOOK_EVENTS, "result"), "{{result}}"),
     )
     return (
         sized(shortened(spelled(state, {0: ("Unreadable", RED), 1: ("Read", GREEN)})), 8, 8),
@@ -183,32 +183,32 @@ def _odd() -> tuple[Panel, ...]:
         "Answers per minute with a status word that we don't know, a cost that is no amount, or a status "
         "that contradicts an earlier final one. Not zero: the provider's API may have changed.",
         COUNT,
-        Target(per_minute(families.UNKNOWN_STATUSES, "account"), "{{account}} unknown status"),
-        Target(per_minute(families.INVALID_COSTS, "account"), "{{account}} invalid cost"),
-        Target(per_minute(families.STATUS_CONFLICTS, "account"), "{{account}} conflict"),
+        Target(per_minute(catalogue.UNKNOWN_STATUSES, "account"), "{{account}} unknown status"),
+        Target(per_minute(catalogue.INVALID_COSTS, "account"), "{{account}} invalid cost"),
+        Target(per_minute(catalogue.STATUS_CONFLICTS, "account"), "{{account}} conflict"),
     )
     late = graph(
         "Late statuses",
         "Messages per minute whose final status came after we had given up: not part of any share. Many of "
         "them: raise give_up_after.",
         COUNT,
-        Target(per_minute(families.MESSAGES_LATE, "status"), "{{status}}"),
+        Target(per_minute(catalogue.MESSAGES_LATE, "status"), "{{status}}"),
     )
     clock = graph(
         "Clock and log",
         "Jumps of the wall clock, and log lines lost because they could not be written fast enough, in "
         "each minute.",
         COUNT,
-        Target(per_minute(families.CLOCK_STEPS), "clock steps"),
-        Target(per_minute(families.LOG_MESSAGES_DROPPED), "log lines lost"),
+        Target(per_minute(catalogue.CLOCK_STEPS), "clock steps"),
+        Target(per_minute(catalogue.LOG_MESSAGES_DROPPED), "log lines lost"),
     )
     bounds = graph(
         "At the limits",
         "1 while files wait because too much is followed, and messages per minute that were counted under "
         "a stand-in because a label had too many values.",
         TIMES,
-        Target(f"max({shown(families.DROP_BLOCKED)})", "files wait"),
-        Target(per_minute(families.LABEL_OVERFLOW, "label"), "{{label}} overflow"),
+        Target(f"max({shown(catalogue.DROP_BLOCKED)})", "files wait"),
+        Target(per_minute(catalogue.LABEL_OVERFLOW, "label"), "{{label}} overflow"),
     )
     return (
         sized(replace(listed(odd), decimals=1), 6, 8),
@@ -223,7 +223,7 @@ def _process() -> tuple[Panel, ...]:
         "Event loop lag",
         "How late the event loop woke up. Above a tenth of a second polls and scrapes suffer.",
         SECONDS,
-        Target(f"max by (instance) ({shown(families.EVENT_LOOP_LAG)})", "{{instance}}"),
+        Target(f"max by (instance) ({shown(catalogue.EVENT_LOOP_LAG)})", "{{instance}}"),
     )
     memory = graph(
         "Memory",
@@ -250,7 +250,7 @@ def _process() -> tuple[Panel, ...]:
 
 
 def _store() -> tuple[Panel, ...]:
-    commits = shown(families.STORE_COMMIT_DURATION, part="_bucket")
+    commits = shown(catalogue.STORE_COMMIT_DURATION, part="_bucket")
     spread = heatmap(
         "Commit time",
         "Transactions of the store by their duration: the darker, the more. A band that climbs is a slow "
@@ -267,7 +267,7 @@ def _store() -> tuple[Panel, ...]:
         "Accounts polled here",
         "Which exporter polls an account and shows its messages; of several copies, one at a time.",
         Target(
-            f"max by (account, instance) ({shown(families.ACCOUNT_LEASE_HELD)})",
+            f"max by (account, instance) ({shown(catalogue.ACCOUNT_LEASE_HELD)})",
             "{{account}} {{instance}}",
         ),
     )
@@ -281,15 +281,15 @@ def _store() -> tuple[Panel, ...]:
 def _builds() -> Panel:
     columns = {
         "Running for": column(f"time() - max by (instance) (process_start_time_seconds{{{_JOB}}})"),
-        "Counting for": column(f"time() - max by (instance) ({shown(families.STATE_CREATED)})"),
-        "Config read": column(f"time() - max by (instance) ({shown(families.CONFIG_LAST_RELOAD_SUCCESS)})"),
-        "Requests": column(total(increase(shown(families.API_REQUESTS), RANGE), "instance")),
+        "Counting for": column(f"time() - max by (instance) ({shown(catalogue.STATE_CREATED)})"),
+        "Config read": column(f"time() - max by (instance) ({shown(catalogue.CONFIG_LAST_RELOAD_SUCCESS)})"),
+        "Requests": column(total(increase(shown(catalogue.API_REQUESTS), RANGE), "instance")),
     }
     panel = table(
         "Exporters",
         "Each running exporter: since when it runs, how old its durable counters are, and when its "
         "configuration was last read.",
-        {"": column(f"max by (instance, version, python) ({shown(families.BUILD_INFO)})")} | columns,
+        {"": column(f"max by (instance, version, python) ({shown(catalogue.BUILD_INFO)})")} | columns,
         "instance",
         "version",
         "python",

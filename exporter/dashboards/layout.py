@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from exporter import families
 from exporter.dashboards.constants import AMBER, BLUE, DELIVERY, RED, TAG, Board
 from exporter.dashboards.panels import DATASOURCE, Json, Panel
 from exporter.dashboards.promql import shown
+from exporter.metrics import catalogue
 
 WIDTH = 24
 SCHEMA_VERSION = 39
@@ -115,9 +115,9 @@ def _variables() -> list[Json]:
     # Requests are counted from the start, also before the first message; campaigns come with messages.
     return [
         source,
-        _choice("job", "Job", families.BUILD_INFO.name),
-        _choice("account", "Account", f'{families.API_REQUESTS.name}{{job=~"$job"}}'),
-        _choice("campaign", "Campaign", f'{families.SLO_MESSAGES.name}{{job=~"$job", account=~"$account"}}'),
+        _choice("job", "Job", catalogue.BUILD_INFO.name),
+        _choice("account", "Account", f'{catalogue.API_REQUESTS.name}{{job=~"$job"}}'),
+        _choice("campaign", "Campaign", f'{catalogue.SLO_MESSAGES.name}{{job=~"$job", account=~"$account"}}'),
     ]
 
 
@@ -146,7 +146,7 @@ def _annotations() -> list[Json]:
     # Grafana marks only where a value is above 0.
     return [
         _annotation(
-            "Provider down", RED, f"({shown(families.API_UP)} == bool 0) > 0", "{{account}}: provider down"
+            "Provider down", RED, f"({shown(catalogue.API_UP)} == bool 0) > 0", "{{account}}: provider down"
         ),
         _annotation(
             "Exporter restarts",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from exporter import families
 from exporter.dashboards import constants as limits
 from exporter.dashboards import recording
 from exporter.dashboards.alert import ACCOUNT, COUNT, CRITICAL, DURATION, PER_ACCOUNT, SHARE, WARNING, Alert
 from exporter.dashboards.promql import over_replicas, select
-from exporter.model import Outcome
+from exporter.domain.model import Outcome
+from exporter.metrics import catalogue
 
 
 def provider() -> tuple[Alert, ...]:
@@ -21,7 +21,7 @@ def exporter() -> tuple[Alert, ...]:
 
 
 def _requests(outcome: Outcome, window: str) -> str:
-    selector = select(families.API_REQUESTS, f'outcome="{outcome}"')
+    selector = select(catalogue.API_REQUESTS, f'outcome="{outcome}"')
     return over_replicas("sum", f"increase({selector}[{window}])", "outcome")
 
 
@@ -58,9 +58,9 @@ def _provider_failing() -> Alert:
 
 def _stale() -> Alert:
     # Over a window: after a restart the gauge is gone until the first usable answer.
-    latest = over_replicas("max", f"max_over_time({select(families.API_LAST_SUCCESS)}[6h])")
-    due = over_replicas("sum", f"max_over_time({select(families.POLLS_DUE)}[10m])", "priority")
-    asked = over_replicas("sum", f"increase({select(families.API_REQUESTS)}[10m])", "outcome")
+    latest = over_replicas("max", f"max_over_time({select(catalogue.API_LAST_SUCCESS)}[6h])")
+    due = over_replicas("sum", f"max_over_time({select(catalogue.POLLS_DUE)}[10m])", "priority")
+    asked = over_replicas("sum", f"increase({select(catalogue.API_REQUESTS)}[10m])", "outcome")
     return Alert(
         "SmsbatDataStale",
         CRITICAL,
@@ -78,13 +78,13 @@ def _stale() -> Alert:
 def _behind() -> Alert:
     window = limits.LAG_WINDOW
     late = "\nor\n".join(
-        f"min_over_time({select(families.POLL_LAG, by_priority)}[{window}]) > {limit}"
+        f"min_over_time({select(catalogue.POLL_LAG, by_priority)}[{window}]) > {limit}"
         for by_priority, limit in (
             (f'priority="{priority.word}"', limit) for priority, limit in limits.LAG_SECONDS.items()
         )
     )
     # The lag is that of the latest poll, and stays when nothing is due any more.
-    waiting = f"min_over_time({select(families.POLLS_DUE)}[{window}]) >= {limits.LAG_MIN_DUE}"
+    waiting = f"min_over_time({select(catalogue.POLLS_DUE)}[{window}]) >= {limits.LAG_MIN_DUE}"
     return Alert(
         "SmsbatPollingBehind",
         WARNING,
@@ -102,7 +102,7 @@ def _drop_failing() -> Alert:
     return Alert(
         "SmsbatDropDirectoryFailing",
         CRITICAL,
-        f"max_over_time({select(families.DROP_UP)}[5m]) == 0",
+        f"max_over_time({select(catalogue.DROP_UP)}[5m]) == 0",
         "{{ $labels.instance }}: a drop directory can't be read",
         "The exporter {{ $labels.instance }} could not read the drop directory {{ $labels.directory }} "
         "for 5m: ids in it are not followed. "

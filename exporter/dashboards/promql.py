@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from exporter.dashboards.constants import REPLICA_LABELS
-from exporter.families import Family, Type
+from exporter.metrics.catalogue import Family, Type
 
 RATE = "$__rate_interval"
 RANGE = "$__range"

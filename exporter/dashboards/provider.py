@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter import families
 from exporter.dashboards import constants
 from exporter.dashboards.constants import (
     FAILED_OUTCOMES,
@@ -38,6 +37,7 @@ from exporter.dashboards.promql import (
     shown,
     total,
 )
+from exporter.metrics import catalogue
 
 
 def requests() -> Panel:
@@ -48,7 +48,7 @@ def requests() -> Panel:
         "provider says too many; reds and oranges: it fails.",
         COUNT,
         Target(
-            active(per_minute(families.API_REQUESTS, "outcome"), families.API_REQUESTS, "outcome"),
+            active(per_minute(catalogue.API_REQUESTS, "outcome"), catalogue.API_REQUESTS, "outcome"),
             "{{outcome}}",
         ),
     )
@@ -57,7 +57,7 @@ def requests() -> Panel:
 
 def answers() -> tuple[Panel, ...]:
     """How requests end, how many fail, how long they take."""
-    failed = increase(shown(families.API_REQUESTS, one_of("outcome", FAILED_OUTCOMES)), RATE)
+    failed = increase(shown(catalogue.API_REQUESTS, one_of("outcome", FAILED_OUTCOMES)), RATE)
     failing = graph(
         "Requests that failed",
         "Share of the requests that failed: refused keys and too high rates are counted apart. Above the "
@@ -66,12 +66,12 @@ def answers() -> tuple[Panel, ...]:
         ratio(
             share(
                 total(failed, "account"),
-                total(increase(shown(families.API_REQUESTS), RATE), "account"),
+                total(increase(shown(catalogue.API_REQUESTS), RATE), "account"),
             ),
             "{{account}}",
         ),
     )
-    buckets = shown(families.API_REQUEST_DURATION, part="_bucket")
+    buckets = shown(catalogue.API_REQUEST_DURATION, part="_bucket")
     duration = graph(
         "Request duration",
         "Half of the requests took less than the lower line, 95 % less than the upper, whatever their "
@@ -94,23 +94,23 @@ def pace() -> tuple[Panel, ...]:
         "Requests per second against what is allowed now: as agreed, or less for a while after the "
         "provider said too many. At the limit, polls come late.",
         COUNT,
-        Target(total(rate(shown(families.API_REQUESTS)), "account"), "{{account}} used"),
-        Target(f"min by (account) ({shown(families.API_RATE_LIMIT)})", "{{account}} allowed"),
+        Target(total(rate(shown(catalogue.API_REQUESTS)), "account"), "{{account}} used"),
+        Target(f"min by (account) ({shown(catalogue.API_RATE_LIMIT)})", "{{account}} allowed"),
     )
     state = timeline(
         "Provider by account",
         "Up while answers are usable, down while requests are refused or fail.",
-        Target(f"min by (account) ({shown(families.API_UP)})", "{{account}}"),
+        Target(f"min by (account) ({shown(catalogue.API_UP)})", "{{account}}"),
     )
     paused = graph(
         "Pauses and probes",
         "Seconds left of a pause that the provider asked for, and 1 while only a probe is sent now and then.",
         TIMES,
         Target(
-            f"max by (account) (clamp_min({shown(families.API_PAUSED_UNTIL)} - time(), 0))",
+            f"max by (account) (clamp_min({shown(catalogue.API_PAUSED_UNTIL)} - time(), 0))",
             "{{account}} seconds left",
         ),
-        Target(f"max by (account) ({shown(families.CIRCUIT_OPEN)})", "{{account}} probing"),
+        Target(f"max by (account) ({shown(catalogue.CIRCUIT_OPEN)})", "{{account}} probing"),
     )
     return (
         sized(replace(used, decimals=1), 8, 7),
@@ -126,7 +126,7 @@ def poll_lag() -> Panel:
         "How long after its due time the latest poll was made, by priority. The line is the limit for high "
         "priority: one-time passwords. The others may wait longer. Logarithmic.",
         SECONDS,
-        Target(f"max by (priority) ({shown(families.POLL_LAG)})", "{{priority}}"),
+        Target(f"max by (priority) ({shown(catalogue.POLL_LAG)})", "{{priority}}"),
     )
     first = next(iter(constants.LAG_SECONDS.values()))
     return sized(coloured(limited(logarithmic(panel, low=0.1), first), PRIORITY_COLOURS), 8, 9)
@@ -139,7 +139,7 @@ def polls_due() -> Panel:
         "Messages whose time to be asked about has come, by priority. It swells during a campaign; high "
         "priority should stay near 0 all the same.",
         WHOLE,
-        Target(total(shown(families.POLLS_DUE), "priority"), "{{priority}}"),
+        Target(total(shown(catalogue.POLLS_DUE), "priority"), "{{priority}}"),
     )
     return sized(coloured(stacked(panel), PRIORITY_COLOURS), 8, 9)
 
@@ -151,7 +151,7 @@ def first_knowledge() -> Panel:
         "Final statuses per minute by who brought them first. With webhooks on, those by poll are webhooks "
         "missed.",
         COUNT,
-        Target(per_minute(families.FIRST_KNOWLEDGE, "source"), "{{source}}"),
+        Target(per_minute(catalogue.FIRST_KNOWLEDGE, "source"), "{{source}}"),
     )
     return sized(replace(stacked(panel), decimals=1), 12, 8)
 
@@ -167,8 +167,8 @@ def requests_per_message() -> Panel:
         TIMES,
         ratio(
             share(
-                total(increase(shown(families.API_REQUESTS), RATE), "account"),
-                total(increase(shown(families.FIRST_KNOWLEDGE), RATE), "account"),
+                total(increase(shown(catalogue.API_REQUESTS), RATE), "account"),
+                total(increase(shown(catalogue.FIRST_KNOWLEDGE), RATE), "account"),
             ),
             "{{account}}",
         ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from exporter import families
 from exporter.dashboards import burn
 from exporter.dashboards.constants import (
     ANSWERED_STATUSES,
@@ -23,6 +22,7 @@ from exporter.dashboards.constants import (
     UNOBSERVED_WINDOW,
 )
 from exporter.dashboards.promql import increase, one_of, over_replicas, select
+from exporter.metrics import catalogue
 
 _RAW_WINDOWS = ("5m", "15m", "30m", "1h", "6h", "1d")
 _LONG_WINDOW = "3d"
@@ -95,7 +95,7 @@ def delivery() -> tuple[Recorded, ...]:
         _lower_bound(),
         *_normal(),
         *_waiting(),
-        _grew(UNOBSERVED, select(families.SLO_UNOBSERVED), UNOBSERVED_WINDOW),
+        _grew(UNOBSERVED, select(catalogue.SLO_UNOBSERVED), UNOBSERVED_WINDOW),
     )
 
 
@@ -104,7 +104,7 @@ def _grew(record: str, selector: str, window: str, *dropped: str) -> Recorded:
 
 
 def _delivery_counts() -> list[Recorded]:
-    pairs = ((judged, families.SLO_MESSAGES), (missed, families.SLO_MISSED))
+    pairs = ((judged, catalogue.SLO_MESSAGES), (missed, catalogue.SLO_MISSED))
     counts = [
         _grew(name(window), select(family), window) for window in _RAW_WINDOWS for name, family in pairs
     ]
@@ -125,7 +125,7 @@ def _shares() -> list[Recorded]:
 
 
 def _objective() -> Recorded:
-    return Recorded(OBJECTIVE, over_replicas("min", select(families.SLO_OBJECTIVE)))
+    return Recorded(OBJECTIVE, over_replicas("min", select(catalogue.SLO_OBJECTIVE)))
 
 
 def _burn() -> list[Recorded]:
@@ -164,14 +164,14 @@ def _normal() -> list[Recorded]:
 
 
 def _waiting() -> list[Recorded]:
-    answered = select(families.MESSAGES_FINISHED, one_of("status", ANSWERED_STATUSES))
-    age = f"time() - {over_replicas('min', select(families.OLDEST_PENDING))}"
-    deadline = over_replicas("max", select(families.SLO_DEADLINE))
+    answered = select(catalogue.MESSAGES_FINISHED, one_of("status", ANSWERED_STATUSES))
+    age = f"time() - {over_replicas('min', select(catalogue.OLDEST_PENDING))}"
+    deadline = over_replicas("max", select(catalogue.SLO_DEADLINE))
     waiting = [Recorded(PENDING_AGE, f"({age})\n  / {FROM_CAMPAIGN} ({deadline} > 0)")]
     for window in STUCK_WINDOWS:
         in_window = over_replicas("sum", increase(answered, window), "status")
         waiting += [
-            _grew(accepted(window), select(families.MESSAGES_TRACKED), window, "source"),
+            _grew(accepted(window), select(catalogue.MESSAGES_TRACKED), window, "source"),
             Recorded(unanswered_share(window), f"1 - {in_window}\n  / ({accepted(window)} > 0)"),
         ]
     return waiting
@@ -179,19 +179,19 @@ def _waiting() -> list[Recorded]:
 
 def cost() -> tuple[Recorded, ...]:
     """What the alerts about fallbacks and money read."""
-    used = select(families.FALLBACKS, 'status!="not_used"')
+    used = select(catalogue.FALLBACKS, 'status!="not_used"')
     return (
-        _grew(FINISHED, select(families.MESSAGES_FINISHED), COST_WINDOW, "status"),
+        _grew(FINISHED, select(catalogue.MESSAGES_FINISHED), COST_WINDOW, "status"),
         _grew(FALLBACKS_USED, used, COST_WINDOW, "type", "status"),
         Recorded(FALLBACK_SHARE, f"{FALLBACKS_USED}\n  / ({FINISHED} > 0)"),
-        _grew(SPEND, select(families.COST), COST_WINDOW),
+        _grew(SPEND, select(catalogue.COST), COST_WINDOW),
     )
 
 
 def provider() -> tuple[Recorded, ...]:
     """What the alerts about the provider's answers read."""
-    failed = select(families.API_REQUESTS, one_of("outcome", FAILED_OUTCOMES))
+    failed = select(catalogue.API_REQUESTS, one_of("outcome", FAILED_OUTCOMES))
     return (
-        _grew(REQUESTS, select(families.API_REQUESTS), FAILING_WINDOW, "outcome"),
+        _grew(REQUESTS, select(catalogue.API_REQUESTS), FAILING_WINDOW, "outcome"),
         _grew(FAILURES, failed, FAILING_WINDOW, "outcome"),
     )

@@ -6,7 +6,7 @@ figures that tests compare.
 
 import json
 
-from exporter.model import NANOS_PER_UNIT
+from exporter.domain.model import NANOS_PER_UNIT
 from exporter.simulator.fate import Fate
 
 _MESSAGES_PER_BATCH = 50

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 from exporter.simulator.identifiers import IdCodec
 
 NO_ANSWER = 0

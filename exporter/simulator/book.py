@@ -8,7 +8,7 @@ see `fate`. This is also where the end of any message is known, seen or not.
 from array import array
 from typing import NamedTuple
 
-from exporter.clock import Clock
+from exporter.runtime.clock import Clock
 from exporter.simulator.fate import Fate, TrafficKind, draw, live
 from exporter.simulator.identifiers import IdCodec
 from exporter.simulator.scenarios import NORMAL, SCENARIOS, Scenario

@@ -19,8 +19,8 @@ from typing import Any
 
 from aiohttp import web
 
-from exporter.clock import Clock
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
+from exporter.runtime.clock import Clock
 from exporter.simulator.answer import error_body
 from exporter.simulator.arrivals import Arrivals
 from exporter.simulator.book import Book

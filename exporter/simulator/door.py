@@ -7,8 +7,8 @@ from base64 import b64decode
 from http import HTTPStatus
 from typing import NamedTuple
 
-from exporter.clock import Clock
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
+from exporter.runtime.clock import Clock
 from exporter.simulator.answer import error_body, status_body, with_bad_cost, with_status_word
 from exporter.simulator.arrivals import NO_ANSWER, Arrivals
 from exporter.simulator.book import Book

@@ -17,7 +17,7 @@ from struct import Struct
 from types import MappingProxyType
 from typing import NamedTuple
 
-from exporter.model import SECOND_US, Status
+from exporter.domain.model import SECOND_US, Status
 from exporter.simulator.identifiers import seed_key
 from exporter.simulator.scenarios import Effects
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 
 MAX_DURATION_SECONDS = 86_400
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import cycle
 from typing import NamedTuple
 
-from exporter.clock import Clock
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
+from exporter.runtime.clock import Clock
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
 
 EVERY_US = 600 * SECOND_US

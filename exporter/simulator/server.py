@@ -15,8 +15,8 @@ from typing import Self
 
 from aiohttp import web
 
-from exporter.clock import Clock, SteadyClock
-from exporter.errors import ListenError
+from exporter.runtime.clock import Clock, SteadyClock
+from exporter.runtime.errors import ListenError
 from exporter.simulator.answer import error_body
 from exporter.simulator.arrivals import NO_ANSWER, Arrivals
 from exporter.simulator.book import Book

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.model import Status
+from exporter.domain.model import Status
 from exporter.simulator.answer import decimal_text
 from exporter.simulator.book import Book
 from exporter.simulator.fate import Fate

@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 from math import pi, sin
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 from exporter.simulator.book import Book
 from exporter.simulator.fate import TrafficKind
 from exporter.simulator.scenarios import Scenario

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from exporter.clock import Clock
-from exporter.model import FINAL_BY_PROVIDER, SECOND_US, Status
+from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Status
+from exporter.runtime.clock import Clock
 from exporter.simulator.answer import decimal_text
 from exporter.simulator.book import Book
 from exporter.simulator.fate import NEVER_AT, Fate

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from exporter.events import Event, Step
-from exporter.ledger import Changes, Cohort, CohortKey
-from exporter.model import Message, Source
-from exporter.ratelimit import Kept
-from exporter.snapshot import CampaignName, SeriesKey
+from exporter.domain.aggregates import Changes, Cohort, CohortKey
+from exporter.domain.events import Event, Step
+from exporter.domain.limiter import Kept
+from exporter.domain.model import Message, Source
+from exporter.domain.snapshot import CampaignName, SeriesKey
 
 Decide = Callable[[Message, Event], Step]
 """What an event does to a message; called inside the transaction, with the row as it is there."""

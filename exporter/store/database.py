@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.errors import Code, StoreBroken, StoreBusy, StoreError, StoreFull, StoreUnusable
+from exporter.runtime.errors import Code, StoreBroken, StoreBusy, StoreError, StoreFull, StoreUnusable
 from exporter.store import schema
 
 CACHE_KIB = 16_384

@@ -11,8 +11,8 @@ import errno
 import os
 from pathlib import Path
 
-from exporter.errors import Code, StoreBroken, StoreUnusable
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
+from exporter.runtime.errors import Code, StoreBroken, StoreUnusable
 
 DATABASE = "state.sqlite3"
 MIRROR = "state.commits"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
-from exporter.ledger import Cohort, CohortKey
-from exporter.model import Message, Status, Verdict
-from exporter.ratelimit import Kept
-from exporter.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.aggregates import Cohort, CohortKey
+from exporter.domain.limiter import Kept
+from exporter.domain.model import Message, Status, Verdict
+from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.store import Restored, statements
 
 RATE_SCALE = 1_000_000

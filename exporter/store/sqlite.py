@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exporter.events import Event, Step
-from exporter.ledger import Changes
-from exporter.model import SECOND_US, Message, Source, Verdict
-from exporter.ratelimit import Kept
-from exporter.snapshot import Kind
+from exporter.domain.aggregates import Changes
+from exporter.domain.events import Event, Step
+from exporter.domain.limiter import Kept
+from exporter.domain.model import SECOND_US, Message, Source, Verdict
+from exporter.domain.snapshot import Kind
 from exporter.store import (
     Accepted,
     Arrival,

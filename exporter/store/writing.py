@@ -6,8 +6,8 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from exporter.ledger import Changes
-from exporter.model import Message
+from exporter.domain.aggregates import Changes
+from exporter.domain.model import Message
 from exporter.store import Arrival, statements
 from exporter.store.rows import changed_values
 

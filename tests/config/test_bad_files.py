@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import check, load
-from exporter.errors import ConfigError
+from exporter.runtime.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "bad"
 CASES = sorted(FOLDER.glob("*.yaml"))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.config import Settings, check
-from exporter.config.document import parse
+from exporter.config.models import Account, Drop, Exposition, Limits, Section, Storage
 from exporter.config.problem import KeyPath
-from exporter.config.sections import Account, Drop, Exposition, Limits, Section, Storage
+from exporter.config.yaml_reader import parse
 from tests.config.files import ACCOUNT, report
 
 EXAMPLE = Path(__file__).parent.parent.parent / "config.example.yaml"

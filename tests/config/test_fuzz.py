@@ -12,8 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from exporter.config import load
-from exporter.config.explain import known_keys
-from exporter.errors import ConfigError
+from exporter.config.error_messages import known_keys
+from exporter.runtime.errors import ConfigError
 from tests.config.files import ACCOUNT
 from tests.config.test_bad_files import CASES
 

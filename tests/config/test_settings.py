@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from exporter.config import Settings, Window, load
 from exporter.config.addresses import Listen
-from exporter.model import SECOND_US, NewMessage, Policy, Priority
+from exporter.domain.model import SECOND_US, NewMessage, Policy, Priority
 from tests.config.files import ACCOUNT, report
 
 MINUTE_US = 60 * SECOND_US

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.clock import SteadyClock
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
+from exporter.runtime.clock import SteadyClock
 from tests.dashboards.accelerated import Accelerated
 from tests.kit.alerting import Receiver, alertmanager, receiving
 from tests.kit.processes import EXPORTER, START_SECONDS, Running

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from exporter.app import Daemon, Options
-from exporter.clock import SteadyClock
 from exporter.config import load
 from exporter.dashboards.constants import JOB
-from exporter.model import NANOS_PER_UNIT, SECOND_US
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
+from exporter.runtime.clock import SteadyClock
 from exporter.simulator import CampaignTally, Simulator, SimulatorSettings, TrafficKind, tally
 from exporter.simulator.book import Book
 from exporter.simulator.fate import NEVER_AT

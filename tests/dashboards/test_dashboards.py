@@ -11,7 +11,7 @@ import pytest
 
 from exporter.dashboards import constants, contents
 from exporter.dashboards.constants import STATUS_COLOURS
-from exporter.model import Status
+from exporter.domain.model import Status
 from tests.dashboards.asked import panels
 from tests.dashboards.schema import BOARD_KEYS, PANEL_KEYS, TARGET_KEYS, UNITS
 

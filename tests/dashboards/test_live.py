@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import families
 from exporter.dashboards import topics
 from exporter.dashboards.constants import JOB
-from exporter.families import Type
+from exporter.metrics import catalogue
+from exporter.metrics.catalogue import Type
 from tests.conftest import program
 from tests.dashboards.asked import Asked, queries
 from tests.dashboards.stage import HURRIED, Stage, staged
@@ -52,7 +52,7 @@ def test_what_is_scraped_keeps_the_contract(world: Stage) -> None:
     """Every metric of the catalogue that has samples has its type, its help and no label but its own."""
     text = ask(world.demos[JOB].address, "/metrics").text
     seen = {one.name: one for one in text_string_to_metric_families(text)}
-    for family in families.ALL:
+    for family in catalogue.ALL:
         one = seen.pop(family.base_name)
         assert (one.type, one.documentation) == (family.type, family.help)
         allowed = {*family.labels, *({"le"} if family.type is Type.HISTOGRAM else ())}

@@ -25,10 +25,10 @@ from promql_parser import (
     VectorSelector,
 )
 
-from exporter import families
 from exporter.dashboards import contents, topics
 from exporter.dashboards.constants import SCRAPE_INTERVAL_SECONDS
-from exporter.families import Family, Type
+from exporter.metrics import catalogue
+from exporter.metrics.catalogue import Family, Type
 from tests.conftest import program
 
 NOT_SHOWN = {
@@ -132,7 +132,7 @@ def _above_zero(divisor: Expr) -> bool:
 @cache
 def _family(name: str) -> Family | None:
     """The metric that a selector reads, by its name or that of a histogram's part."""
-    for family in families.ALL:
+    for family in catalogue.ALL:
         parts = ("_bucket", "_count", "_sum") if family.type is Type.HISTOGRAM else ("",)
         if name in {family.name + part for part in parts}:
             return family
@@ -275,7 +275,7 @@ def test_every_metric_is_in_a_panel_or_said_not_to_be() -> None:
         for selector in _selectors(query)
         if (family := _family(selector.name or "")) is not None
     }
-    assert {family.name for family in families.ALL} - shown == NOT_SHOWN.keys()
+    assert {family.name for family in catalogue.ALL} - shown == NOT_SHOWN.keys()
 
 
 def test_every_recorded_series_is_read() -> None:

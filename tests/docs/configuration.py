@@ -6,11 +6,11 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from exporter.config import Settings, editors
-from exporter.config.complete import BUILT_IN_PROFILES
-from exporter.config.document import parse
+from exporter.config import Settings, json_schema
+from exporter.config.defaults import BUILT_IN_PROFILES
+from exporter.config.models import Profile, Section
 from exporter.config.problem import KeyPath
-from exporter.config.sections import Profile, Section
+from exporter.config.yaml_reader import parse
 from tests.docs.json_schema import Json
 from tests.docs.keys import Key, keys, section_in
 
@@ -19,15 +19,15 @@ PAGE_WIDTH = 112
 _LEFT_OUT = re.compile(r"^( *)# (\w+): \S")
 """A key of the example that is commented out."""
 _PATTERNS = {
-    editors.NAME_PATTERN: "name",
-    editors.MESSAGE_ID_PATTERN: "message id",
-    editors.BASE_URL_PATTERN: "URL",
-    editors.LISTEN_PATTERN: "`host:port`",
-    editors.NETWORK_PATTERN: "network",
-    editors.CURRENCY_PATTERN: "three capitals",
-    editors.ANY_DURATION_PATTERN: "duration",
-    editors.POSITIVE_DURATION_PATTERN: "duration, above 0",
-    editors.A_SECOND_PATTERN: "duration, 1s or more",
+    json_schema.NAME_PATTERN: "name",
+    json_schema.MESSAGE_ID_PATTERN: "message id",
+    json_schema.BASE_URL_PATTERN: "URL",
+    json_schema.LISTEN_PATTERN: "`host:port`",
+    json_schema.NETWORK_PATTERN: "network",
+    json_schema.CURRENCY_PATTERN: "three capitals",
+    json_schema.ANY_DURATION_PATTERN: "duration",
+    json_schema.POSITIVE_DURATION_PATTERN: "duration, above 0",
+    json_schema.A_SECOND_PATTERN: "duration, 1s or more",
 }
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple, get_args
 
 from exporter.config import Settings
-from exporter.config.sections import Section
+from exporter.config.models import Section
 
 
 class Key(NamedTuple):

@@ -7,28 +7,28 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from exporter import families, instruments
-from exporter.families import Family, Type
-from exporter.model import FINAL_BY_PROVIDER, FINISHED, Heard, Outcome, Priority, Source, Status, Via
-from exporter.wire import CHANNELS, ENTRY_STATUSES, OTHER
+from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, Heard, Outcome, Priority, Source, Status, Via
+from exporter.metrics import catalogue, instruments
+from exporter.metrics.catalogue import Family, Type
+from exporter.provider.parsing import CHANNELS, ENTRY_STATUSES, OTHER
 from tests.docs.configuration import PAGE_WIDTH
 from tests.docs.queries import QUERIES
 
 
 def tables() -> str:
     """Both halves of the catalogue, and what labels can say."""
-    state = [_entry(family) for family in families.STATE]
-    own = [_entry(family) for family in families.SELF]
+    state = [_entry(family) for family in catalogue.STATE]
+    own = [_entry(family) for family in catalogue.SELF]
     parts = ["## At a glance", "", *_overview(), "", "## State", "", *state, "## This process", "", *own]
     return "\n".join([*parts, "## Values of labels", "", *_words()]) + "\n"
 
 
 def _overview() -> Iterator[str]:
     yield from ("| metric | type | labels | kind |", "|---|---|---|---|")
-    for family in families.ALL:
+    for family in catalogue.ALL:
         link = f"[`{family.name}`](#{family.name})"
         labels = ", ".join(f"`{label}`" for label in family.labels)
-        kind = "state" if family in families.STATE else "process"
+        kind = "state" if family in catalogue.STATE else "process"
         yield f"| {link} | {family.type.value} | {labels} | {kind} |"
 
 
@@ -37,7 +37,7 @@ def _entry(family: Family) -> str:
     kind = f"{family.type.value}, labels {labels}" if labels else f"{family.type.value}, no labels"
     if family.type is Type.HISTOGRAM:
         kind += f", buckets {', '.join(f'{bound:g}' for bound in family.buckets)}"
-    meaning = re.sub(r"\bsmsbat_\w+", r"`\g<0>`", family.help.removesuffix(families.CACHED))
+    meaning = re.sub(r"\bsmsbat_\w+", r"`\g<0>`", family.help.removesuffix(catalogue.CACHED))
     question, query = QUERIES[family.name]
     lines = (
         f"### `{family.name}`",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from exporter import families
-from exporter.instruments import Instruments
+from exporter.metrics import catalogue
+from exporter.metrics.instruments import Instruments
 from tests.docs import metrics
 from tests.docs.queries import QUERIES
 from tests.docs.regenerate import expected
-from tests.exposition.example import EXAMPLE
 from tests.kit.processes import ROOT
+from tests.metrics.example import EXAMPLE
 
 EXPECTED = expected()
 
@@ -23,7 +23,7 @@ def test_a_committed_file_is_what_the_program_makes(name: str) -> None:
 
 def test_every_metric_has_a_query_and_no_other() -> None:
     """A new metric comes with a question that it answers."""
-    assert list(QUERIES) == [family.name for family in families.ALL]
+    assert list(QUERIES) == [family.name for family in catalogue.ALL]
 
 
 def test_every_label_value_that_is_counted_is_on_the_page() -> None:
@@ -32,7 +32,7 @@ def test_every_label_value_that_is_counted_is_on_the_page() -> None:
     own = {
         value
         for metric in Instruments().registry.collect()
-        if metric.name.startswith("smsbat_") and metric.name != families.BUILD_INFO.name
+        if metric.name.startswith("smsbat_") and metric.name != catalogue.BUILD_INFO.name
         for sample in metric.samples
         for label, value in sample.labels.items()
         if label != "le"

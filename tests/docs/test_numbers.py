@@ -10,13 +10,22 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.units import parse_duration_us
-from exporter.exposition import Format, Renderer
-from exporter.model import NANOS_PER_UNIT, SECOND_US, Answer, NewMessage, Outcome, Reply, Source, Status
+from exporter.domain.model import (
+    NANOS_PER_UNIT,
+    SECOND_US,
+    Answer,
+    NewMessage,
+    Outcome,
+    Reply,
+    Source,
+    Status,
+)
+from exporter.metrics.exposition import Format, Renderer
 from tests.docs.pages import Page
+from tests.engine.provider import Provider
+from tests.engine.rig import Rig, running
+from tests.engine.settings import settings_of
 from tests.kit.virtual import VIRTUAL
-from tests.polling.provider import Provider
-from tests.polling.rig import Rig, running
-from tests.polling.settings import settings_of
 
 PAGE = Page("docs/numbers.md")
 CAMPAIGN = "orders"

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter import families
+from exporter.cli.flags import PROGRAM
 from exporter.config import Settings, check
-from exporter.config.sections import Account
-from exporter.families import Family, Type
-from exporter.flags import PROGRAM
-from exporter.page import LOOKUP, OVERVIEW
-from exporter.webconfig.sections import TlsServer, WebFile
+from exporter.config.models import Account
+from exporter.http.webconfig.sections import TlsServer, WebFile
+from exporter.metrics import catalogue
+from exporter.metrics.catalogue import Family, Type
+from exporter.status.page import LOOKUP, OVERVIEW
 from tests.config.files import ACCOUNT
 from tests.dashboards import test_promql as promql
 from tests.docs import metrics
@@ -145,14 +145,14 @@ SHOWN = {
 KEYS = {key.name for key in every_key()} | WebFile.model_fields.keys() | TlsServer.model_fields.keys()
 ANSWERED = set(re.findall(r'"([a-z_]+)"', json.dumps([OVERVIEW.json_schema(), LOOKUP.json_schema()])))
 """Keys and words of the answers of the API."""
-LABELS = {label for family in families.ALL for label in family.labels}
+LABELS = {label for family in catalogue.ALL for label in family.labels}
 VALUES = {value for values in metrics.label_values().values() for value in values}
 PARTS = {Type.HISTOGRAM: ("", "_bucket", "_count", "_sum")}
 
 
 def family_of(name: str) -> Family | None:
     """The metric that has a sample of this name."""
-    for family in families.ALL:
+    for family in catalogue.ALL:
         if name in {family.name + part for part in PARTS.get(family.type, ("",))}:
             return family
     return None
@@ -221,4 +221,4 @@ def test_environment_variables_that_are_named_exist(page: Page) -> None:
 def test_the_page_of_metrics_has_every_metric() -> None:
     """And none that isn't one."""
     headings = re.findall(r"^### `(\w+)`$", BY_NAME["docs/metrics.md"].path.read_text("utf-8"), re.MULTILINE)
-    assert headings == [family.name for family in families.ALL]
+    assert headings == [family.name for family in catalogue.ALL]

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from exporter.exposition import Format, Renderer
-from exporter.instruments import Instruments
-from exporter.model import SECOND_US, Source
-from exporter.snapshot import CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.model import SECOND_US, Source
+from exporter.domain.snapshot import CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.metrics.exposition import Format, Renderer
+from exporter.metrics.instruments import Instruments
 from exporter.store import Arrival
 from exporter.store.sqlite import SqliteStore
 from tests.docs.pages import Page
-from tests.polling.settings import settings_of
+from tests.engine.settings import settings_of
 
 PAGE = Page("docs/sizing.md")
 BENCH = Page("bench/README.md")

@@ -17,8 +17,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter import families
-from exporter.model import NANOS_PER_UNIT
+from exporter.domain.model import NANOS_PER_UNIT
+from exporter.metrics import catalogue
 from exporter.simulator import busiest_second, closest_repeat_us
 from exporter.simulator.tally import ACCOUNT_CURRENCY
 from tests.conftest import program
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.needs("prometheus", "promtool")
 
 RUNS = ("calm", "killed")
 JOBS = ("calm-openmetrics", "calm-text", "killed-openmetrics", "killed-text")
-DURABLE = "|".join(family.name for family in families.STATE if family.type is families.Type.COUNTER)
+DURABLE = "|".join(family.name for family in catalogue.STATE if family.type is catalogue.Type.COUNTER)
 """The counters that must outlive a process."""
 PENDING = 'status=~"new|scheduled|processing|other"'
 CURRENCY = "UAH"
@@ -254,9 +254,9 @@ def test_both_formats_parse_and_name_every_family(seen: Seen, run: str) -> None:
     assert evidence.openmetrics.content_type.startswith("application/openmetrics-text; version=1.0.0")
     parsed = parse_openmetrics(evidence.openmetrics.text)  # type: ignore[no-untyped-call] # has no annotations
     open_names = {family.name for family in parsed}
-    assert open_names >= {family.base_name for family in families.ALL}
+    assert open_names >= {family.base_name for family in catalogue.ALL}
     text_names = {family.name for family in parse_text(evidence.text.text)}
-    assert text_names >= {family.base_name for family in families.ALL}
+    assert text_names >= {family.base_name for family in catalogue.ALL}
 
 
 @pytest.mark.parametrize("run", RUNS)

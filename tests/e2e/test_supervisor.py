@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.supervisor import Supervisor
+from exporter.runtime.systemd import Supervisor
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import EXPORTER, START_SECONDS, Running, environment
 from tests.kit.provider import Provider

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.http.authority import PASSWORD, authority, furnished, hashed
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import environment, once
 from tests.kit.waiting import until
 from tests.kit.web import ask
-from tests.server.authority import PASSWORD, authority, furnished, hashed
 
 GOOD = f"""\
 tls_server_config: {{cert_file: server.crt, key_file: server.key}}

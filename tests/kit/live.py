@@ -11,9 +11,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from exporter.app import Daemon, Options
-from exporter.clock import SteadyClock
 from exporter.config import load
-from exporter.model import Message
+from exporter.domain.model import Message
+from exporter.runtime.clock import SteadyClock
 from exporter.store.sqlite import SqliteStore
 from tests.kit.daemon import Home
 from tests.kit.scripted import status_body

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from exporter.model import Status
+from exporter.domain.model import Status
 from exporter.simulator import Arrival
 from exporter.simulator.fate import NEVER_AT, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL

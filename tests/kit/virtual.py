@@ -20,8 +20,8 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
-from exporter.clock import SteadyClock
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
+from exporter.runtime.clock import SteadyClock
 
 VIRTUAL = pytest.mark.looptime(noop_cycles=0)
 """For tests in virtual time. Nothing they wait for comes from outside: no idle cycles are needed."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 from exporter.simulator import Simulator, SimulatorSettings
 
 NOON_US = 1_764_763_200 * SECOND_US

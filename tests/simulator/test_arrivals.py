@@ -5,7 +5,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 from exporter.simulator import Arrival, Arrivals, busiest_second, closest_repeat_us
 from exporter.simulator.identifiers import IdCodec
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.model import SECOND_US, Status
+from exporter.domain.model import SECOND_US, Status
 from exporter.simulator import SCENARIOS, Book, TrafficKind
 from exporter.simulator.fate import NEVER_AT
 from tests.simulator.rig import LONG_AFTER_US, HandClock

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import SECOND_US, Status
+from exporter.domain.model import SECOND_US, Status
 from exporter.simulator.fate import NEVER_AT, Fate, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL, SCENARIOS, Effects
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder, read_order
 
 JSON_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers())

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.ids import refusal
+from exporter.domain.message_ids import refusal
 from exporter.simulator.identifiers import IdCodec
 
 SEEDS = st.integers(0, 1 << 70)

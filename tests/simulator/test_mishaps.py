@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 from exporter.simulator.faults import FaultBoard, FaultKind
 from exporter.simulator.mishaps import EVERY_US, MISHAPS, run_mishaps
 from tests.kit.virtual import VIRTUAL, loop_clock

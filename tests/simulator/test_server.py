@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exporter.errors import ListenError
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
+from exporter.runtime.errors import ListenError
 from exporter.simulator import Simulator, SimulatorSettings, TrafficKind, serve
 from tests.simulator.rig import HOUR_US, KEY, LONG_AFTER_US, Rig
 

@@ -5,7 +5,7 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
-from exporter.model import NANOS_PER_UNIT, SECOND_US
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.simulator import Book, CampaignTally, TrafficKind, tally
 from exporter.simulator.answer import status_body
 from tests.simulator.rig import HOUR_US, HandClock, json_exactly

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from exporter.model import SECOND_US
+from exporter.domain.model import SECOND_US
 from exporter.simulator import CAMPAIGN_KINDS, Book, run_traffic
 from exporter.simulator.traffic import DAY_SECONDS, OTP_PER_SECOND, PROMOTIONS, Traffic
 from tests.simulator.rig import HandClock

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from exporter import lifecycle, schedule
-from exporter.agenda import next_revision
-from exporter.ledger import Changes, Ledger
-from exporter.lifecycle import Event, Step, Tick
-from exporter.model import Message, Source
-from exporter.ratelimit import Kept
-from exporter.snapshot import Kind, Objective, SeriesKey
+from exporter.domain import lifecycle, schedule
+from exporter.domain.aggregates import Changes, Ledger
+from exporter.domain.lifecycle import Event, Step, Tick
+from exporter.domain.limiter import Kept
+from exporter.domain.model import Message, Source
+from exporter.domain.snapshot import Kind, Objective, SeriesKey
+from exporter.engine.agenda import next_revision
 from exporter.store import Accepted, Arrival, FileProgress, Store
 from exporter.store.sqlite import SqliteStore
-from tests.core.example import DEFAULT, SENT_AT
+from tests.domain.example import DEFAULT, SENT_AT
 
 MANY = 10**9
 """Room enough."""

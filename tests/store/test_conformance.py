@@ -6,12 +6,12 @@ from itertools import chain
 
 import pytest
 
-from exporter.ledger import Cohort, Ledger, cohort_of
-from exporter.lifecycle import Event, Observed, PollFailed, Step
-from exporter.model import SECOND_US, Answer, Message, Outcome, Source, Status, Verdict
-from exporter.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.aggregates import Cohort, Ledger, cohort_of
+from exporter.domain.lifecycle import Event, Observed, PollFailed, Step
+from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Status, Verdict
+from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.store import READ_TO_THE_END, FileProgress, Planned, Store
-from tests.core.example import HOUR_US, SENT_AT
+from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (
     MANY,
     Engine,

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import StoreError, StoreUnusable
-from exporter.ledger import Ledger
-from exporter.model import Source, Status
+from exporter.domain.aggregates import Ledger
+from exporter.domain.model import Source, Status
+from exporter.runtime.errors import StoreError, StoreUnusable
 from exporter.store import directory
 from exporter.store.sqlite import SqliteStore
-from tests.core.example import SENT_AT, saw
+from tests.domain.example import SENT_AT, saw
 from tests.store.engines import MANY, arrivals, decide, keep_nothing, tick_at, track
 
 MESSAGES = 300

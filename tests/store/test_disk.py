@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.errors import StoreFull
-from exporter.model import Status
-from exporter.snapshot import Kind
+from exporter.domain.model import Status
+from exporter.domain.snapshot import Kind
+from exporter.runtime.errors import StoreFull
 from exporter.store.sqlite import SqliteStore
-from tests.core.example import HOUR_US, SENT_AT, saw
+from tests.domain.example import HOUR_US, SENT_AT, saw
 from tests.store.engines import all_messages, arrivals, decide, recounted, tick_at, told, track
 
 ROOT = Path(__file__).parents[2]

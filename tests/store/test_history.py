@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.ledger import Ledger
-from exporter.lifecycle import Event, Observed, PollFailed, Tick
-from exporter.model import Answer, Outcome, Status, Via
-from exporter.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.aggregates import Ledger
+from exporter.domain.lifecycle import Event, Observed, PollFailed, Tick
+from exporter.domain.model import Answer, Outcome, Status, Via
+from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.store import Planned, Store
-from tests.core.example import HOUR_US, SENT_AT
+from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (
     ENGINES,
     MANY,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import StoreUnusable
+from exporter.runtime.errors import StoreUnusable
 from exporter.store import directory, schema
 from exporter.store.sqlite import SqliteStore
-from tests.core.example import SENT_AT
+from tests.domain.example import SENT_AT
 
 ROOT = Path(__file__).parents[2]
 

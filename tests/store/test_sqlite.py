@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import StoreBroken, StoreBusy
-from exporter.lifecycle import Tick
-from exporter.snapshot import Kind
+from exporter.domain.lifecycle import Tick
+from exporter.domain.snapshot import Kind
+from exporter.runtime.errors import StoreBroken, StoreBusy
 from exporter.store import directory
 from exporter.store.database import CHECKPOINT_ROWS, Database
 from exporter.store.sqlite import SqliteStore
-from tests.core.example import HOUR_US, SENT_AT
+from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import arrivals, decide, keep_nothing, tick_at, told, track, values
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def fill(store: SqliteStore, count: int, prefix: str = "id") -> None:
 _SECOND = """
 import sys
 from pathlib import Path
-from exporter.errors import StoreBusy
+from exporter.runtime.errors import StoreBusy
 from exporter.store.sqlite import SqliteStore
 try:
     SqliteStore(Path(sys.argv[1]), now=1)

@@ -6,13 +6,13 @@ from itertools import chain
 
 import pytest
 
-from exporter.ledger import Changes, Cohort, cohort_of
-from exporter.lifecycle import Observed
-from exporter.model import SECOND_US, Answer, Status
-from exporter.ratelimit import Kept
-from exporter.snapshot import Kind, SeriesKey
+from exporter.domain.aggregates import Changes, Cohort, cohort_of
+from exporter.domain.lifecycle import Observed
+from exporter.domain.limiter import Kept
+from exporter.domain.model import SECOND_US, Answer, Status
+from exporter.domain.snapshot import Kind, SeriesKey
 from exporter.store import FileProgress, Planned, Store
-from tests.core.example import HOUR_US, SENT_AT
+from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (
     Engine,
     arrivals,

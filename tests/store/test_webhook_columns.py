@@ -7,11 +7,11 @@ from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
-from exporter.events import Hinted, Observed, PollFailed
-from exporter.model import SECOND_US, Answer, Outcome, Source, Status, Verdict, Via
+from exporter.domain.events import Hinted, Observed, PollFailed
+from exporter.domain.model import SECOND_US, Answer, Outcome, Source, Status, Verdict, Via
 from exporter.store import Store, schema
 from exporter.store.sqlite import SqliteStore
-from tests.core.example import SENT_AT
+from tests.domain.example import SENT_AT
 from tests.store.engines import MANY, Engine, arrivals, decide, tick_at, track
 
 DAY_US = 86_400 * SECOND_US

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.errors import StoreError, StoreFull
-from exporter.model import Status
+from exporter.domain.model import Status
+from exporter.runtime.errors import StoreError, StoreFull
 from exporter.store.sqlite import SqliteStore
-from tests.core.example import SENT_AT, saw
+from tests.domain.example import SENT_AT, saw
 from tests.store.engines import arrivals, decide, keep_nothing, track
 
 GROUP = 100

@@ -17,9 +17,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.ledger import COHORT_US
-from exporter.model import FINAL_BY_PROVIDER, FINISHED, Status, Verdict
-from exporter.snapshot import Kind
+from exporter.domain.aggregates import COHORT_US
+from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, Status, Verdict
+from exporter.domain.snapshot import Kind
 
 
 class Books(NamedTuple):

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from exporter.errors import StoreError
-from exporter.snapshot import Kind
+from exporter.domain.snapshot import Kind
+from exporter.runtime.errors import StoreError
 from exporter.store.sqlite import SqliteStore
 from tests.torture.check import disagreements
 from tests.torture.disk import Disk

@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant(
         "I1",
         "a file is moved before its ids are on disk",
-        "exporter/sources/drop.py",
+        "exporter/ingest/drop/drop.py",
         [
             (
                 "        for _ in range(TURN_BATCHES):\n",
@@ -92,14 +92,14 @@ MUTANTS = (
     Mutant(
         "I2",
         "an end that is told again counts again",
-        "exporter/lifecycle.py",
+        "exporter/domain/lifecycle.py",
         [("Status.DELIVERED: frozenset(),", "Status.DELIVERED: frozenset({Status.DELIVERED}),")],
         "core/test_lifecycle.py::test_an_end_absorbs",
     ),
     Mutant(
         "I2",
         "a verdict is given twice",
-        "exporter/lifecycle.py",
+        "exporter/domain/lifecycle.py",
         [("if message.verdict is not Verdict.NONE or at <", "if at <")],
         "core/test_lifecycle.py::test_any_history",
     ),
@@ -120,7 +120,7 @@ MUTANTS = (
     Mutant(
         "I3",
         "what is forgotten is taken off its counter",
-        "exporter/ledger.py",
+        "exporter/domain/aggregates.py",
         [
             (
                 "Kind.MESSAGES, message.status.word), -1)",
@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant(
         "I4",
         "verdicts are shown before they are committed",
-        "exporter/upkeep.py",
+        "exporter/engine/maintenance.py",
         [
             (
                 (
@@ -167,49 +167,49 @@ MUTANTS = (
     Mutant(
         "I5",
         "no second between the last request of one life and the first of the next",
-        "exporter/tracker.py",
+        "exporter/engine/tracker.py",
         [("not_before_us=schedule.CLOSEST_US", "not_before_us=0")],
         "polling/test_restart.py::test_forty_crashes_at_random_moments",
     ),
     Mutant(
         "I5",
         "a look is planned sooner than a second after the one before",
-        "exporter/schedule.py",
+        "exporter/domain/schedule.py",
         [("return max(look_at, now + CLOSEST_US)", "return max(look_at, now)")],
         "core/test_schedule.py",
     ),
     Mutant(
         "I6",
         "the bucket is full after a restart",
-        "exporter/ratelimit.py",
+        "exporter/domain/limiter.py",
         [("self._tokens = 0.0", "self._tokens = rate")],
         "core/test_ratelimit.py::test_the_bucket_starts_empty",
     ),
     Mutant(
         "I6",
         "a restart forgets the pause that the provider asked for",
-        "exporter/ratelimit.py",
+        "exporter/domain/limiter.py",
         [("self._paused_until = now + kept_pause_us", "self._paused_until = now")],
         "polling/test_restart.py::test_a_pause_that_the_provider_asked_for_survives",
     ),
     Mutant(
         "I7",
         "the body of an answer is told with its outcome",
-        "exporter/client/__init__.py",
+        "exporter/provider/client/__init__.py",
         [('return f"{known} size={len(body)}', 'return f"{known} {body!r} size={len(body)}')],
         "client/test_secrets.py::test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply",
     ),
     Mutant(
         "I7",
         "a campaign may hold a phone number",
-        "exporter/ids.py",
+        "exporter/domain/message_ids.py",
         [("return _PHONE_INSIDE.search(text) is not None", "return looks_like_phone(text)")],
         _CANARIES,
     ),
     Mutant(
         "I7",
         "the log names dropped files",
-        "exporter/sources/journal.py",
+        "exporter/ingest/drop/reporting.py",
         [
             (
                 "def _hashed(found: Found) -> str:\n",
@@ -221,7 +221,7 @@ MUTANTS = (
     Mutant(
         "I8",
         "messages expire by the wall clock",
-        "exporter/lifecycle.py",
+        "exporter/domain/lifecycle.py",
         [
             (
                 "if event.answering_us - message.answering_base_us >= policy",
@@ -233,7 +233,7 @@ MUTANTS = (
     Mutant(
         "I8",
         "the answering clock runs through an outage",
-        "exporter/ratelimit.py",
+        "exporter/domain/limiter.py",
         [
             (
                 "            self._stop_answering_clock(now)\n            if outcome is",
@@ -245,7 +245,7 @@ MUTANTS = (
     Mutant(
         "I9",
         "the event loop waits for the disk",
-        "exporter/tracker.py",
+        "exporter/engine/tracker.py",
         [
             (
                 "return await called(self._executor, partial(verb, *args, **kwargs))",
@@ -257,7 +257,7 @@ MUTANTS = (
     Mutant(
         "I9",
         "a page is rendered on the event loop",
-        "exporter/collector.py",
+        "exporter/metrics/collector.py",
         [
             (
                 "await loop.run_in_executor(self._thread, self._render, latest, form, gzipped)",
@@ -269,14 +269,14 @@ MUTANTS = (
     Mutant(
         "I10",
         "any number of campaigns",
-        "exporter/campaigns.py",
+        "exporter/engine/campaigns.py",
         [("return name if room and", "return name if")],
         "polling/test_bounds.py::test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series",
     ),
     Mutant(
         "I10",
         "any number of connections",
-        "exporter/server/connections.py",
+        "exporter/http/connections.py",
         [("MAX_CONNECTIONS = 64", "MAX_CONNECTIONS = 64_000")],
         "server/test_bounds.py",
     ),

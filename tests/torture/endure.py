@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 from exporter.store.database import CACHE_KIB
 from exporter.store.directory import DATABASE
+from tests.ingest.webhook.house import House, booked
 from tests.kit.processes import Running
 from tests.kit.provider import Provider, simulated
 from tests.kit.waiting import until
 from tests.kit.web import ask
 from tests.torture.report import Report
-from tests.webhook.house import House, booked
 
 MESSAGES_PER_SECOND = 20
 """With what is asked about them, a hundred requests a second and more; the documentation's loop has ten."""

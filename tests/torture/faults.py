@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.snapshot import Kind
+from exporter.domain.snapshot import Kind
 from tests.torture.check import books, disagreements
 from tests.torture.home import Home
 from tests.torture.nursery import Child, scrape, until

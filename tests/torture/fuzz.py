@@ -19,16 +19,17 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from exporter import ids, wire
 from exporter.config import load
-from exporter.errors import ConfigError
-from exporter.model import Answer, Outcome
-from exporter.sources.fields import REASONS
-from exporter.sources.formats import FAULTS, parser
-from tests.client.test_outcomes import NO_ANSWERS
+from exporter.domain import message_ids
+from exporter.domain.model import Answer, Outcome
+from exporter.ingest.formats.fields import REASONS
+from exporter.ingest.formats.formats import FAULTS, parser
+from exporter.provider import parsing
+from exporter.runtime.errors import ConfigError
 from tests.config.test_fuzz import SEEDS as CONFIGURATIONS
-from tests.sources.parsing import CONTEXT, NOW
-from tests.sources.test_formats import CORPUS as DROPPED
+from tests.ingest.drop.parsing import CONTEXT, NOW
+from tests.ingest.drop.test_formats import CORPUS as DROPPED
+from tests.provider.test_outcomes import NO_ANSWERS
 from tests.torture.garbage import damaged
 from tests.torture.report import Report
 
@@ -59,7 +60,7 @@ def _dropped(suffix: str, data: bytes, rng: random.Random, _: Path) -> None:
     whole = _read(suffix, [data])
     assert whole == _read(suffix, [data[a:b] for a, b in pairwise([0, *cuts, len(data)])]), "cuts show"
     messages, reasons, fault = whole
-    assert not any(ids.refusal(message_id) for message_id in messages)
+    assert not any(message_ids.refusal(message_id) for message_id in messages)
     assert set(reasons) <= set(REASONS)
     assert fault in {"", *FAULTS}
 
@@ -73,43 +74,43 @@ def _read(suffix: str, pieces: Sequence[bytes]) -> tuple[list[str], list[str], s
 
 
 def _answer(data: bytes, _: random.Random, __: Path) -> None:
-    found = wire.parse_answer(data, _ID)
+    found = parsing.parse_answer(data, _ID)
     if not isinstance(found, Answer):
         assert found in {Outcome.BAD_BODY, Outcome.BAD_SCHEMA}
         return
     assert len(found.unknown_word) <= 32
     assert not found.unknown_word or found.unknown_word.replace("_", "a").isalpha()
     assert len(found.currency) in {0, 3}
-    assert 0 <= (found.cost_nanos or 0) <= wire.MAX_COST_UNITS * 10**9
-    words = {*wire.CHANNELS, *wire.ENTRY_STATUSES, wire.OTHER}
+    assert 0 <= (found.cost_nanos or 0) <= parsing.MAX_COST_UNITS * 10**9
+    words = {*parsing.CHANNELS, *parsing.ENTRY_STATUSES, parsing.OTHER}
     assert {word for entry in (*found.fallbacks, *found.channels) for word in entry} <= words
 
 
 def _news(data: bytes, _: random.Random, __: Path) -> None:
-    found = wire.parse_news(data)
-    assert found is None or not ids.refusal(found.message_id)
+    found = parsing.parse_news(data)
+    assert found is None or not message_ids.refusal(found.message_id)
 
 
 def _compressed(data: bytes, rng: random.Random, _: Path) -> None:
-    found = wire.inflate(data, rng.choice(("gzip", "deflate", "x-gzip", "br", "")))
-    assert isinstance(found, Outcome) or len(found) <= max(wire.MAX_BODY_BYTES, len(data))
+    found = parsing.inflate(data, rng.choice(("gzip", "deflate", "x-gzip", "br", "")))
+    assert isinstance(found, Outcome) or len(found) <= max(parsing.MAX_BODY_BYTES, len(data))
 
 
 def _retry_after(data: bytes, rng: random.Random, _: Path) -> None:
     text = data.decode("latin-1")
-    wait_us = wire.parse_retry_after([text] * rng.randrange(3), NOW)
-    assert wait_us is None or wire.MIN_RETRY_AFTER_US <= wait_us <= wire.MAX_RETRY_AFTER_US
-    wire.parse_http_date(text)
+    wait_us = parsing.parse_retry_after([text] * rng.randrange(3), NOW)
+    assert wait_us is None or parsing.MIN_RETRY_AFTER_US <= wait_us <= parsing.MAX_RETRY_AFTER_US
+    parsing.parse_http_date(text)
 
 
 def _id(data: bytes, _: random.Random, __: Path) -> None:
     text = data.decode("utf-8", "surrogateescape")
-    refused = ids.refusal(text)
+    refused = message_ids.refusal(text)
     if not refused:
         assert text.isascii()
         assert text.replace("-", "").replace("_", "").isalnum() or set(text) <= {"-", "_"}
-        assert 0 < len(text) <= ids.MAX_ID_LENGTH
-    assert not ids.looks_like_phone(text) or (refused and ids.holds_phone(text))
+        assert 0 < len(text) <= message_ids.MAX_ID_LENGTH
+    assert not message_ids.looks_like_phone(text) or (refused and message_ids.holds_phone(text))
 
 
 def _configuration(data: bytes, _: random.Random, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Random hands in a drop directory, at length: sequences of what producers do, against a model.
 
-What the hands do and what must hold stands in `tests.sources.model`.
+What the hands do and what must hold stands in `tests.ingest.drop.model`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.sources.model import Model
+from tests.ingest.drop.model import Model
 from tests.torture.report import Report
 
 SHARE_SEQUENCES = 500

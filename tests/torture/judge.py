@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter import families
-from exporter.model import NANOS_PER_UNIT
+from exporter.domain.model import NANOS_PER_UNIT
+from exporter.metrics import catalogue
 from exporter.simulator.fate import HANG_SHARE, draw
 from exporter.simulator.tally import ACCOUNT_CURRENCY
 from tests.kit.daemon import Home, id_lines
@@ -29,7 +29,7 @@ SENT = (5, 60)
 LIFE_SECONDS = (0.1, 3.5)
 """Shorter than a start, and longer than a scrape interval."""
 PATIENCE_SECONDS = 120.0
-DURABLE = [family.name for family in families.STATE if family.type is families.Type.COUNTER]
+DURABLE = [family.name for family in catalogue.STATE if family.type is catalogue.Type.COUNTER]
 """The counters that must outlive a process."""
 _ALL_TIME = "[2h]"
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from exporter.domain.snapshot import Kind
 from exporter.simulator.arrivals import busiest_second, closest_repeat_us
-from exporter.snapshot import Kind
 from tests.torture.check import books, disagreements
 from tests.torture.home import Home
 from tests.torture.nursery import Child, port_of, scrape, until

@@ -19,7 +19,7 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from exporter import cli
+from exporter.cli import main
 
 _LISTENS = re.compile(rb'event=ready .*listen="?127\.0\.0\.1:(\d+)')
 _PR_SET_PDEATHSIG = 1
@@ -116,7 +116,7 @@ def program(arguments: Sequence[str]) -> Callable[[], int]:
 
     def work() -> int:
         sys.argv = ["smsbat-exporter", *arguments]
-        return cli.main()
+        return main.main()
 
     return work
 

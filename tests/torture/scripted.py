@@ -17,16 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.clock import SteadyClock
 from exporter.config import Settings, load
-from exporter.instruments import Instruments
-from exporter.ledger import Changes
-from exporter.lifecycle import Event, Observed, PollFailed
-from exporter.model import SECOND_US, Answer, Outcome, Status
-from exporter.ratelimit import Kept
-from exporter.sources.drop import DropDirectory, DropSettings
+from exporter.domain.aggregates import Changes
+from exporter.domain.lifecycle import Event, Observed, PollFailed
+from exporter.domain.limiter import Kept
+from exporter.domain.model import SECOND_US, Answer, Outcome, Status
+from exporter.engine.tracker import Tracker
+from exporter.ingest.drop.drop import DropDirectory, DropSettings
+from exporter.metrics.instruments import Instruments
+from exporter.runtime.clock import SteadyClock
 from exporter.store.sqlite import SqliteStore
-from exporter.tracker import Tracker
 from tests.store.engines import decide, tick_at
 
 OPENED_AT = 1_795_000_000 * SECOND_US

@@ -19,11 +19,11 @@ from typing import NamedTuple
 import looptime
 
 from exporter.config import Settings
-from exporter.model import Outcome, Reply, Status
-from exporter.snapshot import Kind
-from tests.polling.provider import Provider, told
-from tests.polling.rig import Rig, running
-from tests.polling.settings import settings_of
+from exporter.domain.model import Outcome, Reply, Status
+from exporter.domain.snapshot import Kind
+from tests.engine.provider import Provider, told
+from tests.engine.rig import Rig, running
+from tests.engine.settings import settings_of
 from tests.torture.report import Report
 
 SHARE_HOURS = 72

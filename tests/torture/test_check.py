@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.lifecycle import Observed, PollFailed
-from exporter.model import SECOND_US, Answer, Outcome, Status
+from exporter.domain.lifecycle import Observed, PollFailed
+from exporter.domain.model import SECOND_US, Answer, Outcome, Status
 from exporter.store.sqlite import SqliteStore
-from tests.core.example import SENT_AT
+from tests.domain.example import SENT_AT
 from tests.store.engines import arrivals, decide, tick_at, track
 from tests.torture.check import books, disagreements
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from exporter.config import check
-from exporter.sources.directory import look, open_found
+from exporter.ingest.drop.directory import look, open_found
+from tests.engine.provider import Provider
+from tests.engine.rig import running
+from tests.engine.settings import settings_of
 from tests.kit.virtual import VIRTUAL
-from tests.polling.provider import Provider
-from tests.polling.rig import running
-from tests.polling.settings import settings_of
 
 ROOT = Path(__file__).parents[2]
 _THREE_TRIES = """\
 import sys
-from exporter.sources.aside import Plan, put_aside
-from exporter.sources.directory import look
+from exporter.ingest.drop.archive import Plan, put_aside
+from exporter.ingest.drop.directory import look
 (found,) = look(sys.argv[1], frozenset()).files
 for _ in range(3):
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sources.parsing import parse
+from tests.ingest.drop.parsing import parse
 from tests.torture.test_campaigns import campaign
 
 

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from exporter.ids import holds_phone
+from exporter.domain.message_ids import holds_phone
 from tests.torture.taint import KEY_MARK, PHONE_MARK, found_in
 from tests.torture.test_campaigns import campaign
 

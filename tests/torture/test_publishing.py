@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporter.model import Status
-from exporter.snapshot import Kind
+from exporter.domain.model import Status
+from exporter.domain.snapshot import Kind
+from tests.engine.provider import Provider, told
+from tests.engine.rig import running
+from tests.engine.settings import settings_of
 from tests.kit.virtual import VIRTUAL
-from tests.polling.provider import Provider, told
-from tests.polling.rig import running
-from tests.polling.settings import settings_of
 
 pytestmark = VIRTUAL
 DEADLINE_SECONDS = 30

@@ -1,0 +1,235 @@
+"""What a command line is made of, as values: flags with their environment twins, words, commands.
+
+`arguments` has those that there are. The parser, the help, the documentation
+and the hints of errors are all made of the same values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import inf
+from pathlib import Path
+from typing import Any, Literal
+
+from exporter.config.addresses import Listen, parse_listen
+from exporter.config.problem import MAX_QUOTED, quoted
+from exporter.runtime.errors import Code, UsageError
+
+PROGRAM = "smsbat-exporter"
+
+Read = Callable[[str], Any]
+"""What a text means; raises ValueError with the end of a sentence, which never quotes a secret."""
+Completes = Literal["", "file", "directory"]
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """One flag; one without `metavar` is a switch, which takes no value."""
+
+    name: str
+    text: str
+    """What it is for."""
+    example: str = ""
+    """A value that can be given."""
+    metavar: str = ""
+    read: Read = str
+    rule: str = ""
+    """What a value must be."""
+    default: str = ""
+    """As it would be written; empty for none."""
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
+    """In the environment, commas stand between its values."""
+    required: bool = False
+    may_be_empty: bool = False
+    """An empty value is none."""
+    completes: Completes = ""
+
+    @property
+    def twin(self) -> str:
+        """The environment variable that it can be given by."""
+        return "SMSBAT_" + re.sub("[.-]", "_", self.name.lstrip("-")).upper()
+
+    @property
+    def attribute(self) -> str:
+        """What it is called among the arguments of a command."""
+        return re.sub("[.-]", "_", self.name.lstrip("-"))
+
+    def written(self, value: str = "") -> str:
+        """The flag with a value, its example unless one is given."""
+        return f"{self.name}={value or self.example}" if self.metavar else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a command takes besides flags."""
+
+    name: str
+    text: str
+    read: Read = str
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    completes: Completes = ""
+
+    @property
+    def attribute(self) -> str:
+        """What it is called among the arguments of a command."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command: what it takes, and what it does."""
+
+    name: str
+    text: str
+    """What it is for, as the end of a sentence."""
+    do: Callable[..., int]
+    """Takes the arguments, and the environment."""
+    groups: Mapping[str, tuple[Flag, ...]]
+    """Flags by what they are about."""
+    words: tuple[Word, ...] = ()
+    usual: str = ""
+    """What it is mostly given."""
+    examples: tuple[tuple[str, str], ...]
+    """What can be typed after the name of the program, and what that is for."""
+
+    def flags(self) -> Iterator[Flag]:
+        """All of its flags."""
+        for flags in self.groups.values():
+            yield from flags
+
+    def line(self, *more: str) -> str:
+        """What to type, with `more` in it."""
+        usual = "" if any(self.usual.startswith(one.partition("=")[0]) for one in more) else self.usual
+        return " ".join(part for part in (PROGRAM, self.name, *more, usual) if part)
+
+
+def value_of(flag: Flag, text: str, command: Command, *, twin: bool = False) -> object:
+    """What `text` means for a flag; `twin` when it stands in the environment. Raises UsageError."""
+    if not text and flag.may_be_empty:
+        return None
+    try:
+        return one_of(flag.choices, text) if flag.choices else flag.read(_filled(text))
+    except ValueError as error:
+        close = closest(text, flag.choices)
+        why = f"did you mean {close}? " if close else f"{flag.rule}; " if flag.rule else ""
+        if twin:
+            name, line = f"${flag.twin}", f"{flag.twin}={close or flag.example} {command.line()}"
+        else:
+            name, line = flag.name, command.line(flag.written(close))
+        raise UsageError(f"{name}: {error}", hint=f"{why}try: {line}") from None
+
+
+def word_of(word: Word, text: str, command: Command) -> object:
+    """What `text` means for a word. Raises UsageError."""
+    try:
+        return one_of(word.choices, text) if word.choices else word.read(text)
+    except ValueError as error:
+        close = closest(text, word.choices)
+        why, line = "", command.line()
+        if close:
+            why, line = f"did you mean {close}? ", f"{PROGRAM} {command.name} {close}"
+        raise UsageError(f"{word.name}: {error}", hint=f"{why}try: {line}") from None
+
+
+def closest(text: str, known: Iterable[str]) -> str:
+    """The known word that was most likely meant; empty for none."""
+    # Long garbage has no neighbours, and comparing it is slow.
+    return next(iter(get_close_matches(text, known, n=1)), "") if len(text) <= MAX_QUOTED else ""
+
+
+def value_in_environment(flag: Flag, environ: Mapping[str, str], command: Command) -> object:
+    """What the flag's twin says; None where it says nothing. Raises UsageError."""
+    text = environ.get(flag.twin, "")
+    if not text:
+        return None
+    if not flag.metavar:
+        if text.lower() not in _TRUTHS:
+            raise UsageError(
+                f"${flag.twin}: {quoted(text)} is neither true nor false",
+                hint=f"try: {flag.twin}=true {command.line()}",
+            )
+        return _TRUTHS[text.lower()]
+    if flag.repeatable:
+        return [value_of(flag, one.strip(), command, twin=True) for one in text.split(",")]
+    return value_of(flag, text, command, twin=True)
+
+
+def missing(command: Command, what: str) -> UsageError:
+    """The error of a command that was not given all it needs."""
+    return UsageError(f"{command.name} needs {what}", hint=f"try: {command.line()}", code=Code.MISSING)
+
+
+# --- what texts mean ------------------------------------------------------------------------------
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
+def one_of(words: tuple[str, ...], text: str) -> str:
+    """One of the words."""
+    if text not in words:
+        raise ValueError(f"{quoted(text)} is not one of {', '.join(words)}")
+    return text
+
+
+def number(text: str) -> float:
+    """A decimal number."""
+    if _NUMBER.fullmatch(text) is None:
+        raise ValueError(f"{quoted(text)} is not a number")
+    return float(text)
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    value = number(text)
+    if not value.is_integer():
+        raise ValueError(f"{quoted(text)} is not a whole number")
+    return int(value)
+
+
+def above_zero(most: float, text: str) -> float:
+    """A number more than 0, and at most that."""
+    return _in_range(text, number(text), above=0, most=most)
+
+
+def not_negative(text: str) -> float:
+    """A number of at least 0."""
+    return _in_range(text, number(text), above=-1e-9, most=inf)
+
+
+def _in_range(text: str, value: float, *, above: float, most: float) -> float:
+    if not above < value <= most:
+        raise ValueError(f"{quoted(text)} is out of range")
+    return value
+
+
+def path(text: str) -> Path:
+    """A path."""
+    if "\0" in text:
+        raise ValueError("has a character that no path can have")
+    return Path(text)
+
+
+def listen(text: str) -> Listen:
+    """An address to listen on."""
+    address = parse_listen(text)
+    if address is None:
+        raise ValueError(f"{quoted(text)} is not an address")
+    return address
+
+
+def address(text: str) -> str:
+    """The same, as it is written."""
+    listen(text)
+    return text

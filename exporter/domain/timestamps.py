@@ -1,0 +1,33 @@
+"""Instants as others write them: programs that drop ids, and the provider's webhooks."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from exporter.domain.model import SECOND_US
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_UNIX_SECONDS = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,18}))?", re.ASCII)
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+
+
+def instant(text: str) -> int | None:
+    """The instant that RFC 3339 or Unix seconds name, cut to microseconds; None for anything else.
+
+    A time without its offset from UTC is no RFC 3339, and is not guessed at.
+    """
+    seconds = _UNIX_SECONDS.fullmatch(text)
+    if seconds is not None:
+        return int(seconds[1]) * SECOND_US + int((seconds[2] or "").ljust(6, "0")[:6])
+    text = text.upper()
+    if _RFC_3339.fullmatch(text) is None:
+        return None
+    try:
+        return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):  # the 30th of February, hour 25, an offset that leaves the calendar
+        return None

@@ -1,0 +1,171 @@
+"""The regular work between events: fold ripe cohorts, sweep old messages, publish, watch the clocks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from exporter.domain.aggregates import COHORT_US
+from exporter.domain.model import SECOND_US, Priority
+from exporter.domain.snapshot import Objective, Snapshot
+from exporter.engine.tracker import Tracker
+from exporter.metrics.instruments import Instruments
+from exporter.runtime.clock import SteadyClock
+from exporter.runtime.errors import StoreFull
+from exporter.store import Store
+
+_log = logging.getLogger("smsbat.upkeep")
+
+BEAT_US = SECOND_US
+KEEP_EVERY_BEATS = 5
+FORGET_EVERY_BEATS = 3_600
+SWEEP_ROWS = 5_000
+LONG_PAUSE_US = 60 * SECOND_US
+"""Shorter ones are a matter of course; whoever wonders about a longer one finds it in the log."""
+FILE_RECORD_LIFE_US = 30 * 86_400 * SECOND_US
+_DAY_US = 86_400 * SECOND_US
+
+
+@dataclass(eq=False)
+class Upkeep:
+    """Calls on the tracker, its store and its ledger about once a second."""
+
+    tracker: Tracker
+    store: Store
+    clock: SteadyClock
+    instruments: Instruments
+    show: Callable[[Snapshot], None]
+    """Takes what `/metrics` shows from now on."""
+    lines_dropped: Callable[[], int] = lambda: 0
+    """How many lines the log has lost so far."""
+    alive: Callable[[], None] = lambda: None
+    """Tells whoever watches that a beat has ended."""
+
+    def __post_init__(self) -> None:
+        """Nothing is published yet."""
+        self._published: tuple[int, int] | None = None
+        self._cursor = 0
+        self._lines_dropped = 0
+        self._paused: dict[str, int] = {}
+        """Until when each account was paused when that was kept."""
+        self.beat_at = self.clock.monotonic()
+        """When the latest beat ended."""
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        beats = 0
+        while True:
+            beats += 1
+            due_at = self.clock.monotonic() + BEAT_US
+            await self.clock.sleep(BEAT_US)
+            self.instruments.event_loop_lag(max(0, self.clock.monotonic() - due_at) / SECOND_US)
+            await self.beat(beats)
+
+    async def beat(self, beats: int) -> None:
+        """One second's work; a full disk only postpones it."""
+        if self.clock.discipline():
+            self.instruments.clock_stepped()
+            message = "The wall clock jumped; going on as before until it settles"
+            _log.warning(message, extra={"event": "clock_step"})
+        lines_dropped = self.lines_dropped()
+        self.instruments.log_dropped(lines_dropped - self._lines_dropped)
+        self._lines_dropped = lines_dropped
+        try:
+            paused = {name: account.gate.paused_until for name, account in self.tracker.accounts.items()}
+            if beats % KEEP_EVERY_BEATS == 0 or paused != self._paused:
+                # A new pause is not left to the next turn: a crash before it would break the silence.
+                await self._keep()
+                self._say_pauses(paused)
+                self._paused = paused
+            if beats % KEEP_EVERY_BEATS == 0:
+                await self._sweep()
+            if beats % FORGET_EVERY_BEATS == 0:
+                await self._forget()
+        except StoreFull:
+            self.instruments.store_up(up=False)
+        self._show_accounts()
+        await self.publish()
+        self.beat_at = self.clock.monotonic()
+        self.alive()
+
+    async def publish(self) -> None:
+        """Show what has been committed since the last time."""
+        now = self.clock.now()
+        ledger = self.tracker.ledger
+        current = (ledger.commit, now // COHORT_US)
+        if current == self._published:
+            return
+        oldest = await self.tracker.run(self.store.oldest_pending, list(ledger.campaigns))
+        windows = {window.label: window.duration_us for window in self.tracker.settings.windows}
+        for _ in ledger.refresh(now, windows, self._objective):
+            await self.clock.sleep(0)
+        self.show(ledger.snapshot(now, windows, self._objective, oldest))
+        self._published = current
+
+    def _objective(self, campaign: str) -> Objective:
+        policy = self.tracker.settings.policy_for(campaign)
+        return Objective(policy.deadline_us, policy.objective_ratio)
+
+    async def _keep(self) -> None:
+        """Commit verdicts that are of age, and what the gates must not forget."""
+        now, wall_now = self.clock.monotonic(), self.clock.now()
+        changes = self.tracker.ledger.ripe(wall_now, lambda campaign: self._objective(campaign).deadline_us)
+        if not changes and not self.tracker.ledger.pending:
+            return
+        kept = {a.id: a.gate.keep(now, wall_now) for a in self.tracker.accounts.values()}
+        await self.tracker.run(self.store.keep, changes, kept)
+        if changes:
+            self.tracker.committed(changes)
+
+    def _say_pauses(self, paused: Mapping[str, int]) -> None:
+        """One line for each long pause that is new."""
+        now = self.clock.monotonic()
+        for name, until in paused.items():
+            if until > self._paused.get(name, 0) and until - now >= LONG_PAUSE_US:
+                fields = {"account": name, "seconds": (until - now) // SECOND_US}
+                message = "The provider wants a pause; nothing is asked until it is over"
+                _log.warning(message, extra={"event": "account_paused", "fields": fields})
+
+    async def _sweep(self) -> None:
+        swept = await self.tracker.run(
+            self.store.sweep,
+            self._cursor,
+            limit=SWEEP_ROWS,
+            now=self.clock.now(),
+            retention_us=self.tracker.settings.storage.retention,
+            tick=self.tracker.decisions.tick,
+        )
+        self._cursor = swept.cursor
+        if swept.changes:
+            self.tracker.committed(swept.changes)
+
+    async def _forget(self) -> None:
+        """Let go of what no window, no file and no repeated id can reach."""
+        now = self.clock.now()
+        campaigns = self.tracker.ledger.campaigns.values()
+        longest_us = max((self._objective(name.campaign).deadline_us for name in campaigns), default=0)
+        window_us = max(window.duration_us for window in self.tracker.settings.windows)
+        before = now - longest_us - window_us - _DAY_US
+        await self.tracker.run(
+            self.store.forget, now=now, cohorts_before=before, files_before=now - FILE_RECORD_LIFE_US
+        )
+        self.tracker.ledger.forget_cohorts(before)
+
+    def _show_accounts(self) -> None:
+        now, wall_now = self.clock.monotonic(), self.clock.now()
+        # Not those that a reload took out: their series are gone.
+        names = [configured.name for configured in self.tracker.settings.accounts]
+        for account in [account for name in names if (account := self.tracker.accounts.get(name))]:
+            account.agenda.advance(now)
+            for priority in Priority:
+                self.instruments.polls_due(account.name, priority, account.agenda.ready(priority))
+            paused_us = max(0, account.gate.paused_until - now)
+            self.instruments.gate(
+                account.name,
+                rate=account.gate.rate,
+                paused_until_seconds=(wall_now + paused_us) / SECOND_US if paused_us else 0.0,
+                flow=account.gate.flow,
+            )
+            # SQLite's lock holds the state for this process alone, and with it every account.
+            self.instruments.lease_held(account.name, held=True)

@@ -1,0 +1,1 @@
+"""The formats in which ids are handed over, understood record by record."""

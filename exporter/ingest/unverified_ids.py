@@ -1,0 +1,115 @@
+"""Ids that only a webhook has told of, while webhooks aren't trusted: asked about before they count.
+
+Whoever knows the token could make up ids. So they wait here, in memory and
+bounded, are asked about with at most a tenth of the account's rate, and only
+those that the provider knows are tracked. A crash loses those that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.domain.events import Observed
+from exporter.domain.limiter import USABLE, Bucket
+from exporter.domain.model import SECOND_US, Answer, NewMessage, Source
+from exporter.engine.accounts import Account
+from exporter.engine.poller import Fetch, note
+from exporter.engine.request_history import Asked
+from exporter.engine.tracker import Tracker
+from exporter.metrics.instruments import Instruments
+from exporter.runtime.clock import Clock
+from exporter.runtime.errors import StoreFull
+from exporter.store import Store
+
+MAX_WAITING = 10_000
+RATE_SHARE = 0.1
+"""Of what the account may send."""
+TRIES = 3
+"""Requests without a usable answer before an id is forgotten."""
+NOBODYS_ROW = NO_CAMPAIGN = -1
+ROOM_US = 5 * SECOND_US
+"""How long to wait for room before trying to track again."""
+
+
+class _Stranger(NamedTuple):
+    sent_at: int
+    tries: int = 0
+
+
+@dataclass(eq=False)
+class Strangers:
+    """The ids that wait for the provider's word."""
+
+    tracker: Tracker
+    store: Store
+    clock: Clock
+    instruments: Instruments
+
+    def __post_init__(self) -> None:
+        """Nobody waits."""
+        self._waiting: dict[str, _Stranger] = {}
+        self._some = asyncio.Event()
+
+    def propose(self, message_id: str, sent_at: int) -> bool:
+        """Let an id wait to be asked about; False when there is no room for it."""
+        if message_id in self._waiting:
+            return True
+        if len(self._waiting) >= MAX_WAITING:
+            return False
+        self._waiting[message_id] = _Stranger(sent_at)
+        self._some.set()
+        return True
+
+    async def run(self, account: Account, fetch: Fetch) -> None:
+        """Ask `account` about them, one at a time, until cancelled."""
+        bucket = Bucket(account.gate.rate * RATE_SHARE, self.clock.monotonic())
+        while True:
+            await self._some.wait()
+            await self.tracker.until_open()
+            bucket.rate = account.gate.rate * RATE_SHARE
+            now = self.clock.monotonic()
+            wait_us = max(account.gate.wait_us(now), bucket.wait_us(now))
+            if wait_us:
+                await self.clock.sleep(wait_us)
+                continue
+            # Without a pause between the question and the taking, this turn is nobody else's.
+            account.gate.sent(now)
+            bucket.take(now)
+            await self._ask(account, fetch, now)
+
+    async def _ask(self, account: Account, fetch: Fetch, now: int) -> None:
+        message_id, stranger = next(iter(self._waiting.items()))
+        reply = await fetch(message_id)
+        self._forget(message_id)
+        asked = Asked(NOBODYS_ROW, message_id, NO_CAMPAIGN, now)
+        note(account, asked, reply, self.clock, self.instruments)
+        if reply.answer is not None:
+            while not await self._track(account, message_id, stranger, reply.answer):
+                await self.clock.sleep(ROOM_US)
+        elif reply.outcome not in USABLE and stranger.tries + 1 < TRIES:
+            self._waiting[message_id] = stranger._replace(tries=stranger.tries + 1)
+            self._some.set()
+
+    def _forget(self, message_id: str) -> None:
+        del self._waiting[message_id]
+        if not self._waiting:
+            self._some.clear()
+
+    async def _track(self, account: Account, message_id: str, stranger: _Stranger, answer: Answer) -> bool:
+        """Track what the provider knows, with what it says; False when there is no room now."""
+        settings = self.tracker.settings.webhook
+        if settings is None:
+            return True
+        new = NewMessage(message_id, settings.campaign, account.name, stranger.sent_at)
+        try:
+            if (await self.tracker.track([new], Source.WEBHOOK)).blocked:
+                return False
+        except StoreFull:
+            return False
+        found = await self.tracker.run(self.store.find, [account.id], [message_id])
+        answering_us = account.gate.answering_us(self.clock.monotonic())
+        for message in found.get(message_id, ()):
+            self.tracker.report(Observed(message.row, self.clock.now(), answering_us, answer))
+        return True

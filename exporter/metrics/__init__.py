@@ -1,0 +1,1 @@
+"""What `/metrics` shows: the catalogue of metrics, instruments of the process, and their text."""

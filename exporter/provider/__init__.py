@@ -1,0 +1,1 @@
+"""Talking to the provider: requests, connections, and what its answers mean."""

@@ -1,0 +1,170 @@
+"""The campaigns of a snapshot, as people see them: the worst first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from math import sqrt
+from typing import NamedTuple
+
+from exporter.dashboards.constants import DELIVERY_MIN_MISSED, DELIVERY_WINDOW, DELIVERY_Z
+from exporter.domain.model import FINISHED, NANOS_PER_UNIT, SECOND_US, Status
+from exporter.domain.snapshot import BUCKETS_US, HOUR_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.status.counter_history import Growth
+from exporter.status.model import CampaignView, Hours, Share
+
+DAY = "24h"
+_PENDING = frozenset(status.word for status in Status if status not in FINISHED)
+_COUNTED = frozenset(
+    {
+        Kind.TRACKED,
+        Kind.FINISHED,
+        Kind.SLO_MESSAGES,
+        Kind.SLO_MISSED,
+        Kind.DURATION_BUCKET,
+        Kind.COST_NANOS,
+    }
+)
+
+
+class _Labelled(NamedTuple):
+    """One series without its campaign."""
+
+    kind: Kind
+    label1: str
+    label2: str
+    amount: int
+
+
+def campaigns(snapshot: Snapshot, day: Growth, lately: Growth, windows: Iterable[str]) -> list[CampaignView]:
+    """All of them; `lately` grew in the window of the alert on delivery, `windows` are those of ratios."""
+    of_day = _by_campaign(day.amounts)
+    pending: dict[int, int] = defaultdict(int)
+    for key, value in snapshot.values.items():
+        if key.kind is Kind.MESSAGES and key.label1 in _PENDING:
+            pending[key.campaign_id] += value
+    shares = _Shares(snapshot, lately.amounts, tuple(windows))
+    views = [
+        _campaign(snapshot, campaign_id, name, of_day.get(campaign_id, []), pending[campaign_id], shares)
+        for campaign_id, name in snapshot.campaigns.items()
+    ]
+    return sorted(views, key=_urgency)
+
+
+def _urgency(view: CampaignView) -> tuple[bool, int, str, str]:
+    return not view.misses_objective, -view.tracked - view.pending, view.account, view.campaign
+
+
+def _by_campaign(amounts: Mapping[SeriesKey, int]) -> dict[int, list[_Labelled]]:
+    """What grew, of the kinds that are shown."""
+    grown: dict[int, list[_Labelled]] = defaultdict(list)
+    for (campaign_id, kind, label1, label2), amount in amounts.items():
+        if amount and kind in _COUNTED:
+            grown[campaign_id].append(_Labelled(kind, label1, label2, amount))
+    return grown
+
+
+class _Shares(NamedTuple):
+    """Where a campaign's shares come from."""
+
+    snapshot: Snapshot
+    lately: Mapping[SeriesKey, int]
+    windows: tuple[str, ...]
+
+    def delivered(self, campaign_id: int) -> tuple[Share, ...]:
+        """By window, as `/metrics` shows them."""
+        ratios, judged = self.snapshot.delivery_ratios, self.snapshot.judged
+        places = ((campaign_id, window) for window in self.windows)
+        return tuple(Share(place[1], ratios[place], judged[place]) for place in places if place in ratios)
+
+    def judged_lately(self, campaign_id: int) -> tuple[int, int]:
+        """Messages judged, and of those the missed ones."""
+        messages = self.lately.get(SeriesKey(campaign_id, Kind.SLO_MESSAGES), 0)
+        return messages, self.lately.get(SeriesKey(campaign_id, Kind.SLO_MISSED), 0)
+
+
+def _campaign(  # noqa: PLR0913, PLR0917 - what is known of one campaign, from five places
+    snapshot: Snapshot,
+    campaign_id: int,
+    name: CampaignName,
+    grown: list[_Labelled],
+    pending: int,
+    shares: _Shares,
+) -> CampaignView:
+    objective = snapshot.objectives[name.campaign]
+    sums: dict[Kind, int] = defaultdict(int)
+    words: dict[Kind, dict[str, int]] = defaultdict(dict)
+    buckets = [0] * (len(BUCKETS_US) + 1)
+    for kind, label1, label2, amount in grown:
+        sums[kind] += amount
+        if kind is Kind.DURATION_BUCKET:
+            buckets[int(label2)] += amount
+        else:
+            words[kind][label1] = amount
+    lately, missed_lately = shares.judged_lately(campaign_id)
+    oldest_at = snapshot.oldest_pending_at.get(campaign_id)
+    return CampaignView(
+        account=name.account,
+        campaign=name.campaign,
+        misses_objective=misses(lately, missed_lately, objective.objective_ratio),
+        deadline_seconds=objective.deadline_us / SECOND_US,
+        objective_ratio=objective.objective_ratio,
+        delivered=shares.delivered(campaign_id),
+        in_time=(
+            *_in_time(DELIVERY_WINDOW, lately, missed_lately),
+            *_in_time(DAY, sums[Kind.SLO_MESSAGES], sums[Kind.SLO_MISSED]),
+        ),
+        delivery_p50_seconds=quantile(0.5, buckets),
+        delivery_p95_seconds=quantile(0.95, buckets),
+        deliveries=sums[Kind.DURATION_BUCKET],
+        cost={currency: nanos / NANOS_PER_UNIT for currency, nanos in words[Kind.COST_NANOS].items()},
+        tracked=sums[Kind.TRACKED],
+        finished=words[Kind.FINISHED],
+        pending=pending,
+        oldest_pending_timestamp_seconds=None if oldest_at is None else oldest_at / SECOND_US,
+        hours=_hours(snapshot, campaign_id, objective),
+    )
+
+
+def _in_time(window: str, messages: int, missed: int) -> Iterator[Share]:
+    if messages:
+        yield Share(window, (messages - missed) / messages, messages)
+
+
+def _hours(snapshot: Snapshot, campaign_id: int, objective: Objective) -> Hours | None:
+    hours = snapshot.hours.get(campaign_id, ())
+    sent = tuple([hour.sent for hour in hours])
+    if not any(sent):
+        return None
+    began_at = snapshot.taken_at - snapshot.taken_at % HOUR_US - (len(hours) - 1) * HOUR_US
+    judged = max(0, snapshot.taken_at - objective.deadline_us - began_at) // HOUR_US
+    delivered = tuple([hour.delivered for hour in hours])
+    return Hours(began_at / SECOND_US, sent, delivered, min(judged, len(hours)))
+
+
+def misses(messages: int, missed: int, objective_ratio: float) -> bool:
+    """Whether so many missed deadlines can't be chance: the rule of the alert SmsbatDeliveryRateLow.
+
+    Even the lower end of Wilson's interval for their share is more than the objective allows.
+    """
+    if missed < DELIVERY_MIN_MISSED.value:
+        return False
+    z2, share = DELIVERY_Z.value**2, missed / messages
+    spread = DELIVERY_Z.value * sqrt(share * (1 - share) / messages + z2 / (4 * messages**2))
+    return (share + z2 / (2 * messages) - spread) / (1 + z2 / messages) > 1 - objective_ratio
+
+
+def quantile(q: float, buckets: list[int]) -> float | None:
+    """Seconds, from counts by bucket, as PromQL's `histogram_quantile` has it; None without any."""
+    total = sum(buckets)
+    if not total:
+        return None
+    rank = q * total
+    index = next(i for i, cumulated in enumerate(accumulate(buckets)) if cumulated >= rank)
+    if index == len(BUCKETS_US):
+        # Slower than the last bound: nobody knows by how much.
+        return BUCKETS_US[-1] / SECOND_US
+    lower_us = BUCKETS_US[index - 1] if index else 0
+    within = (rank - sum(buckets[:index])) / buckets[index]
+    return (lower_us + within * (BUCKETS_US[index] - lower_us)) / SECOND_US

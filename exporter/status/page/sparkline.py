@@ -1,0 +1,80 @@
+"""A campaign's last day as a small picture: a bar an hour, and the same in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from exporter.status.formatting import number, share, time_of_day
+from exporter.status.model import Hours
+from exporter.status.page.markup import Markup, tag
+
+LEGEND = (
+    "Each bar is an hour of sending. Above the line stands what was delivered; hollow, what may still be. "
+    "Below the line hangs what was not delivered within the deadline, or at all."
+)
+HOUR_SECONDS = 3_600
+_STEP, _WIDTH = 6, 5
+_ABOVE, _BELOW = 28.0, 15.0
+_HEIGHT = _ABOVE + _BELOW + 1
+_LEAST = 1.0
+"""Height of what is not nothing."""
+
+
+class _Bar(NamedTuple):
+    x: int
+    y: float
+    height: float
+
+
+def picture(hours: Hours) -> Markup:
+    """The hours in order."""
+    missing = [sent - delivered for sent, delivered in zip(hours.sent, hours.delivered, strict=True)]
+    undelivered = missing[: hours.judged]
+    above = max((*hours.delivered, *hours.sent[hours.judged :]))
+    scale = min(_ABOVE / max(above, 1), _BELOW / max(*undelivered, 0, 1))
+    delivered_bars, open_bars, undelivered_bars = [], [], []
+    for index, delivered in enumerate(hours.delivered):
+        x, top = index * _STEP, _ABOVE
+        if delivered:
+            top -= max(_LEAST, delivered * scale)
+            delivered_bars.append(_Bar(x, top, _ABOVE - top))
+        height = max(_LEAST, missing[index] * scale)
+        if missing[index] > 0 and index < hours.judged:
+            undelivered_bars.append(_Bar(x, _ABOVE + 1, height))
+        elif missing[index] > 0:
+            open_bars.append(_Bar(x, max(0.5, top - height), height))
+    width = len(hours.sent) * _STEP
+    return tag(
+        "svg",
+        tag("title", in_words(hours)),
+        tag("path", d=f"M0 {_ABOVE + 0.5:g}h{width}", class_="base"),
+        tag("path", d=_path(delivered_bars), class_="delivered"),
+        tag("path", d=_path(open_bars, inset=0.5), class_="open"),
+        tag("path", d=_path(undelivered_bars), class_="undelivered"),
+        role="img",
+        viewBox=f"0 0 {width} {_HEIGHT:g}",
+        preserveAspectRatio="none",
+    )
+
+
+def _path(bars: Iterable[_Bar], inset: float = 0.0) -> str:
+    """One path for all bars: a seventieth of the elements."""
+    width = _WIDTH - 2 * inset
+    return "".join(f"M{x + inset:g} {y:.1f}h{width:g}v{height:.1f}h-{width:g}z" for x, y, height in bars)
+
+
+def in_words(hours: Hours) -> str:
+    """What the picture shows."""
+    sent, delivered = sum(hours.sent), sum(hours.delivered)
+    judged = list(zip(hours.sent, hours.delivered, range(hours.judged), strict=False))
+    undelivered = sum(of - part for of, part, _ in judged)
+    text = f"Last 24 hours: {number(sent)} sent, {number(delivered)} delivered, {number(undelivered)} not"
+    if sent - delivered - undelivered:
+        text += f", {number(sent - delivered - undelivered)} may still be"
+    shares = [(part / of, of, index) for of, part, index in judged if of]
+    if shares and undelivered:
+        ratio, of, index = min(shares)
+        began = time_of_day(hours.began_timestamp_seconds + index * HOUR_SECONDS)
+        text += f". Worst hour: {began} UTC, {share(ratio)} of {number(of)} delivered"
+    return f"{text}."

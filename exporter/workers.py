@@ -1,0 +1,116 @@
+"""What brings news: one poller an account, one reader a drop directory, and the ids the configuration lists.
+
+A reload replaces all of them and nothing else: what an account may send and
+when (its gate and agenda) stays with the tracker, so no limit is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from exporter import __version__
+from exporter.config import Account, Settings
+from exporter.domain.limiter import Flow
+from exporter.domain.model import SECOND_US, NewMessage, Source
+from exporter.engine import accounts
+from exporter.engine.poller import Poller
+from exporter.engine.tracker import Tracked, Tracker
+from exporter.ingest.batching import track_in_parts
+from exporter.ingest.drop.drop import After, DropDirectory, DropSettings
+from exporter.ingest.unverified_ids import Strangers
+from exporter.metrics.instruments import Instruments
+from exporter.provider.client import Anonymous, Auth, Client, Endpoint
+from exporter.runtime.clock import Clock
+from exporter.runtime.errors import ConfigError, StoreFull
+from exporter.runtime.secrets import Secret, SecretSource
+
+KEY_CHANGE_US = 5 * SECOND_US
+"""A key file that changed this shortly before the provider refused the key counts as the answer to that."""
+LISTED_IDS_BATCH = 10_000
+
+
+def client_of(account: Account, clock: Clock, *, anonymous: bool = False) -> Client:
+    """The requests of one configured account; ConfigError when its `ca_file` can't be used.
+
+    `anonymous` ones come without the key.
+    """
+    endpoint = Endpoint(
+        base_url=account.base_url,
+        user_agent=f"smsbat-exporter/{__version__}",
+        timeout_us=account.timeout,
+        max_in_flight=account.max_in_flight,
+        ca_file=account.ca_file,
+    )
+    if anonymous:
+        return Client(endpoint, Anonymous(), clock)
+    return Client(endpoint, Auth(account.auth.method, account.secret(), account.auth.username or ""), clock)
+
+
+async def run_feeds(
+    settings: Settings, tracker: Tracker, strangers: Strangers, clock: Clock, instruments: Instruments
+) -> None:
+    """Run all feeds of these settings until cancelled."""
+    webhook = settings.webhook
+    asks_strangers = webhook is not None and webhook.track_unknown and webhook.mode == "verify"
+    names = frozenset(account.name for account in settings.accounts)
+    async with AsyncExitStack() as clients, asyncio.TaskGroup() as feeds:
+        for configured in settings.accounts:
+            account = tracker.accounts[configured.name]
+            client = await clients.enter_async_context(client_of(configured, clock))
+            max_in_flight = configured.max_in_flight
+            if asks_strangers:
+                # There is one account only (`config.references`); strangers take one of its slots.
+                feeds.create_task(strangers.run(account, client.fetch))
+                max_in_flight = max(1, max_in_flight - 1)
+            poller = Poller(account, client.fetch, tracker, clock, instruments, max_in_flight)
+            feeds.create_task(poller.run())
+            feeds.create_task(_watch_key(account, configured.secret(), clock))
+        for drop in settings.drop:
+            directory = DropSettings(
+                str(drop.directory), drop.account, drop.campaign, After(drop.after), drop.settle
+            )
+            reader = DropDirectory(directory, names, tracker, instruments.drop, clock)
+            feeds.create_task(reader.run(asyncio.Event()))
+        feeds.create_task(_track_listed(list(settings.listed_messages()), tracker, clock))
+
+
+async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: Clock) -> None:
+    """Take in the ids that the configuration lists; known ones change nothing."""
+
+    async def track(part: Sequence[NewMessage]) -> Tracked:
+        try:
+            return await tracker.track(part, Source.CONFIG)
+        except StoreFull:
+            return Tracked(blocked=True)
+
+    async for tracked in track_in_parts(track, listed, LISTED_IDS_BATCH):
+        if tracked.blocked:
+            await clock.sleep(SECOND_US)
+
+
+async def _watch_key(account: accounts.Account, source: SecretSource, clock: Clock) -> None:
+    """When the provider refuses the key and its file changes, try again at once."""
+    last, changed_at = _readable(source), None
+    while True:
+        await clock.sleep(SECOND_US)
+        now = clock.monotonic()
+        current = _readable(source)
+        if current != last:
+            last, changed_at = current, now
+        if changed_at is None:
+            continue
+        if account.gate.flow is Flow.REVOKED:
+            account.gate.credentials_changed(now)
+            account.stirred.set()
+            changed_at = None
+        elif now - changed_at > KEY_CHANGE_US:
+            changed_at = None
+
+
+def _readable(source: SecretSource) -> Secret | None:
+    try:
+        return source.read()
+    except ConfigError:
+        return None

@@ -1,0 +1,97 @@
+"""A message, a profile and events to start a test from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from exporter.domain.lifecycle import Count, Observed, PollFailed, Step, Tick
+from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Policy, Priority, Status, Verdict, Via
+from exporter.domain.snapshot import Kind
+
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 3600 * SECOND_US
+SENT_AT = 1_700_000_000 * SECOND_US
+ANSWERING_US = 1_000 * SECOND_US
+"""The account's answering clock when the example was accepted."""
+
+DEFAULT = Policy(
+    first_poll_us=5 * SECOND_US,
+    interval_us=5 * SECOND_US,
+    max_interval_us=30 * MINUTE_US,
+    give_up_after_us=24 * HOUR_US,
+    deadline_us=5 * MINUTE_US,
+    objective_ratio=0.95,
+    priority=Priority.NORMAL,
+)
+OTP = Policy(
+    first_poll_us=3 * SECOND_US,
+    interval_us=5 * SECOND_US,
+    max_interval_us=5 * SECOND_US,
+    give_up_after_us=2 * MINUTE_US,
+    deadline_us=30 * SECOND_US,
+    objective_ratio=0.95,
+    priority=Priority.HIGH,
+)
+CAMPAIGN = Policy(
+    first_poll_us=MINUTE_US,
+    interval_us=MINUTE_US,
+    max_interval_us=HOUR_US,
+    give_up_after_us=72 * HOUR_US,
+    deadline_us=HOUR_US,
+    objective_ratio=0.9,
+    priority=Priority.LOW,
+)
+
+MESSAGE = Message(
+    row=1,
+    account_id=1,
+    campaign_id=1,
+    message_id="abc123def456",
+    status=Status.NEW,
+    outcome=Status.NEW,
+    verdict=Verdict.NONE,
+    sent_at=SENT_AT,
+    accepted_at=SENT_AT,
+    due_at=SENT_AT + 5 * SECOND_US,
+    polled_at=0,
+    finished_at=0,
+    answering_base_us=ANSWERING_US,
+    polls=0,
+    failures=0,
+    refusals=0,
+    revision=0,
+)
+"""Just accepted."""
+
+
+def saw(
+    status: Status, after_us: int, *, via: Via = Via.POLL, occurred_after_us: int | None = None, row: int = 1
+) -> Observed:
+    """The provider says `status`, `after_us` after sending; it answers all the time."""
+    occurred_at = 0 if occurred_after_us is None else SENT_AT + occurred_after_us
+    return Observed(row, SENT_AT + after_us, ANSWERING_US + after_us, Answer(status), via, occurred_at)
+
+
+def failed(outcome: Outcome, after_us: int, *, answering_after_us: int | None = None) -> PollFailed:
+    """A request brings nothing; the answering clock ran for `answering_after_us` (default: all the time)."""
+    answering_us = ANSWERING_US + (after_us if answering_after_us is None else answering_after_us)
+    return PollFailed(1, SENT_AT + after_us, answering_us, outcome)
+
+
+def tick(after_us: int) -> Tick:
+    """Only time passes."""
+    return Tick(1, SENT_AT + after_us, 0)
+
+
+def total(counts: Iterable[Count]) -> Counter[tuple[Kind, str, str]]:
+    """What the counts come to, series by series; nothing that comes to 0."""
+    sums: Counter[tuple[Kind, str, str]] = Counter()
+    for kind, label1, label2, amount in counts:
+        sums[kind, label1, label2] += amount
+    return Counter({series: amount for series, amount in sums.items() if amount})
+
+
+def counted(step: Step, kind: Kind) -> dict[str, int]:
+    """What a step counts of one kind, by the first label."""
+    return {label1: amount for (k, label1, _), amount in total(step.counts).items() if k is kind}

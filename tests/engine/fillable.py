@@ -1,0 +1,48 @@
+"""A store on a disk that a test can fill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from exporter.domain.aggregates import Changes
+from exporter.domain.lifecycle import Event, Step
+from exporter.domain.limiter import Kept
+from exporter.runtime.errors import StoreFull
+from exporter.store import Accepted, Decide, FileProgress
+from exporter.store.sqlite import SqliteStore
+
+
+class FillableStore(SqliteStore):
+    """The store on a disk that can be filled by hand."""
+
+    full = False
+
+    def _refuse_when_full(self) -> None:
+        if self.full:
+            raise StoreFull("no room to write")
+
+    def account_id(self, account: str) -> int:
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().account_id(account)
+
+    def campaign_id(self, account_id: int, campaign: str) -> int:
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().campaign_id(account_id, campaign)
+
+    def track(self, *args: Any, file: FileProgress | None, **kwargs: Any) -> Accepted:  # noqa: ANN401 - passed on
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().track(*args, file=file, **kwargs)
+
+    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().apply(events, decide)
+
+    def keep(self, changes: Changes, accounts: Mapping[int, Kept]) -> None:
+        """See `Store`."""
+        self._refuse_when_full()
+        super().keep(changes, accounts)

@@ -1,0 +1,135 @@
+"""The provider, at the edge where the poller asks: a function from ids to replies, and a log of requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from exporter.domain.model import SECOND_US, Answer, Outcome, Reply, Status
+
+NANOS = 50_000_000
+"""What a delivered message costs here."""
+HANGING = Reply(Outcome.TIMEOUT, duration_us=10 * SECOND_US)
+"""The client's time-out: it comes after 10 s."""
+
+
+class Request(NamedTuple):
+    """One request, as it arrived."""
+
+    at_seconds: float
+    """Of virtual time."""
+    message_id: str
+
+
+def told(status: Status) -> Reply:
+    """An answer with a status, and what usually comes with it."""
+    cost_nanos = NANOS if status is Status.DELIVERED else None
+    return Reply(Outcome.OK, Answer(status, parts=1, cost_nanos=cost_nanos))
+
+
+def delivered(_: str) -> Reply:
+    """Everything has arrived."""
+    return told(Status.DELIVERED)
+
+
+def under_way(_: str) -> Reply:
+    """Nothing has arrived yet."""
+    return told(Status.PROCESSING)
+
+
+def always(outcome: Outcome, retry_after_seconds: int | None = None) -> Callable[[str], Reply]:
+    """Everything fails in this way."""
+    wait_us = None if retry_after_seconds is None else retry_after_seconds * SECOND_US
+    reply = Reply(outcome, retry_after_us=wait_us)
+    return lambda _: reply
+
+
+refused = always(Outcome.CONNECT)
+
+
+class Provider:
+    """Answers what `answer` says, after `latency_seconds`; both may be replaced at any time."""
+
+    def __init__(self, answer: Callable[[str], Reply] = delivered, latency_seconds: float = 0.05) -> None:
+        """Nobody has asked yet."""
+        self.answer = answer
+        self.latency_seconds = latency_seconds
+        self.requests: list[Request] = []
+        self.in_flight = 0
+
+    async def fetch(self, message_id: str) -> Reply:
+        """See `poller.Fetch`."""
+        self.requests.append(Request(asyncio.get_running_loop().time(), message_id))
+        reply = self.answer(message_id)
+        self.in_flight += 1
+        try:
+            await asyncio.sleep(max(self.latency_seconds, reply.duration_us / SECOND_US))
+        finally:
+            self.in_flight -= 1
+        return reply
+
+    def since(self, at_seconds: float) -> list[Request]:
+        """The requests that came from then on."""
+        return [request for request in self.requests if request.at_seconds >= at_seconds]
+
+    def asked(self) -> Counter[str]:
+        """How often each message was asked about."""
+        return Counter(request.message_id for request in self.requests)
+
+
+def closest_seconds(requests: Sequence[Request]) -> float:
+    """The shortest time between two requests for the same message."""
+    latest: dict[str, float] = {}
+    closest = float("inf")
+    for at_seconds, message_id in requests:
+        closest = min(closest, at_seconds - latest.get(message_id, float("-inf")))
+        latest[message_id] = at_seconds
+    return closest
+
+
+def most_within(requests: Sequence[Request], seconds: float) -> int:
+    """The most requests that came within any stretch of that length."""
+    inside: deque[float] = deque()
+    most = 0
+    for request in requests:
+        inside.append(request.at_seconds)
+        # A stretch that is just as long has one request at either end, at the same rate.
+        while request.at_seconds - inside[0] > seconds - 1e-6:
+            inside.popleft()
+        most = max(most, len(inside))
+    return most
+
+
+def widest_gap_seconds(requests: Sequence[Request]) -> float:
+    """The longest silence between two requests in a row."""
+    instants = [request.at_seconds for request in requests]
+    return max(later - earlier for earlier, later in pairwise(instants))
+
+
+class BucketLimit:
+    """A provider's own rate limit: a token bucket, and 429 for what goes over it."""
+
+    def __init__(
+        self, rate: float, inside: Callable[[str], Reply], retry_after_seconds: int | None = None
+    ) -> None:
+        """Let `rate` requests a second through to `inside`, and a second's worth at once."""
+        self._rate = rate
+        self._inside = inside
+        self._refusal = always(Outcome.RATE_LIMITED, retry_after_seconds)
+        self._tokens = rate
+        self._at_seconds = 0.0
+        self.refused_at: list[float] = []
+
+    def __call__(self, message_id: str) -> Reply:
+        """Answer one request."""
+        now = asyncio.get_running_loop().time()
+        self._tokens = min(self._rate, self._tokens + (now - self._at_seconds) * self._rate)
+        self._at_seconds = now
+        if self._tokens < 1:
+            self.refused_at.append(now)
+            return self._refusal(message_id)
+        self._tokens -= 1
+        return self._inside(message_id)

@@ -1,0 +1,85 @@
+"""The disk is full: polling holds still, what was learned waits, and all goes on when there is room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporter.domain.model import NewMessage, Source
+from exporter.domain.snapshot import Kind
+from exporter.engine.tracker import Tracked
+from exporter.runtime.errors import StoreFull
+from tests.engine.provider import Provider, closest_seconds, delivered, under_way
+from tests.engine.rig import running
+from tests.engine.settings import settings_of
+from tests.kit.virtual import VIRTUAL
+
+pytestmark = VIRTUAL
+
+MINUTES = 60
+
+
+async def test_a_full_disk_stops_the_polls_and_loses_nothing(tmp_path: Path) -> None:
+    """Ten minutes without room: at most what was in flight is asked, and its answers are counted after it."""
+    provider = Provider(under_way)
+    async with running(tmp_path, provider) as rig:
+        await rig.send(200)
+        await rig.pass_time(15)
+        rig.store.full = True
+        provider.answer = delivered
+        shown, asked = dict(rig.snapshot.values), len(provider.requests)
+        await rig.pass_time(10 * MINUTES)
+        assert len(provider.requests) - asked <= 10
+        assert rig.instruments.registry.get_sample_value("smsbat_store_up") == 0
+        assert rig.snapshot.values == shown
+        full_until = rig.now_seconds
+        learned = len(provider.requests) - asked
+        assert learned >= 1
+        rig.store.full = False
+        await rig.pass_time(2)
+        assert rig.instruments.registry.get_sample_value("smsbat_store_up") == 1
+        assert rig.finished("delivered") >= learned
+        await rig.until(lambda: rig.pending == 0, 2 * MINUTES)
+        assert rig.finished("delivered") == rig.counted(Kind.TRACKED) == 200
+        assert provider.since(full_until)
+        assert closest_seconds(provider.requests) >= 1
+
+
+async def test_ids_are_refused_while_the_disk_is_full_and_taken_after_it(tmp_path: Path) -> None:
+    """Whoever brings ids hears that they were not taken, also if they are of a new campaign."""
+    provider = Provider(under_way)
+    async with running(tmp_path, provider) as rig:
+        batch = [NewMessage("abc", "brand-new", "main"), NewMessage("def", "brand-new", "main")]
+        rig.store.full = True
+        with pytest.raises(StoreFull):
+            await rig.tracker.track(batch, Source.DROP)
+        rig.store.full = False
+        assert await rig.tracker.track(batch, Source.DROP) == Tracked(accepted=2)
+        await rig.pass_time(10)
+        assert rig.pending == len(provider.asked()) == 2
+
+
+@pytest.mark.parametrize(
+    ("accounts", "campaigns"),
+    [(("main",), {"brand-new": "otp"}), (("main", "second"), {})],
+    ids=["a new campaign", "a new account"],
+)
+async def test_a_reload_while_the_disk_is_full_waits_for_room(
+    tmp_path: Path, accounts: tuple[str, ...], campaigns: dict[str, str]
+) -> None:
+    """New campaigns and accounts need a row each: the reload is carried through once there is room."""
+    providers = {"main": Provider(under_way), "second": Provider(under_way)}
+    async with running(tmp_path, providers, settings_of()) as rig:
+        await rig.send(10)
+        await rig.pass_time(10)
+        rig.store.full = True
+        rig.reload(settings_of(*accounts, campaigns=campaigns))
+        await rig.pass_time(1 * MINUTES)
+        rig.store.full = False
+        room_at = rig.now_seconds
+        await rig.pass_time(5)
+        await rig.send(5, "brand-new", account=accounts[-1])
+        await rig.pass_time(30)
+        assert len(providers[accounts[-1]].since(room_at)) >= 5
+        assert len({request.message_id for request in providers["main"].since(room_at)}) >= 10

@@ -1,0 +1,59 @@
+"""Whatever a web configuration holds: it is taken, or its problems are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from exporter.config.error_messages import known_keys
+from exporter.http.webconfig import check, fingerprint
+from exporter.http.webconfig.sections import WebFile
+from tests.http.authority import furnished
+from tests.http.test_web_config import BAD, GOOD
+
+SEEDS = [path.read_bytes() for path in (*GOOD, *BAD)]
+SECTIONS = known_keys((), WebFile)
+WORDS = sorted({key for section in SECTIONS for key in known_keys((section,), WebFile)} | {"alice"})
+leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.text(max_size=20),
+    st.sampled_from(["server.crt", "server.key", ".", "/dev/zero", "TLS12", "X25519", "$2y$10$", "1s", "0"]),
+)
+trees = st.dictionaries(
+    st.sampled_from(SECTIONS),
+    st.one_of(leaves, st.dictionaries(st.one_of(st.sampled_from(WORDS), leaves), leaves, max_size=6)),
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A file of the collection with a piece cut out and another put in."""
+    data = draw(st.sampled_from(SEEDS))
+    start = draw(st.integers(0, len(data)))
+    end = draw(st.integers(start, min(len(data), start + 30)))
+    return data[:start] + draw(st.one_of(st.binary(max_size=8), st.sampled_from(SEEDS))) + data[end:]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the certificates are."""
+    return furnished(tmp_path_factory.mktemp("fuzz"))
+
+
+@hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.one_of(mutated(), trees.map(lambda tree: yaml.safe_dump(tree).encode()), st.binary()))
+def test_any_file_is_taken_or_its_problems_are_told(folder: Path, data: bytes) -> None:
+    """Never an unexpected exception; and the fingerprint is that of what was read."""
+    path = folder / "web.yml"
+    path.write_bytes(data)
+    report = check(path)
+    assert (report.config is None) == bool(report.problems)
+    assert fingerprint(report.files) == report.fingerprint
+    assert all(problem.text("web.yml").isprintable() for problem in report.problems if not problem.hint)

@@ -1,0 +1,1 @@
+"""Where ids and webhooks come in: dropped files, the intake, the webhook listener."""
