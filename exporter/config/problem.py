@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from exporter.runtime.errors import Code, told
+from exporter.runtime.errors import Code, format_error
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of mappings and indexes of lists."""
@@ -33,11 +33,11 @@ class Problem:
     hint: str
     code: Code
 
-    def text(self, file: str) -> str:
+    def render(self, file: str) -> str:
         """As people read it: a line `file:line:column: key: message [code]`, and perhaps one with a hint."""
         place = f"{file}:{self.line}:{self.column}" if self.line else file
         sentence = ": ".join(part for part in (place, self.key, self.message) if part)
-        return told(sentence, self.code, self.hint)
+        return format_error(sentence, self.code, self.hint)
 
 
 def dotted(path: KeyPath) -> str:
