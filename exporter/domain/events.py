@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from exporter.domain.contributions import Count
 from exporter.domain.model import Answer, Message, Outcome, Status, Verdict, Via
+from exporter.domain.snapshot import Kind
 
 
 class Observed(NamedTuple):
@@ -61,6 +61,15 @@ class Tick(NamedTuple):
 
 
 Event = Observed | StatusClaimed | PollFailed | Tick
+
+
+class Count(NamedTuple):
+    """One series of the message's campaign, and by how much it changes."""
+
+    kind: Kind
+    label1: str
+    label2: str
+    amount: int
 
 
 class Step(NamedTuple):

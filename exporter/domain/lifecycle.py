@@ -23,10 +23,10 @@ clock come in with the event.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 
-from exporter.domain.contributions import Count, contributions_of, duration
-from exporter.domain.events import Event, Observed, PollFailed, StatusClaimed, Step, Tick
+from exporter.domain.events import Count, Event, Observed, PollFailed, StatusClaimed, Step, Tick
 from exporter.domain.model import (
     FINAL_BY_PROVIDER,
     FINISHED,
@@ -40,7 +40,7 @@ from exporter.domain.model import (
     Verdict,
     Via,
 )
-from exporter.domain.snapshot import Kind
+from exporter.domain.snapshot import BUCKETS_US, Kind
 
 __all__ = [
     "Count",
@@ -171,7 +171,7 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
     counts = [*_MOVED[before.status, status], Count(Kind.FIRST_KNOWLEDGE, first.value, "", 1)]
     after = looked._replace(status=status)
     if poll:
-        counts += contributions_of(answer, currency)
+        counts += _count_contributions(answer, currency)
     else:
         # A webhook knows no currency, parts or channels: all of its worth waits for an answer.
         after = _answered(after)._replace(webhook_cost_nanos=answer.cost_nanos or 0, failures=0, refusals=0)
@@ -182,7 +182,7 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
     # A provider's clock that is ahead of ours can't date an end later than we heard of it.
     ended_at = min(event.occurred_at, event.at) or event.at
     if delivered and before.verdict is not Verdict.EXEMPT:
-        counts += duration(max(0, ended_at - before.sent_at), event.via)
+        counts += _count_duration(max(0, ended_at - before.sent_at), event.via)
     verdict = Verdict.NONE
     if before.verdict is Verdict.NONE:
         verdict = _judge_end(before, ended_at, policy, delivered=delivered, dated=event.occurred_at != 0)
@@ -208,7 +208,7 @@ def _completed(before: Message, looked: Message, event: Observed, policy: Policy
     agrees = answer.status is before.status
     return Step(
         looked._replace(webhook_cost_nanos=-1),
-        tuple(contributions_of(answer, currency)),
+        tuple(_count_contributions(answer, currency)),
         fell_back=answer.fell_back and before.outcome in FINAL_BY_PROVIDER,
         conflict=not agrees,
         webhook_first=agrees,
@@ -217,7 +217,7 @@ def _completed(before: Message, looked: Message, event: Observed, policy: Policy
 
 def _let_go(message: Message, currency: str) -> Step:
     """Ask no more about a message that has ended: the cost that a webhook told is all there will be."""
-    counts = contributions_of(Answer(message.status, cost_nanos=max(0, message.webhook_cost_nanos)), currency)
+    counts = _count_contributions(Answer(message.status, cost_nanos=max(0, message.webhook_cost_nanos)), currency)
     return Step(_answered(message)._replace(webhook_cost_nanos=-1), tuple(counts))
 
 
@@ -294,3 +294,24 @@ def _judge_end(message: Message, ended_at: int, policy: Policy, *, delivered: bo
 def _unobserved(verdict: Verdict) -> tuple[Count, ...]:
     """An unobserved message counts at once; met and missed wait until their whole cohort is of age."""
     return (Count(Kind.SLO_UNOBSERVED, "", "", 1),) if verdict is Verdict.UNOBSERVED else ()
+
+
+def _count_contributions(answer: Answer, currency: str) -> list[Count]:
+    """Count the cost, parts and channels of a final answer; `currency` is used where it names none."""
+    counts = []
+    if answer.cost_nanos:
+        counts.append(Count(Kind.COST_NANOS, answer.currency or currency, "", answer.cost_nanos))
+    if answer.parts:
+        counts.append(Count(Kind.PARTS, "", "", answer.parts))
+    counts += [Count(Kind.FALLBACKS, kind, word, 1) for kind, word in answer.fallbacks]
+    counts += [Count(Kind.CHANNELS, channel, word, 1) for channel, word in answer.channels]
+    return counts
+
+
+def _count_duration(duration_us: int, via: Via) -> list[Count]:
+    """Count one delivery that took `duration_us`."""
+    index = bisect_left(BUCKETS_US, duration_us)
+    return [
+        Count(Kind.DURATION_BUCKET, via.value, str(index), 1),
+        Count(Kind.DURATION_SUM_US, via.value, "", duration_us),
+    ]

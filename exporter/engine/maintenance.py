@@ -136,7 +136,7 @@ class Maintenance:
             limit=GARBAGE_ROWS,
             now=self.clock.now(),
             retention_us=self.tracker.settings.storage.retention,
-            tick=self.tracker.decisions.tick,
+            tick=self.tracker.decide_tick,
         )
         self._cursor = swept.cursor
         if swept.changes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor
@@ -17,15 +18,15 @@ from functools import partial
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from exporter.config import Settings
-from exporter.domain import schedule
+from exporter.domain import lifecycle, schedule
 from exporter.domain.aggregates import CommittedState, StateDelta
-from exporter.domain.events import Event, Step
+from exporter.domain.events import Event, Observed, PollFailed, Step, Tick
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import SECOND_US, Message, NewMessage, Policy, Source
+from exporter.domain.model import SECOND_US, Message, NewMessage, Policy, Source, Via
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.engine.accounts import Accounts, AccountState
+from exporter.engine.agenda import next_revision
 from exporter.engine.campaigns import Campaigns
-from exporter.engine.decisions import Decisions
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
@@ -72,7 +73,6 @@ class Tracker:
         self.state = CommittedState(0)
         self.on_tracked: Callable[[Sequence[NewMessage]], None] = lambda _: None
         """Told of each batch of ids that is tracked now."""
-        self.decisions = Decisions(self._campaigns, self._account_of, clock)
 
     async def start(self) -> str:
         """Read the state of earlier runs; returns a warning for the operator, or nothing."""
@@ -219,7 +219,43 @@ class Tracker:
         if currency:
             self.state.expect(SeriesKey(campaign_id, Kind.COST_NANOS, currency))
 
-    # --- what became of them ----------------------------------------------------------------------
+    # --- what an event does -----------------------------------------------------------------------
+    # Both run in the store's thread, inside its transaction: they only read what the event loop
+    # replaces as a whole, or single numbers for which the old and the new value are both right.
+
+    def decide(self, message: Message, event: Event) -> Step:
+        """Decide what an event does to a message, and when to poll it next."""
+        policy = self._campaigns.policies[message.campaign_id]
+        account = self._account_of(message.campaign_id)
+        step = lifecycle.advance(message, event, policy, account.currency if account else "")
+        if not step.message.unsettled:
+            return step
+        polled = isinstance(event, PollFailed) or (isinstance(event, Observed) and event.via is Via.POLL)
+        poll_at = schedule.plan(
+            message,
+            step.message,
+            policy,
+            event.at,
+            random.random(),  # noqa: S311 - jitter
+            uptime_us=event.uptime_us,
+            looked=polled,
+            webhooks_reliable=account is not None and account.webhook_coverage.webhooks_reliable(event.at),
+        )
+        if poll_at is None:
+            return step
+        return step._replace(
+            message=step.message._replace(due_at=poll_at, revision=next_revision(message.revision)),
+            planned=True,
+        )
+
+    def decide_tick(self, message: Message) -> Step:
+        """Decide what the passing of time alone does to a message."""
+        account = self._account_of(message.campaign_id)
+        event = Tick(message.row, self._clock.now(), 0)
+        policy = self._campaigns.policies[message.campaign_id]
+        return lifecycle.advance(message, event, policy, account.currency if account else "")
+
+    # --- events in --------------------------------------------------------------------------------
 
     async def claim(self, rows: Sequence[int]) -> list[Message]:
         """Read the messages that are about to be asked about."""
@@ -247,11 +283,11 @@ class Tracker:
         """Commit what is still waiting, at the end."""
         group = [self._events.get_nowait() for _ in range(self._events.qsize())]
         if group:
-            await self.run(self._store.apply, group, self.decisions.decide)
+            await self.run(self._store.apply, group, self.decide)
 
     async def _commit(self, group: list[Event]) -> None:
         began_us = self._clock.monotonic()
-        apply = partial(self.run, self._store.apply, group, self.decisions.decide)
+        apply = partial(self.run, self._store.apply, group, self.decide)
         steps, changes = await self._until_room(apply)
         self.on_events_applied(steps, changes, began_us)
 

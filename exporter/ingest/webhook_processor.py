@@ -211,7 +211,7 @@ class WebhookProcessor:
                     message, news, at, clocks[message.account_id], trusted=trusted
                 )
                 learned.results[number] = webhook_claims.known(message, news)
-                step = Step(message) if event is None else self._tracker.decisions.decide(message, event)
+                step = Step(message) if event is None else self._tracker.decide(message, event)
                 if event is not None and step.message is not message:
                     events.append(event)
                     numbers.append(number)
@@ -223,7 +223,7 @@ class WebhookProcessor:
 
         def decide(message: Message, event: Event) -> Step:
             number, mine = next(numbered)
-            news, step = told[number].news, self._tracker.decisions.decide(message, event)
+            news, step = told[number].news, self._tracker.decide(message, event)
             changed = step.message is not message
             learned.results[number] = (
                 webhook_claims.moved(news, mine) if changed else webhook_claims.known(message, news)
