@@ -68,7 +68,7 @@ async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
 
 def _known(fate: Fate, policy: Policy, way: Way, some: random.Random) -> tuple[int, int | None]:
     """Requests for one message, and how late its end was known; None when it was given up."""
-    message = new(schedule.first_look_at(policy, SENT_AT, SENT_AT, webhooks_reliable=way.webhooks_reliable))
+    message = new(schedule.first_poll_at(policy, SENT_AT, SENT_AT, webhooks_reliable=way.webhooks_reliable))
     lost = not way.mode or some.random() < way.loss_share or fate.final_at == NEVER_AT
     webhook_at = NEVER_AT if lost else fate.final_at + WEBHOOK_DELAY_US
     while message.unsettled:
@@ -78,17 +78,17 @@ def _known(fate: Fate, policy: Policy, way: Way, some: random.Random) -> tuple[i
             webhook_at = NEVER_AT
         event = _event(fate, at, way.mode if webhook else "")
         after = lifecycle.advance(message, event, policy, "").message
-        look_at = schedule.plan(
+        poll_at = schedule.plan(
             message,
             after,
             policy,
             at,
             some.random(),
             uptime_us=at - SENT_AT,
-            looked=not webhook,
+            polled=not webhook,
             webhooks_reliable=way.webhooks_reliable,
         )
-        message = after if look_at is None else after._replace(due_at=look_at)
+        message = after if poll_at is None else after._replace(due_at=poll_at)
     ended = message.outcome in FINAL_BY_PROVIDER
     return message.polls, message.finished_at - fate.final_at if ended else None
 

@@ -70,15 +70,15 @@ def policy_of(profile: str) -> Policy:
 
 def _ours(fate: Fate, policy: Policy, some: random.Random) -> Known:
     """Ask when our schedule says so, and let our rules decide when it is over."""
-    due_at = schedule.first_look_at(policy, SENT_AT, SENT_AT)
+    due_at = schedule.first_poll_at(policy, SENT_AT, SENT_AT)
     message = new(due_at)
     while message.pending:
         at = message.due_at
         answer = Answer(fate.status(at))
         message = lifecycle.advance(message, Observed(1, at, at - SENT_AT, answer), policy, "").message
         if message.pending:
-            look_at = schedule.next_look_at(message, policy, at, at - SENT_AT, some.random())
-            message = message._replace(due_at=look_at)
+            poll_at = schedule.next_poll_at(message, policy, at, at - SENT_AT, some.random())
+            message = message._replace(due_at=poll_at)
     ended = message.status in FINAL_BY_PROVIDER
     return Known(message.polls, message.finished_at - fate.final_at if ended else None)
 

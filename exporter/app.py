@@ -319,4 +319,4 @@ def _tell(waiters: Iterable[asyncio.Future[str]], problem: str) -> None:
 
 def _so_far(tracker: Tracker) -> dict[str, int]:
     """How much of the state is read: messages that wait for their end, and the plans made for them."""
-    return {"pending": tracker.state.pending, "planned": tracker.accounts.planned}
+    return {"pending": tracker.state.pending, "planned": tracker.accounts.scheduled_count}

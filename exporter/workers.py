@@ -31,7 +31,7 @@ KEY_CHANGE_US = 5 * SECOND_US
 LISTED_IDS_BATCH = 10_000
 
 
-def client_of(account: Account, clock: Clock, *, anonymous: bool = False) -> Client:
+def build_client(account: Account, clock: Clock, *, anonymous: bool = False) -> Client:
     """The requests of one configured account; ConfigError when its `ca_file` can't be used.
 
     `anonymous` ones come without the key.
@@ -62,7 +62,7 @@ async def run_workers(
     async with AsyncExitStack() as clients, asyncio.TaskGroup() as feeds:
         for configured in settings.accounts:
             account = tracker.accounts[configured.name]
-            client = await clients.enter_async_context(client_of(configured, clock))
+            client = await clients.enter_async_context(build_client(configured, clock))
             max_in_flight = configured.max_in_flight
             if polls_unverified:
                 # There is one account only (`config.references`); unverified_ids take one of its slots.
@@ -105,8 +105,8 @@ async def _watch_key(account: accounts.AccountState, source: SecretSource, clock
             last, changed_at = current, now
         if changed_at is None:
             continue
-        if account.limiter.flow is CircuitState.UNAUTHORIZED:
-            account.limiter.credentials_changed(now)
+        if account.limiter.circuit is CircuitState.UNAUTHORIZED:
+            account.limiter.on_credentials_changed(now)
             account.wakeup.set()
             changed_at = None
         elif now - changed_at > KEY_CHANGE_US:

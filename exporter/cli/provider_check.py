@@ -20,7 +20,7 @@ from exporter.domain.schedule import CLOSEST_US
 from exporter.provider.client import Client
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import Code, code_of
-from exporter.workers import client_of
+from exporter.workers import build_client
 
 NEVER_SENT = ("smsbat-exporter-check", "smsbat-exporter-check-without-key")
 """Ids that no message has: who is let in hears that there is none, and who is not hears 401."""
@@ -105,13 +105,13 @@ def diagnose(reply: Reply, account: Account) -> Finding | None:
 async def check_key(account: Account, clock: Clock) -> Finding | None:
     """Ask about a message that was never sent, with the key and without; None when the key works."""
     await clock.sleep(CLOSEST_US)
-    async with client_of(account, clock) as client:
+    async with build_client(account, clock) as client:
         reply = await client.fetch(NEVER_SENT[0])
     if reply.outcome is not Outcome.NOT_FOUND:
         return diagnose(reply, account)
     # Whatever answers at a wrong address knows no such message either, and asks nobody for a key.
     await clock.sleep(round(SECOND_US / account.requests_per_second))
-    async with client_of(account, clock, anonymous=True) as client:
+    async with build_client(account, clock, anonymous=True) as client:
         never_sent = await client.fetch(NEVER_SENT[1])
     if never_sent.outcome is not Outcome.NOT_FOUND:
         return None
@@ -146,7 +146,7 @@ class ProviderCheck:
         """What becomes of each question; ends early when asking on would be in vain."""
         await self._clock.sleep(CLOSEST_US)
         failures = 0
-        async with client_of(self._account, self._clock) as client:
+        async with build_client(self._account, self._clock) as client:
             for row, message_id in enumerate(ids):
                 reply = await self._ask(client, row, message_id)
                 yield message_id, reply
@@ -158,14 +158,14 @@ class ProviderCheck:
         """Ask, and again where the provider wants a pause first, unless that is long."""
         tries = 0
         while True:
-            await self._clock.sleep(self._gate.wait_us(self._clock.monotonic()))
+            await self._clock.sleep(self._gate.get_wait_us(self._clock.monotonic()))
             sent_at = self._clock.monotonic()
-            self._gate.sent(sent_at)
+            self._gate.record_sent(sent_at)
             reply = await client.fetch(message_id)
             now = self._clock.monotonic()
-            self._gate.ended(now, sent_at, row, reply.outcome, reply.retry_after_us)
+            self._gate.record_outcome(now, sent_at, row, reply.outcome, reply.retry_after_us)
             tries += 1
-            pause_us = max(CLOSEST_US, self._gate.wait_us(now))
+            pause_us = max(CLOSEST_US, self._gate.get_wait_us(now))
             if reply.outcome is not Outcome.RATE_LIMITED or tries == TRIES or pause_us > LONGEST_WAIT_US:
                 return reply
             self._on_pause(pause_us)

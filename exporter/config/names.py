@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.domain.message_ids import holds_phone
+from exporter.domain.message_ids import contains_phone
 
 MAX_NAME_LENGTH = 64
 OVERFLOW_NAME = "_other"
@@ -17,7 +17,7 @@ def name_refusal(text: str) -> str:
         return f"is longer than {MAX_NAME_LENGTH} characters"
     if not text.isprintable() or text != text.strip():
         return "has a character that isn't printable, or a space at its start or end"
-    if holds_phone(text):
+    if contains_phone(text):
         return "looks like a phone number, which must not become a label"
     if text == OVERFLOW_NAME:
         return "is the name of what exceeds the limits"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exporter.domain.lifecycle import Step, tolerance_us
+from exporter.domain.lifecycle import Step, compute_tolerance_us
 from exporter.domain.model import FINISHED, SECOND_US, Message, Status, Verdict
 from exporter.domain.snapshot import (
     HOUR_US,
@@ -49,7 +49,7 @@ class Cohort(NamedTuple):
     finished: int = 0
     fell_back: int = 0
 
-    def plus(self, other: Cohort) -> Cohort:
+    def merge(self, other: Cohort) -> Cohort:
         """The sum, field by field."""
         return Cohort(*map(int.__add__, self, other))
 
@@ -60,7 +60,7 @@ _SENT = Cohort(sent=1)
 _IDLE = (0, 0)
 
 
-def cohort_of(campaign_id: int, at: int) -> CohortKey:
+def get_cohort_key(campaign_id: int, at: int) -> CohortKey:
     """The cohort that an instant falls into."""
     return CohortKey(campaign_id, at - at % COHORT_US)
 
@@ -78,16 +78,16 @@ class StateDelta:
         """Whether there is anything to write."""
         return bool(self.counts or self.cohorts)
 
-    def count(self, key: SeriesKey, amount: int) -> None:
+    def add_count(self, key: SeriesKey, amount: int) -> None:
         """Change one series."""
         self.counts[key] = self.counts.get(key, 0) + amount
 
-    def cohort(self, key: CohortKey, change: Cohort) -> None:
+    def add_cohort(self, key: CohortKey, change: Cohort) -> None:
         """Change one cohort."""
         known = self.cohorts.get(key)
-        self.cohorts[key] = change if known is None else known.plus(change)
+        self.cohorts[key] = change if known is None else known.merge(change)
 
-    def step(self, step: Step) -> None:
+    def add_step(self, step: Step) -> None:
         """Take in what one event did."""
         message = step.message
         counts = self.counts
@@ -102,21 +102,21 @@ class StateDelta:
         met, missed = step.verdict is Verdict.MET, step.verdict is Verdict.MISSED
         if step.newly_delivered or met or missed:
             change = Cohort(delivered=int(step.newly_delivered), met=int(met), missed=int(missed))
-            self.cohort(cohort_of(message.campaign_id, message.sent_at), change)
+            self.add_cohort(get_cohort_key(message.campaign_id, message.sent_at), change)
         if step.newly_finished or step.fell_back:
             change = Cohort(finished=int(step.newly_finished), fell_back=int(step.fell_back))
-            self.cohort(cohort_of(message.campaign_id, message.finished_at), change)
+            self.add_cohort(get_cohort_key(message.campaign_id, message.finished_at), change)
 
-    def tracked(self, campaign_id: int, source: str, sent_at: int, amount: int) -> None:
+    def add_tracked(self, campaign_id: int, source: str, sent_at: int, amount: int) -> None:
         """Take in messages that were just accepted."""
-        self.count(SeriesKey(campaign_id, Kind.TRACKED, source), amount)
-        self.count(SeriesKey(campaign_id, Kind.MESSAGES, Status.NEW.word), amount)
-        key = cohort_of(campaign_id, sent_at)
-        self.cohort(key, _SENT if amount == 1 else Cohort(sent=amount))
+        self.add_count(SeriesKey(campaign_id, Kind.TRACKED, source), amount)
+        self.add_count(SeriesKey(campaign_id, Kind.MESSAGES, Status.NEW.word), amount)
+        key = get_cohort_key(campaign_id, sent_at)
+        self.add_cohort(key, _SENT if amount == 1 else Cohort(sent=amount))
 
-    def forgotten(self, message: Message) -> None:
+    def remove_message(self, message: Message) -> None:
         """Take in that a finished message's retention is over; counters stay."""
-        self.count(SeriesKey(message.campaign_id, Kind.MESSAGES, message.status.word), -1)
+        self.add_count(SeriesKey(message.campaign_id, Kind.MESSAGES, message.status.word), -1)
 
 
 class CommittedState:
@@ -159,7 +159,7 @@ class CommittedState:
         self._exemplars |= changes.exemplars
         for cohort_key, change in changes.cohorts.items():
             cohorts = self._cohorts.setdefault(cohort_key.campaign_id, {})
-            cohort = cohorts.get(cohort_key.began_at, _EMPTY).plus(change)
+            cohort = cohorts.get(cohort_key.began_at, _EMPTY).merge(change)
             cohorts[cohort_key.began_at] = cohort
             self._changed.add(cohort_key.campaign_id)
             if change.sent or change.delivered:
@@ -179,7 +179,7 @@ class CommittedState:
             hour[0] += change.sent
             hour[1] += change.delivered
 
-    def expect(self, key: SeriesKey) -> None:
+    def initialize_series(self, key: SeriesKey) -> None:
         """Show a series at 0 before it counts anything."""
         self._values.setdefault(key, 0)
 
@@ -192,13 +192,13 @@ class CommittedState:
         changes = StateDelta()
         for key in self._unfolded:
             deadline = deadline_us(self.campaigns[key.campaign_id].campaign)
-            if key.began_at + COHORT_US + deadline + tolerance_us(deadline) > now:
+            if key.began_at + COHORT_US + deadline + compute_tolerance_us(deadline) > now:
                 continue
             cohort = self._cohorts[key.campaign_id][key.began_at]
-            changes.count(SeriesKey(key.campaign_id, Kind.SLO_MESSAGES), cohort.met + cohort.missed)
+            changes.add_count(SeriesKey(key.campaign_id, Kind.SLO_MESSAGES), cohort.met + cohort.missed)
             if cohort.missed:
-                changes.count(SeriesKey(key.campaign_id, Kind.SLO_MISSED), cohort.missed)
-            changes.cohort(key, Cohort(met=-cohort.met, missed=-cohort.missed))
+                changes.add_count(SeriesKey(key.campaign_id, Kind.SLO_MISSED), cohort.missed)
+            changes.add_cohort(key, Cohort(met=-cohort.met, missed=-cohort.missed))
         return changes
 
     def prune_cohorts(self, before: int) -> None:
@@ -212,7 +212,7 @@ class CommittedState:
             for began_at in [b for b in hours if b + HOUR_US < before]:
                 del hours[began_at]
 
-    def snapshot(
+    def take_snapshot(
         self,
         now: int,
         windows: Mapping[str, int],
@@ -220,8 +220,8 @@ class CommittedState:
         oldest_pending_at: Mapping[int, int],
     ) -> Snapshot:
         """Freeze what `/metrics` shows; `windows` are label -> microseconds."""
-        deque(self.refresh(now, windows, objectives), maxlen=0)
-        delivery, fallback = self._flattened(0), self._flattened(1)
+        deque(self.refresh_ratios(now, windows, objectives), maxlen=0)
+        delivery, fallback = self._flatten_shares(0), self._flatten_shares(1)
         return Snapshot(
             commit=self.commit,
             created_at=self.created_at,
@@ -237,14 +237,14 @@ class CommittedState:
             hours=dict(self._last_hours),
         )
 
-    def _flattened(self, which: int) -> dict[tuple[int, str], _Share]:
+    def _flatten_shares(self, which: int) -> dict[tuple[int, str], _Share]:
         return {
             (campaign_id, window): share
             for campaign_id, shares in self._ratios.items()
             for window, share in shares[which].items()
         }
 
-    def refresh(
+    def refresh_ratios(
         self, now: int, windows: Mapping[str, int], objectives: Callable[[str], Objective]
     ) -> Iterator[None]:
         """Compute again what has changed: all campaigns when a cohort came of age, else those touched.
@@ -262,8 +262,8 @@ class CommittedState:
             cohorts = self._cohorts[campaign_id]
             deadline_us = objectives(self.campaigns[campaign_id].campaign).deadline_us
             self._ratios[campaign_id] = (
-                _ratios(cohorts, now - COHORT_US - deadline_us, windows, 1, 0),
-                _ratios(cohorts, now, windows, 5, 4),
+                _compute_shares(cohorts, now - COHORT_US - deadline_us, windows, 1, 0),
+                _compute_shares(cohorts, now, windows, 5, 4),
             )
             hours = self._hours[campaign_id]
             self._last_hours[campaign_id] = tuple([Hour(*hours.get(began_at, _IDLE)) for began_at in day])
@@ -277,7 +277,7 @@ class _Share(NamedTuple):
     whole: int
 
 
-def _ratios(
+def _compute_shares(
     cohorts: Mapping[int, Cohort], until: int, windows: Mapping[str, int], part: int, whole: int
 ) -> dict[str, _Share]:
     """Share of field `part` in field `whole`, over cohorts that began in each window before `until`."""

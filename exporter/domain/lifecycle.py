@@ -51,7 +51,7 @@ __all__ = [
     "Step",
     "Tick",
     "advance",
-    "tolerance_us",
+    "compute_tolerance_us",
 ]
 
 _UNDER_WAY = frozenset({Status.SCHEDULED, Status.PROCESSING, Status.OTHER})
@@ -80,7 +80,7 @@ OUTAGE_CAP_US = 72 * 3600 * SECOND_US
 """How much longer than `give_up_after` an outage can keep a message pending."""
 
 
-_MOVED: Mapping[tuple[Status, Status], tuple[Count, ...]] = {
+_MOVE_COUNTS: Mapping[tuple[Status, Status], tuple[Count, ...]] = {
     (before, after): (Count(Kind.MESSAGES, before.word, "", -1), Count(Kind.MESSAGES, after.word, "", 1))
     for before, moves in MOVES.items()
     for after in moves
@@ -88,7 +88,7 @@ _MOVED: Mapping[tuple[Status, Status], tuple[Count, ...]] = {
 """What each move counts."""
 
 
-def tolerance_us(deadline_us: int) -> int:
+def compute_tolerance_us(deadline_us: int) -> int:
     """How long after the deadline a look still tells what was true at the deadline."""
     return max(2 * SECOND_US, deadline_us // 20)
 
@@ -97,42 +97,42 @@ def advance(message: Message, event: Event, policy: Policy, currency: str) -> St
     """Decide what `event` does to `message`; `currency` holds where an answer names none."""
     match event:
         case Observed():
-            return _observed(message, event, policy, currency)
+            return _apply_observed(message, event, policy, currency)
         case StatusClaimed():
-            return _claimed(message, event)
+            return _note_claim(message, event)
         case PollFailed():
-            return _failed(message, event, policy, currency)
+            return _apply_failed(message, event, policy, currency)
         case Tick():
-            return _ticked(message, event, policy, currency)
+            return _apply_tick(message, event, policy, currency)
 
 
-def _claimed(message: Message, event: StatusClaimed) -> Step:
-    """Note what to look for, unless it is looked for already, or known; counts nothing."""
+def _note_claim(message: Message, event: StatusClaimed) -> Step:
+    """Note what to look for, unless it is polled for already, or known; counts nothing."""
     if event.status not in MOVES[message.status] or message.claimed_status > 0:
         return Step(message)
     return Step(message._replace(claimed_status=event.status.value))
 
 
-def _observed(message: Message, event: Observed, policy: Policy, currency: str) -> Step:
+def _apply_observed(message: Message, event: Observed, policy: Policy, currency: str) -> Step:
     poll = event.via is Via.POLL
-    looked = message
+    polled = message
     if poll:
-        looked = _answered(message)._replace(
+        polled = _clear_claim(message)._replace(
             polled_at=event.at, polls=message.polls + 1, failures=0, refusals=0
         )
     if poll and message.webhook_cost_nanos >= 0:
-        return _completed(message, looked, event, policy, currency)
+        return _complete(message, polled, event, policy, currency)
     status = event.answer.status
     if status not in MOVES[message.status]:
-        step = _stay_or_stop(looked, event, policy, currency)
+        step = _continue_or_give_up(polled, event, policy, currency)
         return step._replace(conflict=True) if _contradicts(message.status, status, poll=poll) else step
     if status not in FINAL_BY_PROVIDER:
-        step = _stay_or_stop(looked._replace(status=status), event, policy, currency)
-        return step._replace(counts=_MOVED[message.status, status] + step.counts)
-    return _final(message, looked, event, policy, currency)
+        step = _continue_or_give_up(polled._replace(status=status), event, policy, currency)
+        return step._replace(counts=_MOVE_COUNTS[message.status, status] + step.counts)
+    return _finish(message, polled, event, policy, currency)
 
 
-def _answered(message: Message) -> Message:
+def _clear_claim(message: Message) -> Message:
     """Hearsay has had its look; what is left of it tells that it wasn't borne out, or is of no use."""
     return (
         message._replace(claimed_status=-abs(message.claimed_status)) if message.claimed_status else message
@@ -149,18 +149,20 @@ def _contradicts(known: Status, told: Status, *, poll: bool) -> bool:
     return poll or told in FINAL_BY_PROVIDER
 
 
-def _stay_or_stop(message: Message, event: Observed | PollFailed, policy: Policy, currency: str) -> Step:
+def _continue_or_give_up(
+    message: Message, event: Observed | PollFailed, policy: Policy, currency: str
+) -> Step:
     """Go on asking about the message, or stop when its time has run out; judge what is due."""
-    looked = isinstance(event, Observed) and event.via is Via.POLL
+    polled = isinstance(event, Observed) and event.via is Via.POLL
     if event.uptime_us - message.uptime_at_accept_us >= policy.give_up_after_us:
         if not message.pending:
-            tried = looked or isinstance(event, PollFailed)
-            return _let_go(message, currency) if tried else Step(message)
-        return _give_up(message, Status.EXPIRED, event.at, policy, looked=looked)
-    return _stay(message, event.at, policy, looked=looked)
+            tried = polled or isinstance(event, PollFailed)
+            return _stop_polling(message, currency) if tried else Step(message)
+        return _give_up(message, Status.EXPIRED, event.at, policy, polled=polled)
+    return _judge_if_due(message, event.at, policy, polled=polled)
 
 
-def _final(before: Message, looked: Message, event: Observed, policy: Policy, currency: str) -> Step:
+def _finish(before: Message, polled: Message, event: Observed, policy: Policy, currency: str) -> Step:
     """The provider's final word, the first that we hear."""
     answer = event.answer
     status = answer.status
@@ -168,13 +170,15 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
     poll = event.via is Via.POLL
     webhook_first = before.claimed_status == status if poll else None
     first = Via.WEBHOOK if webhook_first else event.via
-    counts = [*_MOVED[before.status, status], Count(Kind.FIRST_KNOWLEDGE, first.value, "", 1)]
-    after = looked._replace(status=status)
+    counts = [*_MOVE_COUNTS[before.status, status], Count(Kind.FIRST_KNOWLEDGE, first.value, "", 1)]
+    after = polled._replace(status=status)
     if poll:
         counts += _count_contributions(answer, currency)
     else:
         # A webhook knows no currency, parts or channels: all of its worth waits for an answer.
-        after = _answered(after)._replace(webhook_cost_nanos=answer.cost_nanos or 0, failures=0, refusals=0)
+        after = _clear_claim(after)._replace(
+            webhook_cost_nanos=answer.cost_nanos or 0, failures=0, refusals=0
+        )
     if not before.pending:
         counts.append(Count(Kind.LATE, status.word, "", 1))
         return Step(after, tuple(counts), newly_delivered=delivered, webhook_first=webhook_first)
@@ -185,8 +189,8 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
         counts += _count_duration(max(0, ended_at - before.sent_at), event.via)
     verdict = Verdict.NONE
     if before.verdict is Verdict.NONE:
-        verdict = _judge_end(before, ended_at, policy, delivered=delivered, dated=event.occurred_at != 0)
-    counts += _unobserved(verdict)
+        verdict = _judge_finished(before, ended_at, policy, delivered=delivered, dated=event.occurred_at != 0)
+    counts += _count_unobserved(verdict)
     after = after._replace(outcome=status, finished_at=event.at, verdict=verdict or before.verdict)
     return Step(
         after,
@@ -199,15 +203,15 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
     )
 
 
-def _completed(before: Message, looked: Message, event: Observed, policy: Policy, currency: str) -> Step:
+def _complete(before: Message, polled: Message, event: Observed, policy: Policy, currency: str) -> Step:
     """An answer about a message whose end a webhook told: count its worth, once the answer tells an end."""
     answer = event.answer
     if answer.status not in FINAL_BY_PROVIDER:
         # Perhaps only behind the webhook: ask on, as long as anyone would.
-        return _stay_or_stop(looked, event, policy, currency)
+        return _continue_or_give_up(polled, event, policy, currency)
     agrees = answer.status is before.status
     return Step(
-        looked._replace(webhook_cost_nanos=-1),
+        polled._replace(webhook_cost_nanos=-1),
         tuple(_count_contributions(answer, currency)),
         fell_back=answer.fell_back and before.outcome in FINAL_BY_PROVIDER,
         conflict=not agrees,
@@ -215,13 +219,15 @@ def _completed(before: Message, looked: Message, event: Observed, policy: Policy
     )
 
 
-def _let_go(message: Message, currency: str) -> Step:
+def _stop_polling(message: Message, currency: str) -> Step:
     """Ask no more about a message that has ended: the cost that a webhook told is all there will be."""
-    counts = _count_contributions(Answer(message.status, cost_nanos=max(0, message.webhook_cost_nanos)), currency)
-    return Step(_answered(message)._replace(webhook_cost_nanos=-1), tuple(counts))
+    counts = _count_contributions(
+        Answer(message.status, cost_nanos=max(0, message.webhook_cost_nanos)), currency
+    )
+    return Step(_clear_claim(message)._replace(webhook_cost_nanos=-1), tuple(counts))
 
 
-def _failed(message: Message, event: PollFailed, policy: Policy, currency: str) -> Step:
+def _apply_failed(message: Message, event: PollFailed, policy: Policy, currency: str) -> Step:
     if not message.unsettled:
         return Step(message)
     tried = message._replace(polled_at=event.at, failures=message.failures + 1)
@@ -235,63 +241,67 @@ def _failed(message: Message, event: PollFailed, policy: Policy, currency: str) 
             blame = Status.REJECTED
     if blame is not Status.NEW:
         if not message.pending:
-            return _let_go(tried, currency)
-        return _give_up(tried, blame, event.at, policy, looked=True)
+            return _stop_polling(tried, currency)
+        return _give_up(tried, blame, event.at, policy, polled=True)
     if tried.failures < TRIES_WHEN_FAILING:
-        return _stay(tried, event.at, policy, looked=False)
-    return _stay_or_stop(tried, event, policy, currency)
+        return _judge_if_due(tried, event.at, policy, polled=False)
+    return _continue_or_give_up(tried, event, policy, currency)
 
 
-def _ticked(message: Message, event: Tick, policy: Policy, currency: str) -> Step:
+def _apply_tick(message: Message, event: Tick, policy: Policy, currency: str) -> Step:
     if not message.unsettled:
         return Step(message)
     if event.at - message.accepted_at < policy.give_up_after_us + OUTAGE_CAP_US:
-        return _stay(message, event.at, policy, looked=False)
+        return _judge_if_due(message, event.at, policy, polled=False)
     if not message.pending:
-        return _let_go(message, currency)
-    return _give_up(message, Status.EXPIRED, event.at, policy, looked=False)
+        return _stop_polling(message, currency)
+    return _give_up(message, Status.EXPIRED, event.at, policy, polled=False)
 
 
-def _give_up(message: Message, status: Status, at: int, policy: Policy, *, looked: bool) -> Step:
-    """End a message whose end the provider did not tell; `looked`: it did answer about it just now."""
+def _give_up(message: Message, status: Status, at: int, policy: Policy, *, polled: bool) -> Step:
+    """End a message whose end the provider did not tell; `polled`: it did answer about it just now."""
     verdict = Verdict.NONE
     if message.verdict is Verdict.NONE:
-        seen = looked and at <= _observable_until(message, policy)
+        seen = polled and at <= _get_observable_until(message, policy)
         verdict = Verdict.MISSED if seen else Verdict.UNOBSERVED
     finished = Count(Kind.FINISHED, status.word, "", 1)
-    counts = (*_MOVED[message.status, status], finished, *_unobserved(verdict))
+    counts = (*_MOVE_COUNTS[message.status, status], finished, *_count_unobserved(verdict))
     verdict_kept = verdict or message.verdict
-    ended = _answered(message)._replace(status=status, outcome=status, finished_at=at, verdict=verdict_kept)
+    ended = _clear_claim(message)._replace(
+        status=status, outcome=status, finished_at=at, verdict=verdict_kept
+    )
     return Step(ended, counts, newly_finished=True, verdict=verdict)
 
 
-def _observable_until(message: Message, policy: Policy) -> int:
-    return message.sent_at + policy.deadline_us + tolerance_us(policy.deadline_us)
+def _get_observable_until(message: Message, policy: Policy) -> int:
+    return message.sent_at + policy.deadline_us + compute_tolerance_us(policy.deadline_us)
 
 
-def _stay(message: Message, at: int, policy: Policy, *, looked: bool) -> Step:
+def _judge_if_due(message: Message, at: int, policy: Policy, *, polled: bool) -> Step:
     """Judge a message that is still pending `at` this instant, if it is time."""
     if message.verdict is not Verdict.NONE or at < message.sent_at + policy.deadline_us:
         return Step(message)
-    late = at > _observable_until(message, policy)
-    if not late and not looked:
+    late = at > _get_observable_until(message, policy)
+    if not late and not polled:
         return Step(message)
     verdict = Verdict.UNOBSERVED if late else Verdict.MISSED
-    return Step(message._replace(verdict=verdict), _unobserved(verdict), verdict=verdict)
+    return Step(message._replace(verdict=verdict), _count_unobserved(verdict), verdict=verdict)
 
 
-def _judge_end(message: Message, ended_at: int, policy: Policy, *, delivered: bool, dated: bool) -> Verdict:
+def _judge_finished(
+    message: Message, ended_at: int, policy: Policy, *, delivered: bool, dated: bool
+) -> Verdict:
     """The verdict over a message that ended; `dated`: when is the provider's own word, not our look."""
     if dated:
         # Failures too: judging only deliveries by their date would bend the ratio.
         in_time = ended_at <= message.sent_at + policy.deadline_us
         return Verdict.MET if delivered and in_time else Verdict.MISSED
-    if ended_at > _observable_until(message, policy):
+    if ended_at > _get_observable_until(message, policy):
         return Verdict.UNOBSERVED
     return Verdict.MET if delivered else Verdict.MISSED
 
 
-def _unobserved(verdict: Verdict) -> tuple[Count, ...]:
+def _count_unobserved(verdict: Verdict) -> tuple[Count, ...]:
     """An unobserved message counts at once; met and missed wait until their whole cohort is of age."""
     return (Count(Kind.SLO_UNOBSERVED, "", "", 1),) if verdict is Verdict.UNOBSERVED else ()
 

@@ -20,7 +20,7 @@ def looks_like_phone(text: str) -> bool:
     return _PHONE.fullmatch(text) is not None
 
 
-def holds_phone(text: str) -> bool:
+def contains_phone(text: str) -> bool:
     """Whether a phone number stands anywhere in `text`: for names, which become labels."""
     return _PHONE_INSIDE.search(text) is not None
 

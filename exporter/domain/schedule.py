@@ -12,7 +12,7 @@ one look at the deadline, then the longest intervals.
 
 from __future__ import annotations
 
-from exporter.domain.lifecycle import tolerance_us
+from exporter.domain.lifecycle import compute_tolerance_us
 from exporter.domain.model import SECOND_US, Message, Policy, Verdict
 
 CLOSEST_US = 1_050_000
@@ -25,7 +25,7 @@ FRESH_US = 60 * SECOND_US
 _EXPONENT_CAP = 64
 
 
-def first_look_at(policy: Policy, sent_at: int, now: int, *, webhooks_reliable: bool = False) -> int:
+def first_poll_at(policy: Policy, sent_at: int, now: int, *, webhooks_reliable: bool = False) -> int:
     """When to poll a message first; `webhooks_reliable`: a webhook will probably bring its end before."""
     deadline_at = sent_at + policy.deadline_us
     if webhooks_reliable and now < deadline_at and is_fresh(sent_at, now):
@@ -46,12 +46,12 @@ def plan(  # noqa: PLR0913 - a pure decision: all that it depends on comes in
     u: float,
     *,
     uptime_us: int,
-    looked: bool,
+    polled: bool,
     webhooks_reliable: bool,
 ) -> int | None:
     """When to look at a message that an event at this instant left unsettled; None: as planned before.
 
-    `looked`: the event was a look, answered or not; the others as for `next_look_at`.
+    `polled`: the event was a look, answered or not; the others as for `next_poll_at`.
     """
     if after.webhook_cost_nanos >= 0 > before.webhook_cost_nanos:
         return max(at, after.polled_at + CLOSEST_US)
@@ -59,16 +59,16 @@ def plan(  # noqa: PLR0913 - a pure decision: all that it depends on comes in
         # At once for the first; who tells what isn't so gets no more looks than anyone would make.
         pause_us = policy.interval_us if before.claimed_status else CLOSEST_US
         return max(at, after.polled_at + pause_us)
-    if not looked:
+    if not polled:
         return None
     if before.claimed_status > 0 > after.claimed_status:
         # The request was under way before the webhook came, or the webhook ahead of the provider's answers.
         return at + CLOSEST_US
     webhooks_reliable = webhooks_reliable and not after.claimed_status and after.webhook_cost_nanos < 0
-    return next_look_at(after, policy, at, uptime_us, u, webhooks_reliable=webhooks_reliable)
+    return next_poll_at(after, policy, at, uptime_us, u, webhooks_reliable=webhooks_reliable)
 
 
-def next_look_at(  # noqa: PLR0913 - as `plan`
+def next_poll_at(  # noqa: PLR0913 - as `plan`
     message: Message, policy: Policy, now: int, uptime_us: int, u: float, *, webhooks_reliable: bool = False
 ) -> int:
     """When to ask again about a pending message.
@@ -89,10 +89,10 @@ def next_look_at(  # noqa: PLR0913 - as `plan`
     remaining_us = policy.give_up_after_us - (uptime_us - message.uptime_at_accept_us)
     if 0 < remaining_us < delay_us:
         delay_us = remaining_us
-    look_at = now + delay_us
+    poll_at = now + delay_us
     if message.verdict is Verdict.NONE:
-        look_at = _with_deadline(look_at, deadline_at, policy, now, u)
-    return max(look_at, now + CLOSEST_US)
+        poll_at = _with_deadline(poll_at, deadline_at, policy, now, u)
+    return max(poll_at, now + CLOSEST_US)
 
 
 def _grown(base_us: int, factor: float, times: int, cap_us: int) -> int:
@@ -100,8 +100,8 @@ def _grown(base_us: int, factor: float, times: int, cap_us: int) -> int:
     return int(min(float(cap_us), base_us * factor ** min(max(times, 0), _EXPONENT_CAP)))
 
 
-def _with_deadline(look_at: int, deadline_at: int, policy: Policy, now: int, u: float) -> int:
+def _with_deadline(poll_at: int, deadline_at: int, policy: Policy, now: int, u: float) -> int:
     """Move a look past the deadline, or so shortly before it that both were a waste, to the deadline."""
-    if now >= deadline_at or look_at <= deadline_at - policy.interval_us // 2:
-        return look_at
-    return deadline_at + int(u * min(SECOND_US // 2, tolerance_us(policy.deadline_us) // 4))
+    if now >= deadline_at or poll_at <= deadline_at - policy.interval_us // 2:
+        return poll_at
+    return deadline_at + int(u * min(SECOND_US // 2, compute_tolerance_us(policy.deadline_us) // 4))

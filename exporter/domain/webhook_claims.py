@@ -15,12 +15,12 @@ AHEAD_US = 60 * SECOND_US
 """The provider's clock may be ahead of ours by this much."""
 
 
-def event_of(
+def to_event(
     message: Message, news: WebhookEvent, at: int, uptime_us: int, *, trusted: bool
 ) -> Observed | StatusClaimed | None:
     """The event that `news`, which arrived `at` this instant, is for a message that it may be about."""
     if trusted:
-        occurred_at = news.occurred_at if _plausible(news.occurred_at, message.sent_at, at) else 0
+        occurred_at = news.occurred_at if _is_plausible(news.occurred_at, message.sent_at, at) else 0
         answer = Answer(news.status, cost_nanos=news.cost_nanos)
         return Observed(message.row, at, uptime_us, answer, Via.WEBHOOK, occurred_at)
     if news.status in FINAL_BY_PROVIDER:
@@ -28,7 +28,7 @@ def event_of(
     return None
 
 
-def known(message: Message, news: WebhookEvent) -> WebhookResult:
+def classify_unchanged(message: Message, news: WebhookEvent) -> WebhookResult:
     """What becomes of news that leaves a message as it is."""
     if news.status in {message.status, abs(message.claimed_status)}:
         return WebhookResult.DUPLICATE
@@ -37,17 +37,17 @@ def known(message: Message, news: WebhookEvent) -> WebhookResult:
     return WebhookResult.ACCEPTED if further else WebhookResult.STALE
 
 
-def moved(news: WebhookEvent, event: Observed | StatusClaimed) -> WebhookResult:
+def classify_changed(news: WebhookEvent, event: Observed | StatusClaimed) -> WebhookResult:
     """What becomes of news that moves a message on."""
     undated = isinstance(event, Observed) and not event.occurred_at and news.status in FINAL_BY_PROVIDER
     return WebhookResult.IMPLAUSIBLE if undated else WebhookResult.ACCEPTED
 
 
-def sent_at(news: WebhookEvent, at: int, oldest_us: int) -> int:
+def estimate_sent_at(news: WebhookEvent, at: int, oldest_us: int) -> int:
     """The latest that a message can have been sent that a webhook tells of first; `oldest_us` ago at most."""
-    return min(news.occurred_at, at) if _plausible(news.occurred_at, at - oldest_us, at) else at
+    return min(news.occurred_at, at) if _is_plausible(news.occurred_at, at - oldest_us, at) else at
 
 
-def _plausible(occurred_at: int, not_before_at: int, at: int) -> bool:
+def _is_plausible(occurred_at: int, not_before_at: int, at: int) -> bool:
     # The provider writes whole seconds: a delivery within the second of its sending seems to be before it.
     return not_before_at - not_before_at % SECOND_US <= occurred_at <= at + AHEAD_US

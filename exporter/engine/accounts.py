@@ -35,20 +35,20 @@ class AccountState:
     """Words for a status that nobody told us of; the first few, for the log."""
     history: RequestHistory = field(default_factory=RequestHistory)
     """What came of the latest requests."""
-    _resting: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    _cooldowns: OrderedDict[int, int] = field(default_factory=OrderedDict)
 
     def mark_requested(self, row: int, now: int) -> None:
         """A request about this row goes out: none may follow within the provider's second."""
-        self._resting[row] = now + CLOSEST_US
-        self._resting.move_to_end(row)
-        while next(iter(self._resting.values())) <= now:
-            self._resting.popitem(last=False)
+        self._cooldowns[row] = now + CLOSEST_US
+        self._cooldowns.move_to_end(row)
+        while next(iter(self._cooldowns.values())) <= now:
+            self._cooldowns.popitem(last=False)
 
     def cooldown_until(self, row: int) -> int:
         """Until when a row is left alone, whatever is planned for it; 0 when it may be asked about."""
-        return self._resting.get(row, 0)
+        return self._cooldowns.get(row, 0)
 
-    def follow(self, requests_per_second: float, currency: str) -> None:
+    def configure(self, requests_per_second: float, currency: str) -> None:
         """Take new settings."""
         self.currency = currency
         self.limiter.configure(requests_per_second)
@@ -58,18 +58,18 @@ class AccountState:
 class Accounts(dict[str, AccountState]):
     """The accounts by name; one that is taken out of the settings stays here, and is asked nothing."""
 
-    def open(
-        self, name: str, account_id: int, requests_per_second: float, kept: LimiterState, clock: Clock
+    def open_account(
+        self, name: str, account_id: int, requests_per_second: float, saved: LimiterState, clock: Clock
     ) -> None:
         """Begin with an account, and with what an earlier run kept of it."""
         now = clock.monotonic()
-        limiter = AccountLimiter(requests_per_second, now, kept=kept, wall_now=clock.now())
+        limiter = AccountLimiter(requests_per_second, now, saved=saved, wall_now=clock.now())
         self[name] = AccountState(
             name, account_id, "", Agenda(now), limiter, history=RequestHistory(clock.now())
         )
 
     @property
-    def planned(self) -> int:
+    def scheduled_count(self) -> int:
         """How many entries their agendas have."""
         return sum(len(account.agenda) for account in self.values())
 
@@ -97,8 +97,8 @@ class Accounts(dict[str, AccountState]):
                 places[campaign_id] = (self.get(campaigns[campaign_id].account), policy.priority, latest)
             account, priority, latest = places[campaign_id]
             if account is not None:
-                look_at = max(min(due_at, latest), earliest)
-                account.agenda.add(priority, row, revision, look_at + to_monotonic_us)
+                poll_at = max(min(due_at, latest), earliest)
+                account.agenda.add(priority, row, revision, poll_at + to_monotonic_us)
         for account, _, _ in places.values():
             if account is not None:
                 account.wakeup.set()

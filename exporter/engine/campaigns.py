@@ -30,17 +30,17 @@ class Campaigns:
             campaign_id: settings.policy_for(name.campaign) for name, campaign_id in self._ids.items()
         }
 
-    def add(self, name: CampaignName, campaign_id: int) -> None:
+    def register(self, name: CampaignName, campaign_id: int) -> None:
         """Know one campaign more."""
         self._ids[name] = campaign_id
         self._count[name.account] = self._count.get(name.account, 0) + 1
         self.policies = {**self.policies, campaign_id: self._settings.policy_for(name.campaign)}
 
-    def find(self, name: CampaignName) -> int | None:
+    def find_id(self, name: CampaignName) -> int | None:
         """The id of a campaign, or None when it is not known."""
         return self._ids.get(name)
 
-    def bounded(self, name: CampaignName) -> CampaignName:
+    def bound_name(self, name: CampaignName) -> CampaignName:
         """The name that a new campaign may have: its own, or `_other`."""
         room = self._count.get(name.account, 0) < self._settings.limits.max_campaigns
         return name if room and _can_be_label(name.campaign) else name._replace(campaign=OVERFLOW)
@@ -48,4 +48,4 @@ class Campaigns:
 
 def _can_be_label(campaign: str) -> bool:
     shaped = 0 < len(campaign) <= MAX_LENGTH and campaign.isprintable()
-    return shaped and not message_ids.holds_phone(campaign)
+    return shaped and not message_ids.contains_phone(campaign)

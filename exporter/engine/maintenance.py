@@ -18,8 +18,8 @@ from exporter.store import Store
 _log = logging.getLogger("smsbat.maintenance")
 
 HEARTBEAT_US = SECOND_US
-PERSIST_EVERY_BEATS = 5
-PRUNE_EVERY_BEATS = 3_600
+PERSIST_EVERY_HEARTBEATS = 5
+PRUNE_EVERY_HEARTBEATS = 3_600
 GARBAGE_ROWS = 5_000
 LONG_PAUSE_US = 60 * SECOND_US
 """Shorter ones are a matter of course; whoever wonders about a longer one finds it in the log."""
@@ -54,15 +54,15 @@ class Maintenance:
 
     async def run(self) -> None:
         """Beat until cancelled."""
-        beats = 0
+        heartbeats = 0
         while True:
-            beats += 1
+            heartbeats += 1
             due_at = self.clock.monotonic() + HEARTBEAT_US
             await self.clock.sleep(HEARTBEAT_US)
             self.instruments.event_loop_lag(max(0, self.clock.monotonic() - due_at) / SECOND_US)
-            await self.heartbeat(beats)
+            await self.heartbeat(heartbeats)
 
-    async def heartbeat(self, beats: int) -> None:
+    async def heartbeat(self, heartbeats: int) -> None:
         """One second's work; a full disk only postpones it."""
         if self.clock.discipline():
             self.instruments.clock_stepped()
@@ -73,18 +73,18 @@ class Maintenance:
         self._lines_dropped = lines_dropped
         try:
             paused = {name: account.limiter.paused_until for name, account in self.tracker.accounts.items()}
-            if beats % PERSIST_EVERY_BEATS == 0 or paused != self._paused:
+            if heartbeats % PERSIST_EVERY_HEARTBEATS == 0 or paused != self._paused:
                 # A new pause is not left to the next turn: a crash before it would break the silence.
                 await self._persist()
-                self._say_pauses(paused)
+                self._log_pauses(paused)
                 self._paused = paused
-            if beats % PERSIST_EVERY_BEATS == 0:
+            if heartbeats % PERSIST_EVERY_HEARTBEATS == 0:
                 await self._collect_garbage()
-            if beats % PRUNE_EVERY_BEATS == 0:
+            if heartbeats % PRUNE_EVERY_HEARTBEATS == 0:
                 await self._prune()
         except StoreFull:
             self.instruments.store_up(up=False)
-        self._show_accounts()
+        self._update_account_gauges()
         await self.publish()
         self.heartbeat_at = self.clock.monotonic()
         self.notify_alive()
@@ -98,9 +98,9 @@ class Maintenance:
             return
         oldest = await self.tracker.run(self.store.oldest_pending, list(state.campaigns))
         windows = {window.label: window.duration_us for window in self.tracker.settings.windows}
-        for _ in state.refresh(now, windows, self._objective):
+        for _ in state.refresh_ratios(now, windows, self._objective):
             await self.clock.sleep(0)
-        self.show(state.snapshot(now, windows, self._objective, oldest))
+        self.show(state.take_snapshot(now, windows, self._objective, oldest))
         self._published = current
 
     def _objective(self, campaign: str) -> Objective:
@@ -115,12 +115,12 @@ class Maintenance:
         )
         if not changes and not self.tracker.state.pending:
             return
-        kept = {a.id: a.limiter.state(now, wall_now) for a in self.tracker.accounts.values()}
-        await self.tracker.run(self.store.persist, changes, kept)
+        limiters = {a.id: a.limiter.export_state(now, wall_now) for a in self.tracker.accounts.values()}
+        await self.tracker.run(self.store.persist, changes, limiters)
         if changes:
             self.tracker.apply_committed(changes)
 
-    def _say_pauses(self, paused: Mapping[str, int]) -> None:
+    def _log_pauses(self, paused: Mapping[str, int]) -> None:
         """One line for each long pause that is new."""
         now = self.clock.monotonic()
         for name, until in paused.items():
@@ -154,7 +154,7 @@ class Maintenance:
         )
         self.tracker.state.prune_cohorts(before)
 
-    def _show_accounts(self) -> None:
+    def _update_account_gauges(self) -> None:
         now, wall_now = self.clock.monotonic(), self.clock.now()
         # Not those that a reload took out: their series are gone.
         names = [configured.name for configured in self.tracker.settings.accounts]
@@ -167,7 +167,7 @@ class Maintenance:
                 account.name,
                 rate=account.limiter.rate,
                 paused_until_seconds=(wall_now + paused_us) / SECOND_US if paused_us else 0.0,
-                flow=account.limiter.flow,
+                circuit=account.limiter.circuit,
             )
             # SQLite's lock holds the state for this process alone, and with it every account.
             self.instruments.lease_held(account.name, held=True)

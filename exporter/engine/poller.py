@@ -1,6 +1,6 @@
 """Asks the provider about what is due: as many workers as the account may have requests in flight.
 
-One worker at a time waits for its turn: for room in the store, for the gate
+One worker at a time waits for its turn: for room in the store, for the limiter
 and for something due. It chooses the message last, so that what is sent is
 always what matters most at that moment. A part of the workers never takes
 anything but high priority, so that slow answers about a campaign can't fill
@@ -85,9 +85,9 @@ class Poller:
     async def _work(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             async with self._turn:
-                entry, message = await self._next(tasks)
+                entry, message = await self._take_next(tasks)
                 sent_at = self.clock.monotonic()
-                self.account.limiter.sent(sent_at)
+                self.account.limiter.record_sent(sent_at)
                 self.account.mark_requested(message.row, sent_at)
             ordinary = entry.priority is not Priority.HIGH
             self._ordinary_in_flight += ordinary
@@ -102,24 +102,24 @@ class Poller:
                 self._ordinary_in_flight -= ordinary
                 if ordinary and self._ordinary_in_flight == self.max_in_flight - self._reserved - 1:
                     self.account.wakeup.set()
-            self._learn(entry, message, reply, sent_at)
+            self._process_reply(entry, message, reply, sent_at)
 
     # --- before a request ------------------------------------------------------------------------
 
-    async def _next(self, tasks: asyncio.TaskGroup) -> tuple[Entry, Message]:
-        """The message to ask about now, once the store, the gate and the agenda have one."""
+    async def _take_next(self, tasks: asyncio.TaskGroup) -> tuple[Entry, Message]:
+        """The message to ask about now, once the store, the limiter and the agenda have one."""
         account = self.account
         while True:
             await self.tracker.wait_until_writable()
             now = self.clock.monotonic()
-            wait_us = account.limiter.wait_us(now)
+            wait_us = account.limiter.get_wait_us(now)
             if wait_us:
                 # A changed key lifts a hold early; anything else that stirs only has to wait on.
                 account.wakeup.clear()
                 await self.clock.wait(account.wakeup, wait_us)
                 continue
             account.agenda.advance(now)
-            classes = (Priority.HIGH,) if self._ordinary_full() else tuple(Priority)
+            classes = (Priority.HIGH,) if self._is_ordinary_full() else tuple(Priority)
             waiting = [p for p in classes if self._ahead[p] or account.agenda.ready(p)]
             if not waiting:
                 await self._wait_for_something_due(classes)
@@ -132,7 +132,7 @@ class Poller:
                 # at its next wait, since a group that stops takes no more tasks.
                 await self.clock.sleep(0)
             # Meanwhile the request of an unverified id may have used the turn (see `unverified_ids`).
-            if ahead and not account.limiter.wait_us(self.clock.monotonic()):
+            if ahead and not account.limiter.get_wait_us(self.clock.monotonic()):
                 taken = ahead.popleft()
                 if len(ahead) < self._depth() // 2 and not self._reading[priority].locked():
                     tasks.create_task(self._read_ahead(priority))
@@ -145,7 +145,7 @@ class Poller:
     async def _read_ahead(self, priority: Priority) -> None:
         """Read the next due messages of a class from the store."""
         async with self._reading[priority]:
-            entries = self._pop(priority, self._depth() - len(self._ahead[priority]))
+            entries = self._take_due(priority, self._depth() - len(self._ahead[priority]))
             if not entries:
                 return
             found: set[int] = set()
@@ -160,7 +160,7 @@ class Poller:
             # Meanwhile they were neither due nor read: a worker may have gone to sleep over that.
             self.account.wakeup.set()
 
-    def _pop(self, priority: Priority, count: int) -> dict[int, Entry]:
+    def _take_due(self, priority: Priority, count: int) -> dict[int, Entry]:
         """Take due entries from the agenda, by row."""
         entries: dict[int, Entry] = {}
         now = self.clock.monotonic()
@@ -177,7 +177,7 @@ class Poller:
                 entries[entry.row] = entry
         return entries
 
-    def _ordinary_full(self) -> bool:
+    def _is_ordinary_full(self) -> bool:
         return self._ordinary_in_flight >= self.max_in_flight - self._reserved
 
     async def _wait_for_something_due(self, classes: Iterable[Priority]) -> None:
@@ -196,9 +196,9 @@ class Poller:
 
     # --- after a request -------------------------------------------------------------------------
 
-    def _learn(self, entry: Entry, message: Message, reply: Reply, sent_at: int) -> None:
-        """Tell the gate, the metrics and the tracker what a request brought."""
-        account, gate = self.account, self.account.limiter
+    def _process_reply(self, entry: Entry, message: Message, reply: Reply, sent_at: int) -> None:
+        """Tell the limiter, the metrics and the tracker what a request brought."""
+        account, limiter = self.account, self.account.limiter
         now = self.clock.monotonic()
         if reply.reused_connection_lost and message.row not in self._retried:
             # The peer closed an idle connection just then: not a failure, if it happens once.
@@ -207,8 +207,8 @@ class Poller:
             return
         self._retried.discard(message.row)
         asked = InFlightRequest(message.row, message.message_id, message.campaign_id, sent_at)
-        note(account, asked, reply, self.clock, self.instruments)
-        uptime_us = gate.uptime_us(now)
+        record_reply(account, asked, reply, self.clock, self.instruments)
+        uptime_us = limiter.get_uptime_us(now)
         if reply.answer is not None:
             event = Observed(message.row, self.clock.now(), uptime_us, reply.answer)
             self.tracker.report(event)
@@ -219,13 +219,13 @@ class Poller:
             self.tracker.report(failed)
 
 
-def note(
+def record_reply(
     account: AccountState, asked: InFlightRequest, reply: Reply, clock: Clock, instruments: Instruments
 ) -> None:
-    """Tell the gate, the metrics and those who look what a request brought."""
+    """Tell the limiter, the metrics and those who look what a request brought."""
     instruments.request(account.name, reply.outcome, reply.duration_us / SECOND_US)
     status = reply.answer.status if reply.answer is not None else None
-    account.history.add(
+    account.history.record(
         Request(
             clock.now(),
             asked.message_id,
@@ -236,19 +236,19 @@ def note(
             reply.detail,
         )
     )
-    gate, now = account.limiter, clock.monotonic()
-    if gate.ended(now, asked.sent_at, asked.row, reply.outcome, reply.retry_after_us):
-        _say_flow(account.name, gate, reply)
+    limiter, now = account.limiter, clock.monotonic()
+    if limiter.record_outcome(now, asked.sent_at, asked.row, reply.outcome, reply.retry_after_us):
+        _log_circuit_change(account.name, limiter, reply)
         # Whoever waits for the next probe's turn need not any more.
         account.wakeup.set()
     instruments.api_up(account.name, up=reply.outcome in USABLE)
     if reply.answer is not None:
         instruments.api_succeeded(account.name, clock.now() / SECOND_US)
         instruments.answered(account.name, reply.answer)
-        _say_word(account, reply.answer.unknown_word)
+        _log_unknown_word(account, reply.answer.unknown_word)
 
 
-def _say_word(account: AccountState, word: str) -> None:
+def _log_unknown_word(account: AccountState, word: str) -> None:
     """One line for each of the first words that we don't know; whoever invents more has been heard."""
     known = account.unknown_words
     if word and word not in known and len(known) < MAX_UNKNOWN_WORDS:
@@ -258,13 +258,13 @@ def _say_word(account: AccountState, word: str) -> None:
         _log.warning(message, extra={"event": "unknown_status", "fields": fields})
 
 
-def _say_flow(account: str, gate: AccountLimiter, reply: Reply) -> None:
+def _log_circuit_change(account: str, limiter: AccountLimiter, reply: Reply) -> None:
     """One line for each change of what the account may do, none for each try."""
     fields = {"account": account, "outcome": reply.outcome.value, "detail": reply.detail}
     code = code_of(reply.outcome, reply.detail)
     if code is not None:
         fields["code"] = code
-    match gate.flow:
+    match limiter.circuit:
         case CircuitState.CLOSED:
             _log.info("The provider answers again", extra={"event": "account_flowing", "fields": fields})
         case CircuitState.OPEN:

@@ -65,7 +65,7 @@ class RequestHistory:
         """From when on every failed request is remembered; not after `since`."""
         return min(self._forgot_at, self._forgot_failed_at)
 
-    def add(self, request: Request) -> None:
+    def record(self, request: Request) -> None:
         """Remember one more, and forget the oldest where there are too many."""
         if len(self._all) == KEPT_REQUESTS:
             self._forgot_at = self._all[0].at
@@ -75,18 +75,18 @@ class RequestHistory:
                 self._forgot_failed_at = self._failed[0].at
             self._failed.append(request)
 
-    def failures(self, count: int) -> list[Request]:
+    def list_failures(self, count: int) -> list[Request]:
         """The latest failed ones, newest first."""
         newest_first = reversed(self._failed)
         return [request for request, _ in zip(newest_first, range(count), strict=False)]
 
-    def about(self, message_id: str) -> list[Request]:
+    def find_by_message(self, message_id: str) -> list[Request]:
         """What is remembered of one message, oldest first."""
         oldest_at = self._all[0].at if self._all else 0
         longer = [r for r in self._failed if r.message_id == message_id and r.at < oldest_at]
         return longer + [request for request in self._all if request.message_id == message_id]
 
-    def per_second(self, now: int) -> float:
+    def compute_rate_per_second(self, now: int) -> float:
         """Requests that ended in the last minute, by the second; or of as much of it as is remembered."""
         from_at = max(now - RATE_OVER_US, self._forgot_at)
         count = 0

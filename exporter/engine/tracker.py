@@ -65,9 +65,9 @@ class Tracker:
         self._clock = clock
         self._instruments = instruments
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._open = asyncio.Event()
+        self._writable = asyncio.Event()
         self._campaigns = Campaigns(settings)
-        self._kept: dict[str, LimiterState] = {}
+        self._saved_limiters: dict[str, LimiterState] = {}
         self.settings = settings
         self.accounts = Accounts()
         self.state = CommittedState(0)
@@ -82,9 +82,9 @@ class Tracker:
         currencies = {account.name: account.currency for account in self.settings.accounts}
         for campaign_id, name in restored.campaigns.items():
             self.register_campaign(campaign_id, name, currencies.get(name.account, ""))
-        self._kept = {name: kept for name, (_, kept) in restored.accounts.items()}
+        self._saved_limiters = {name: saved for name, (_, saved) in restored.accounts.items()}
         await self.configure(self.settings)
-        self._open.set()
+        self._writable.set()
         return restored.warning
 
     async def configure(self, settings: Settings) -> None:
@@ -95,14 +95,16 @@ class Tracker:
         for configured in settings.accounts:
             name, rate = configured.name, configured.requests_per_second
             if name not in self.accounts:
-                account_id = await self._until_room(partial(self.run, self._store.account_id, name))
-                self.accounts.open(name, account_id, rate, self._kept.get(name, LimiterState()), self._clock)
+                account_id = await self._retry_until_room(partial(self.run, self._store.account_id, name))
+                self.accounts.open_account(
+                    name, account_id, rate, self._saved_limiters.get(name, LimiterState()), self._clock
+                )
                 new.add(name)
-            self.accounts[name].follow(rate, configured.currency)
+            self.accounts[name].configure(rate, configured.currency)
         for campaign in settings.campaigns:
             if campaign.account is not None:
                 named = CampaignName(campaign.account, campaign.name)
-                await self._until_room(partial(self._campaign_id, named))
+                await self._retry_until_room(partial(self._get_campaign_id, named))
         await self._schedule_pending(new)
 
     async def _schedule_pending(self, accounts: AbstractSet[str]) -> None:
@@ -144,20 +146,22 @@ class Tracker:
         accepted = 0
         for name in by_account or (final,):
             progress = file if name == final else None
-            taken = await self._track(self.accounts[name], by_account.get(name, []), source, progress)
+            taken = await self._track_for_account(
+                self.accounts[name], by_account.get(name, []), source, progress
+            )
             if taken is None:
                 return Tracked(blocked=True)
             accepted += taken
         return Tracked(accepted, len(batch) - accepted)
 
-    async def _track(
+    async def _track_for_account(
         self, account: AccountState, batch: Sequence[NewMessage], source: Source, file: FileProgress | None
     ) -> int | None:
         now = self._clock.now()
         room = self.settings.limits.max_tracked - self.state.pending
-        uptime_us = account.limiter.uptime_us(self._clock.monotonic())
+        uptime_us = account.limiter.get_uptime_us(self._clock.monotonic())
         try:
-            arrivals = await self._arrivals(account, batch, now)
+            arrivals = await self._build_arrivals(account, batch, now)
             result = await self.run(
                 self._store.track,
                 account.id,
@@ -178,33 +182,35 @@ class Tracker:
         self.on_tracked(batch)
         return len(result.planned)
 
-    async def _arrivals(self, account: AccountState, batch: Sequence[NewMessage], now: int) -> list[Arrival]:
+    async def _build_arrivals(
+        self, account: AccountState, batch: Sequence[NewMessage], now: int
+    ) -> list[Arrival]:
         campaigns: dict[str, tuple[int, Policy]] = {}
         for campaign in dict.fromkeys(message.campaign for message in batch):
-            campaign_id = await self._campaign_id(CampaignName(account.name, campaign))
+            campaign_id = await self._get_campaign_id(CampaignName(account.name, campaign))
             campaigns[campaign] = (campaign_id, self._campaigns.policies[campaign_id])
         arrivals = []
         webhooks_reliable = account.webhook_coverage.webhooks_reliable(now)
         for message_id, campaign, _, told_sent_at in batch:
             campaign_id, policy = campaigns[campaign]
             sent_at = now if told_sent_at is None else told_sent_at
-            due_at = schedule.first_look_at(policy, sent_at, now, webhooks_reliable=webhooks_reliable)
+            due_at = schedule.first_poll_at(policy, sent_at, now, webhooks_reliable=webhooks_reliable)
             arrivals.append(Arrival(campaign_id, message_id, sent_at, due_at))
         return arrivals
 
-    async def progress(self, file_key: bytes) -> int:
+    async def get_file_progress(self, file_key: bytes) -> int:
         """How far a dropped file was read: see `Store.file_progress`."""
         return await self.run(self._store.file_progress, file_key)
 
-    async def _campaign_id(self, wanted: CampaignName) -> int:
+    async def _get_campaign_id(self, wanted: CampaignName) -> int:
         """The id of a campaign, which begins with its first message."""
-        known = self._campaigns.find(wanted)
+        known = self._campaigns.find_id(wanted)
         if known is not None:
             return known
-        name = self._campaigns.bounded(wanted)
+        name = self._campaigns.bound_name(wanted)
         if name != wanted:
             self._instruments.label_overflow("campaign")
-            known = self._campaigns.find(name)
+            known = self._campaigns.find_id(name)
             if known is not None:
                 return known
         account = self.accounts[name.account]
@@ -215,9 +221,9 @@ class Tracker:
     def register_campaign(self, campaign_id: int, name: CampaignName, currency: str) -> None:
         """Know a campaign that the store has, and show its cost at 0 in the account's currency."""
         self.state.campaigns[campaign_id] = name
-        self._campaigns.add(name, campaign_id)
+        self._campaigns.register(name, campaign_id)
         if currency:
-            self.state.expect(SeriesKey(campaign_id, Kind.COST_NANOS, currency))
+            self.state.initialize_series(SeriesKey(campaign_id, Kind.COST_NANOS, currency))
 
     # --- what an event does -----------------------------------------------------------------------
     # Both run in the store's thread, inside its transaction: they only read what the event loop
@@ -226,7 +232,7 @@ class Tracker:
     def decide(self, message: Message, event: Event) -> Step:
         """Decide what an event does to a message, and when to poll it next."""
         policy = self._campaigns.policies[message.campaign_id]
-        account = self._account_of(message.campaign_id)
+        account = self._find_account(message.campaign_id)
         step = lifecycle.advance(message, event, policy, account.currency if account else "")
         if not step.message.unsettled:
             return step
@@ -238,7 +244,7 @@ class Tracker:
             event.at,
             random.random(),  # noqa: S311 - jitter
             uptime_us=event.uptime_us,
-            looked=polled,
+            polled=polled,
             webhooks_reliable=account is not None and account.webhook_coverage.webhooks_reliable(event.at),
         )
         if poll_at is None:
@@ -250,7 +256,7 @@ class Tracker:
 
     def decide_tick(self, message: Message) -> Step:
         """Decide what the passing of time alone does to a message."""
-        account = self._account_of(message.campaign_id)
+        account = self._find_account(message.campaign_id)
         event = Tick(message.row, self._clock.now(), 0)
         policy = self._campaigns.policies[message.campaign_id]
         return lifecycle.advance(message, event, policy, account.currency if account else "")
@@ -265,11 +271,11 @@ class Tracker:
         """Hand over what a request brought; it is committed soon."""
         self._events.put_nowait(event)
         if self._events.qsize() >= BACKLOG_EVENTS:
-            self._open.clear()
+            self._writable.clear()
 
     async def wait_until_writable(self) -> None:
         """Wait while the store can't keep up, or can't be written at all."""
-        await self._open.wait()
+        await self._writable.wait()
 
     async def commit_forever(self) -> None:
         """Commit what is reported, all that waits together."""
@@ -288,7 +294,7 @@ class Tracker:
     async def _commit(self, group: list[Event]) -> None:
         began_us = self._clock.monotonic()
         apply = partial(self.run, self._store.apply, group, self.decide)
-        steps, changes = await self._until_room(apply)
+        steps, changes = await self._retry_until_room(apply)
         self.on_events_applied(steps, changes, began_us)
 
     def on_events_applied(self, steps: Sequence[Step], changes: StateDelta, began_us: int) -> None:
@@ -302,42 +308,44 @@ class Tracker:
                 self._instruments.status_conflict(self.state.campaigns[message.campaign_id].account)
             if step.planned:
                 planned.append(Planned(message.row, message.campaign_id, message.revision, message.due_at))
-            account = self._account_of(message.campaign_id)
+            account = self._find_account(message.campaign_id)
             expected = step.webhook_first is not None and schedule.is_fresh(
                 message.sent_at, message.accepted_at
             )
             if account is not None and expected:
-                account.webhook_coverage.end(self._clock.now(), webhook_first=bool(step.webhook_first))
+                account.webhook_coverage.record_final(
+                    self._clock.now(), webhook_first=bool(step.webhook_first)
+                )
         self._schedule(planned)
 
-    async def _until_room(self, write: Callable[[], Awaitable[_T]]) -> _T:
+    async def _retry_until_room(self, write: Callable[[], Awaitable[_T]]) -> _T:
         """Write, however long the disk has no room for it."""
         while True:
             try:
                 written = await write()
             except StoreFull as error:
-                if self._open.is_set():
+                if self._writable.is_set():
                     more = {"event": "store_full", "fields": {"code": error.code}}
                     _log.error("%s; polling holds still", error.message, extra=more)
-                self._open.clear()
+                self._writable.clear()
                 self._instruments.store_up(up=False)
                 await self._clock.sleep(RETRY_FULL_US)
             else:
-                self._written()
+                self._on_written()
                 return written
 
     def apply_committed(self, changes: StateDelta) -> None:
         """Show what is durable now."""
         self.state.apply(changes)
-        self._written()
+        self._on_written()
 
-    def _written(self) -> None:
+    def _on_written(self) -> None:
         """Let polling go on, unless too much waits to be written."""
         self._instruments.store_up(up=True)
         if self._events.qsize() < BACKLOG_EVENTS:
-            self._open.set()
+            self._writable.set()
 
-    def _account_of(self, campaign_id: int) -> AccountState | None:
+    def _find_account(self, campaign_id: int) -> AccountState | None:
         return self.accounts.get(self.state.campaigns[campaign_id].account)
 
     def _schedule(self, planned: Iterable[Planned], *, not_before_us: int = 0) -> None:

@@ -27,7 +27,7 @@ class WebhookCoverage:
         self._counted_at = 0
         self._foretold_at = -LIFE_US
 
-    def end(self, at: int, *, webhook_first: bool) -> None:
+    def record_final(self, at: int, *, webhook_first: bool) -> None:
         """The provider's answer told an end; `webhook_first`: a webhook had told the same before."""
         kept = exp(-max(0, at - self._counted_at) / LIFE_US)
         self._counted_at = at

@@ -14,7 +14,7 @@ from exporter.ingest.formats.formats import BATCH_MESSAGES, Batch
 class Intake(Protocol):
     """Where messages are handed over: the tracker. May raise StoreFull, and then nothing was taken."""
 
-    async def progress(self, file_key: bytes) -> int:
+    async def get_file_progress(self, file_key: bytes) -> int:
         """The offset committed for this file: 0 for none, READ_TO_THE_END when its last batch was."""
         ...
 

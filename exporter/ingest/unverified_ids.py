@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.domain.events import Observed
-from exporter.domain.limiter import USABLE, Bucket
+from exporter.domain.limiter import USABLE, TokenBucket
 from exporter.domain.model import SECOND_US, Answer, NewMessage, Source
 from exporter.engine.accounts import AccountState
-from exporter.engine.poller import Fetch, note
+from exporter.engine.poller import Fetch, record_reply
 from exporter.engine.request_history import InFlightRequest
 from exporter.engine.tracker import Tracker
 from exporter.metrics.instruments import Instruments
@@ -64,19 +64,19 @@ class UnverifiedIds:
 
     async def run(self, account: AccountState, fetch: Fetch) -> None:
         """Ask `account` about them, one at a time, until cancelled."""
-        bucket = Bucket(account.limiter.rate * RATE_SHARE, self.clock.monotonic())
+        bucket = TokenBucket(account.limiter.rate * RATE_SHARE, self.clock.monotonic())
         while True:
             await self._some.wait()
             await self.tracker.wait_until_writable()
             bucket.rate = account.limiter.rate * RATE_SHARE
             now = self.clock.monotonic()
-            wait_us = max(account.limiter.wait_us(now), bucket.wait_us(now))
+            wait_us = max(account.limiter.get_wait_us(now), bucket.get_wait_us(now))
             if wait_us:
                 await self.clock.sleep(wait_us)
                 continue
             # Without a pause between the question and the taking, this turn is nobody else's.
-            account.limiter.sent(now)
-            bucket.take(now)
+            account.limiter.record_sent(now)
+            bucket.take_token(now)
             await self._ask(account, fetch, now)
 
     async def _ask(self, account: AccountState, fetch: Fetch, now: int) -> None:
@@ -84,7 +84,7 @@ class UnverifiedIds:
         reply = await fetch(message_id)
         self._forget(message_id)
         asked = InFlightRequest(NOBODYS_ROW, message_id, NO_CAMPAIGN, now)
-        note(account, asked, reply, self.clock, self.instruments)
+        record_reply(account, asked, reply, self.clock, self.instruments)
         if reply.answer is not None:
             while not await self._track(account, message_id, unverified_id, reply.answer):
                 await self.clock.sleep(ROOM_US)
@@ -111,7 +111,7 @@ class UnverifiedIds:
         except StoreFull:
             return False
         found = await self.tracker.run(self.store.find, [account.id], [message_id])
-        uptime_us = account.limiter.uptime_us(self.clock.monotonic())
+        uptime_us = account.limiter.get_uptime_us(self.clock.monotonic())
         for message in found.get(message_id, ()):
             self.tracker.report(Observed(message.row, self.clock.now(), uptime_us, answer))
         return True

@@ -133,7 +133,8 @@ class WebhookProcessor:
             self._remember(told)
             return [WebhookResult.UNKNOWN] * len(told)
         sent_at = {
-            news.message_id: webhook_claims.sent_at(news, at, OLDEST_US) for news, at in reversed(told)
+            news.message_id: webhook_claims.estimate_sent_at(news, at, OLDEST_US)
+            for news, at in reversed(told)
         }
         if settings.mode == "verify":
             # The answer is the same whether there is room or not: it must not tell which ids are known.
@@ -188,7 +189,7 @@ class WebhookProcessor:
         began_us = self._clock.monotonic()
         settings = self._tracker.settings.webhook
         trust = settings is not None and settings.mode == "trust"
-        clocks = {a.id: a.limiter.uptime_us(began_us) for a in self._tracker.accounts.values()}
+        clocks = {a.id: a.limiter.get_uptime_us(began_us) for a in self._tracker.accounts.values()}
         learned = await self._tracker.run(self._applied, told, clocks, trust=trust)
         if learned.steps:
             self._tracker.on_events_applied(learned.steps, learned.changes, began_us)
@@ -207,10 +208,10 @@ class WebhookProcessor:
             for message in messages:
                 # Nobody says which account is meant: where that matters, each is asked.
                 trusted = trust and len(messages) == 1
-                event = webhook_claims.event_of(
+                event = webhook_claims.to_event(
                     message, news, at, clocks[message.account_id], trusted=trusted
                 )
-                learned.results[number] = webhook_claims.known(message, news)
+                learned.results[number] = webhook_claims.classify_unchanged(message, news)
                 step = Step(message) if event is None else self._tracker.decide(message, event)
                 if event is not None and step.message is not message:
                     events.append(event)
@@ -226,7 +227,9 @@ class WebhookProcessor:
             news, step = told[number].news, self._tracker.decide(message, event)
             changed = step.message is not message
             learned.results[number] = (
-                webhook_claims.moved(news, mine) if changed else webhook_claims.known(message, news)
+                webhook_claims.classify_changed(news, mine)
+                if changed
+                else webhook_claims.classify_unchanged(message, news)
             )
             return step
 

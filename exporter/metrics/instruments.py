@@ -145,10 +145,12 @@ class Instruments:
         """When the latest usable answer came."""
         self._account(account).last_success.set(at_seconds)
 
-    def limiter(self, account: str, *, rate: float, paused_until_seconds: float, flow: CircuitState) -> None:
-        """What the account may do now: requests per second, until when not (0: not paused), and its flow."""
+    def limiter(
+        self, account: str, *, rate: float, paused_until_seconds: float, circuit: CircuitState
+    ) -> None:
+        """What the account may do now: requests per second, until when not (0: not paused), its circuit."""
         self._api.rate_limit.labels(account).set(rate)
-        self._api.circuit_open.labels(account).set(flow is CircuitState.OPEN)
+        self._api.circuit_open.labels(account).set(circuit is CircuitState.OPEN)
         if paused_until_seconds:
             self._api.paused_until.labels(account).set(paused_until_seconds)
         else:

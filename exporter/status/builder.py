@@ -128,10 +128,10 @@ class StatusBuilder:
         return _AccountNow(
             account.name,
             rate,
-            account.limiter.flow,
-            account.limiter.wait_us(now),
-            recent.per_second(wall_now),
-            [request_view(account.name, request, names) for request in recent.failures(SHOWN_FAILURES)],
+            account.limiter.circuit,
+            account.limiter.get_wait_us(now),
+            recent.compute_rate_per_second(wall_now),
+            [request_view(account.name, request, names) for request in recent.list_failures(SHOWN_FAILURES)],
             recent.failures_since,
         )
 

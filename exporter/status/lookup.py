@@ -76,7 +76,7 @@ class Lookups:
         requests = [
             request_view(account.name, request, names)
             for account in accounts
-            for request in account.history.about(message_id)
+            for request in account.history.find_by_message(message_id)
         ]
         now = self.clock.now()
         return Lookup(

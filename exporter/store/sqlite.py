@@ -134,7 +134,7 @@ class SqliteStore:
                 new = inserted(cursor, values, room)
                 accepted.planned = [Planned._make(row[:4]) for row in new]
                 for (campaign_id, sent_at), amount in Counter((row[1], row[4]) for row in new).items():
-                    accepted.changes.tracked(campaign_id, source, sent_at, amount)
+                    accepted.changes.add_tracked(campaign_id, source, sent_at, amount)
                 write(cursor, accepted.changes)
                 if file is not None:
                     cursor.execute(statements.PUT_FILE, (*file, now))
@@ -183,7 +183,7 @@ class SqliteStore:
                 current[event.row] = step.message
                 if step.message is not message:
                     changed[event.row] = step.message
-                changes.step(step)
+                changes.add_step(step)
                 steps.append(step)
             update(cursor, changed.values())
             write(cursor, changes)
@@ -217,9 +217,9 @@ class SqliteStore:
         if not old and not moved:
             return swept
         for step in moved:
-            swept.changes.step(step)
+            swept.changes.add_step(step)
         for message in old:
-            swept.changes.forgotten(message)
+            swept.changes.remove_message(message)
         with self._database.transaction() as writing:
             update(writing, [step.message for step in moved])
             writing.executemany(

@@ -16,7 +16,7 @@ from exporter.metrics.instruments import Instruments
 from exporter.store import Arrival
 from exporter.store.sqlite import SqliteStore
 from tests.docs.pages import Page
-from tests.engine.settings import settings_of
+from tests.engine.settings import make_settings
 
 PAGE = Page("docs/sizing.md")
 BENCH = Page("bench/README.md")
@@ -82,7 +82,7 @@ def test_series_of_an_account_and_the_process_are_about_as_many() -> None:
 
     def shown(*accounts: str) -> int:
         instruments = Instruments()
-        instruments.configure(settings_of(*accounts))
+        instruments.configure(make_settings(*accounts))
         return lines(generate_latest(instruments.registry))
 
     account = shown("one", "two") - shown("one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import permutations
 
 import pytest
@@ -10,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain import lifecycle
-from exporter.domain.lifecycle import MOVES, Event, Observed, Step
+from exporter.domain.lifecycle import MOVES, Event, Observed
 from exporter.domain.model import (
     FINAL_BY_PROVIDER,
     FINISHED,
     GIVEN_UP,
     SECOND_US,
     Answer,
-    Message,
     Outcome,
     Status,
     Verdict,
@@ -25,15 +23,17 @@ from exporter.domain.model import (
 )
 from exporter.domain.snapshot import Kind
 from tests.domain.example import (
-    DEFAULT,
     HOUR_US,
     MESSAGE,
     SENT_AT,
-    counted,
-    failed,
-    saw,
-    tick,
-    total,
+    advance,
+    count_by_label,
+    in_status,
+    make_failed,
+    make_observed,
+    make_tick,
+    sums,
+    walk,
 )
 
 ALL = frozenset(Status)
@@ -56,36 +56,6 @@ LEGAL = {
 }
 
 
-def advance(message: Message, event: Event) -> Step:
-    """One event, under the profile `default`."""
-    return lifecycle.advance(message, event, DEFAULT, "UAH")
-
-
-def walk(events: Sequence[Event], message: Message = MESSAGE) -> list[Step]:
-    """All events, one after the other."""
-    steps = []
-    for event in events:
-        steps.append(advance(message, event))
-        message = steps[-1].message
-    return steps
-
-
-def sums(steps: list[Step]) -> dict[tuple[Kind, str, str], int]:
-    """What all steps come to."""
-    return dict(total(count for step in steps for count in step.counts))
-
-
-def in_status(status: Status) -> Message:
-    """A message that got to `status` some time ago, judged where that takes it."""
-    ended = status in FINISHED
-    return MESSAGE._replace(
-        status=status,
-        outcome=status if ended else Status.NEW,
-        verdict=Verdict.MISSED if ended else Verdict.NONE,
-        finished_at=SENT_AT + SECOND_US if ended else 0,
-    )
-
-
 # --- the table of moves -----------------------------------------------------------------------------
 
 
@@ -101,20 +71,20 @@ def test_the_table_is_the_documented_one() -> None:
 @pytest.mark.parametrize("known", sorted(ALL))
 def test_each_pair_of_statuses(known: Status, told: Status, via: Via) -> None:
     """An answer moves a message where the table says, and nowhere else; the gauge follows it."""
-    step = advance(in_status(known), saw(told, 2 * SECOND_US, via=via))
+    step = advance(in_status(known), make_observed(told, 2 * SECOND_US, via=via))
     after = told if told in LEGAL[known] else known
     assert step.message.status is after
     moved = {known.word: -1, told.word: 1} if after is not known else {}
-    assert counted(step, Kind.MESSAGES) == moved
+    assert count_by_label(step, Kind.MESSAGES) == moved
 
 
 @pytest.mark.parametrize("end", sorted(FINAL_BY_PROVIDER))
 @pytest.mark.parametrize(
     "event",
     [
-        *(saw(status, HOUR_US, via=via) for status in sorted(TELLABLE) for via in Via),
-        *(failed(outcome, HOUR_US) for outcome in Outcome),
-        tick(1000 * HOUR_US),
+        *(make_observed(status, HOUR_US, via=via) for status in sorted(TELLABLE) for via in Via),
+        *(make_failed(outcome, HOUR_US) for outcome in Outcome),
+        make_tick(1000 * HOUR_US),
     ],
     ids=repr,
 )
@@ -147,16 +117,16 @@ def test_a_conflict_is_the_provider_against_itself(
     known: Status, told: Status, via: Via, *, conflict: bool
 ) -> None:
     """Only an answer that contradicts an earlier one is a conflict: not a late one, not a repeated one."""
-    assert advance(in_status(known), saw(told, 2 * SECOND_US, via=via)).conflict is conflict
+    assert advance(in_status(known), make_observed(told, 2 * SECOND_US, via=via)).conflict is conflict
 
 
 @pytest.mark.parametrize("known", [Status.NEW, SCHEDULED])
 def test_a_move_and_the_expiry_in_one_answer(known: Status) -> None:
     """An answer that moves a message whose time has run out takes it to `expired`, counted once."""
-    step = advance(in_status(known), saw(PROCESSING, 25 * HOUR_US))
+    step = advance(in_status(known), make_observed(PROCESSING, 25 * HOUR_US))
     assert step.message.status is Status.EXPIRED
-    assert counted(step, Kind.MESSAGES) == {known.word: -1, "expired": 1}
-    assert counted(step, Kind.FINISHED) == {"expired": 1}
+    assert count_by_label(step, Kind.MESSAGES) == {known.word: -1, "expired": 1}
+    assert count_by_label(step, Kind.FINISHED) == {"expired": 1}
 
 
 # --- what must hold for any history -----------------------------------------------------------------
@@ -213,11 +183,17 @@ def test_any_history(history: list[Event]) -> None:
 
 
 webhooks_under_way = st.builds(
-    saw, st.sampled_from(sorted(UNDER_WAY)), st.integers(0, 60 * SECOND_US), via=st.just(Via.WEBHOOK)
+    make_observed,
+    st.sampled_from(sorted(UNDER_WAY)),
+    st.integers(0, 60 * SECOND_US),
+    via=st.just(Via.WEBHOOK),
 )
-polls_under_way = st.builds(saw, st.sampled_from(sorted(UNDER_WAY)), st.integers(0, 60 * SECOND_US))
+polls_under_way = st.builds(make_observed, st.sampled_from(sorted(UNDER_WAY)), st.integers(0, 60 * SECOND_US))
 ends = st.builds(
-    saw, st.sampled_from(sorted(FINAL_BY_PROVIDER)), st.integers(0, 60 * SECOND_US), via=st.sampled_from(Via)
+    make_observed,
+    st.sampled_from(sorted(FINAL_BY_PROVIDER)),
+    st.integers(0, 60 * SECOND_US),
+    via=st.sampled_from(Via),
 )
 
 
@@ -235,7 +211,7 @@ def test_one_end_in_any_order(before: list[Event], end: Observed) -> None:
 )
 def test_two_ends_in_any_order(before: list[Event], statuses: tuple[Status, Status], repeats: int) -> None:
     """With two different final statuses exactly one is counted, and one is a conflict."""
-    first, second = (saw(status, SECOND_US, via=Via.WEBHOOK) for status in statuses)
+    first, second = (make_observed(status, SECOND_US, via=Via.WEBHOOK) for status in statuses)
     for order in permutations([*before, first, second]):
         steps = walk(order * repeats)
         assert sum(step.newly_finished for step in steps) == 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.limiter import BURST_US, USABLE, AccountLimiter, Bucket, LimiterState
+from exporter.domain.limiter import BURST_US, USABLE, AccountLimiter, CircuitState, LimiterState, TokenBucket
 from exporter.domain.model import SECOND_US, Outcome
 from tests.domain.example import HOUR_US, MINUTE_US
 
@@ -18,23 +18,23 @@ OK, LIMITED, REFUSED = Outcome.OK, Outcome.RATE_LIMITED, Outcome.UNAUTHORIZED
 FAILURES = sorted(set(Outcome) - USABLE - {LIMITED, REFUSED})
 
 
-def end(
-    gate: AccountLimiter, now: int, outcome: Outcome, *, row: int = 1, after_us: int | None = None
+def record_outcome(
+    limiter: AccountLimiter, now: int, outcome: Outcome, *, row: int = 1, after_us: int | None = None
 ) -> bool:
     """A request that just went out ends at once; whether the flow changed."""
-    return gate.ended(now, now, row, outcome, after_us)
+    return limiter.record_outcome(now, now, row, outcome, after_us)
 
 
-def drive(gate: AccountLimiter, now: int, until: int) -> list[int]:
-    """Send whenever the gate allows it, with no answers; the instants of sending."""
+def send_until(limiter: AccountLimiter, now: int, until: int) -> list[int]:
+    """Send whenever the limiter allows it, with no answers; the instants of sending."""
     sent = []
-    while (now := now + gate.wait_us(now)) < until:
-        gate.sent(now)
+    while (now := now + limiter.get_wait_us(now)) < until:
+        limiter.record_sent(now)
         sent.append(now)
     return sent
 
 
-def most_in_a_second(sent: Iterable[int]) -> int:
+def count_most_in_a_second(sent: Iterable[int]) -> int:
     """The largest number of requests in any second."""
     window: list[int] = []
     most = 0
@@ -49,119 +49,119 @@ def most_in_a_second(sent: Iterable[int]) -> int:
 
 def test_the_bucket_starts_empty() -> None:
     """The first request waits for its token, so that restarts in a row never add up to a burst."""
-    assert Bucket(10, 0).wait_us(0) == pytest.approx(SECOND_US / 10, abs=1)
+    assert TokenBucket(10, 0).get_wait_us(0) == pytest.approx(SECOND_US / 10, abs=1)
 
 
 @given(st.floats(0.1, 200), st.lists(st.integers(0, 3 * SECOND_US), max_size=100), st.integers(0, 10**12))
 def test_never_more_than_the_rate(rate: float, pauses: list[int], start: int) -> None:
     """Whatever pauses the sender makes, no second sees more requests than the rate and one bucket."""
-    bucket, now = Bucket(rate, start), start
+    bucket, now = TokenBucket(rate, start), start
     sent: list[int] = []
     for pause_us in pauses:
         now += pause_us
         for _ in range(30):
-            now += bucket.wait_us(now)
-            bucket.take(now)
+            now += bucket.get_wait_us(now)
+            bucket.take_token(now)
             sent.append(now)
-    assert most_in_a_second(sent) <= rate + max(1.0, rate * BURST_US / SECOND_US)
+    assert count_most_in_a_second(sent) <= rate + max(1.0, rate * BURST_US / SECOND_US)
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 7, 10, 100, 333])
 def test_all_of_the_rate(rate: float) -> None:
     """Whoever always has something to send gets the whole rate."""
-    sent = drive(AccountLimiter(rate, 0), 0, 100 * SECOND_US)
+    sent = send_until(AccountLimiter(rate, 0), 0, 100 * SECOND_US)
     assert len(sent) == pytest.approx(100 * rate, rel=0.02, abs=2)
 
 
 def test_waiting_tells_the_truth() -> None:
     """After the wait that was announced there is a token, and before it there is none."""
-    bucket, now = Bucket(3, 0), 0
+    bucket, now = TokenBucket(3, 0), 0
     for _ in range(50):
-        wait_us = bucket.wait_us(now)
-        assert bucket.wait_us(now + wait_us - 2) > 0
+        wait_us = bucket.get_wait_us(now)
+        assert bucket.get_wait_us(now + wait_us - 2) > 0
         now += wait_us
-        assert bucket.wait_us(now) == 0
-        bucket.take(now)
+        assert bucket.get_wait_us(now) == 0
+        bucket.take_token(now)
 
 
 def test_a_new_rate_from_a_reload() -> None:
     """A new agreed rate holds at once; the same one leaves a lowered rate alone."""
-    gate = AccountLimiter(10, 0)
-    end(gate, SECOND_US, LIMITED)
-    gate.configure(10)
-    assert gate.rate == 5
-    gate.configure(50)
-    assert gate.rate == 50
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, SECOND_US, LIMITED)
+    limiter.configure(10)
+    assert limiter.rate == 5
+    limiter.configure(50)
+    assert limiter.rate == 50
 
 
 # --- 429 --------------------------------------------------------------------------------------------
 
 
 def test_retry_after_is_kept() -> None:
-    """The pause that the provider asks for is kept to the microsecond, by the whole account."""
-    gate = AccountLimiter(10, 0)
-    end(gate, SECOND_US, LIMITED, after_us=17 * SECOND_US)
-    assert gate.wait_us(SECOND_US) == 17 * SECOND_US
-    assert gate.paused_until == 18 * SECOND_US
-    assert drive(gate, SECOND_US, 18 * SECOND_US) == []
+    """The pause that the provider asks for is saved to the microsecond, by the whole account."""
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, SECOND_US, LIMITED, after_us=17 * SECOND_US)
+    assert limiter.get_wait_us(SECOND_US) == 17 * SECOND_US
+    assert limiter.paused_until == 18 * SECOND_US
+    assert send_until(limiter, SECOND_US, 18 * SECOND_US) == []
 
 
 def test_pauses_double() -> None:
     """Without Retry-After pauses begin at 5 s and double up to 5 min, until an answer after one."""
-    gate, now = AccountLimiter(10, 0), 0
+    limiter, now = AccountLimiter(10, 0), 0
     pauses = []
     for _ in range(9):
-        end(gate, now, LIMITED)
-        pauses.append(gate.wait_us(now) // SECOND_US)
-        now = gate.paused_until + 1
+        record_outcome(limiter, now, LIMITED)
+        pauses.append(limiter.get_wait_us(now) // SECOND_US)
+        now = limiter.paused_until + 1
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-    end(gate, now, OK)
-    end(gate, now + 1, LIMITED)
-    assert gate.wait_us(now + 1) // SECOND_US == 5
+    record_outcome(limiter, now, OK)
+    record_outcome(limiter, now + 1, LIMITED)
+    assert limiter.get_wait_us(now + 1) // SECOND_US == 5
 
 
 def test_an_answer_from_before_the_pause_proves_nothing() -> None:
     """What was sent before a pause and is answered within it doesn't make the next one short again."""
-    gate = AccountLimiter(10, 0)
-    end(gate, 0, LIMITED)
-    gate.ended(SECOND_US, 0, 1, OK, None)
-    end(gate, 6 * SECOND_US, LIMITED)
-    assert gate.wait_us(6 * SECOND_US) == 10 * SECOND_US
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, 0, LIMITED)
+    limiter.record_outcome(SECOND_US, 0, 1, OK, None)
+    record_outcome(limiter, 6 * SECOND_US, LIMITED)
+    assert limiter.get_wait_us(6 * SECOND_US) == 10 * SECOND_US
 
 
 def test_one_halving_for_what_was_already_out() -> None:
     """Ten requests in flight that are all refused halve the rate once and pause once."""
-    gate = AccountLimiter(10, 0)
+    limiter = AccountLimiter(10, 0)
     for n in range(10):
-        gate.ended(SECOND_US + n, n, n, LIMITED, None)
-    assert gate.rate == 5
-    assert gate.paused_until == 6 * SECOND_US
+        limiter.record_outcome(SECOND_US + n, n, n, LIMITED, None)
+    assert limiter.rate == 5
+    assert limiter.paused_until == 6 * SECOND_US
 
 
 def test_the_longest_wish_of_many_holds() -> None:
-    """Of requests that were out together, the longest Retry-After is kept."""
-    gate = AccountLimiter(10, 0)
-    gate.ended(SECOND_US, 0, 1, LIMITED, 3 * SECOND_US)
-    gate.ended(SECOND_US + 1, 0, 2, LIMITED, 30 * SECOND_US)
-    gate.ended(SECOND_US + 2, 0, 3, LIMITED, 2 * SECOND_US)
-    assert gate.paused_until == SECOND_US + 1 + 30 * SECOND_US
+    """Of requests that were out together, the longest Retry-After is saved."""
+    limiter = AccountLimiter(10, 0)
+    limiter.record_outcome(SECOND_US, 0, 1, LIMITED, 3 * SECOND_US)
+    limiter.record_outcome(SECOND_US + 1, 0, 2, LIMITED, 30 * SECOND_US)
+    limiter.record_outcome(SECOND_US + 2, 0, 3, LIMITED, 2 * SECOND_US)
+    assert limiter.paused_until == SECOND_US + 1 + 30 * SECOND_US
 
 
 def test_the_rate_comes_back() -> None:
     """A tenth of the agreed rate comes back each minute, and no more than was agreed."""
-    gate = AccountLimiter(10, 0)
-    end(gate, 0, LIMITED)
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, 0, LIMITED)
     for minute, rate in ((1, 6), (2, 7), (5, 10), (60, 10)):
-        gate.sent(minute * MINUTE_US)
-        assert gate.rate == pytest.approx(rate)
+        limiter.record_sent(minute * MINUTE_US)
+        assert limiter.rate == pytest.approx(rate)
 
 
 def test_the_rate_has_a_floor() -> None:
     """However often the provider refuses, a hundredth of the rate is left."""
-    gate = AccountLimiter(10, 0)
+    limiter = AccountLimiter(10, 0)
     for n in range(40):
-        end(gate, n, LIMITED)
-    assert gate.rate == pytest.approx(0.1)
+        record_outcome(limiter, n, LIMITED)
+    assert limiter.rate == pytest.approx(0.1)
 
 
 class Provider:
@@ -169,32 +169,32 @@ class Provider:
 
     def __init__(self) -> None:
         """Its bucket is empty too."""
-        self._bucket = Bucket(7.0, 0)
+        self._bucket = TokenBucket(7.0, 0)
 
     def answer(self, now: int) -> Outcome:
         """What a request that arrives now gets."""
-        if self._bucket.wait_us(now):
+        if self._bucket.get_wait_us(now):
             return LIMITED
-        self._bucket.take(now)
+        self._bucket.take_token(now)
         return OK
 
 
 @pytest.mark.parametrize("latency_us", [20_000, 300_000, 2 * SECOND_US])
 def test_convergence(latency_us: int) -> None:
     """Agreed on 10 where the provider allows 7, fewer than 1 % are refused, and most of the 7 is used."""
-    gate, provider, u = AccountLimiter(10, 0), Provider(), random.Random(7)
+    limiter, provider, u = AccountLimiter(10, 0), Provider(), random.Random(7)
     now, started = 0, HOUR_US
     outcomes: list[Outcome] = []
     out: list[tuple[int, int, Outcome]] = []
     while now < 4 * HOUR_US:
-        wait_us = gate.wait_us(now) if len(out) < 10 else out[0][0] - now
+        wait_us = limiter.get_wait_us(now) if len(out) < 10 else out[0][0] - now
         if out and out[0][0] <= now + wait_us:
             now, sent_at, outcome = heapq.heappop(out)
-            gate.ended(now, sent_at, 1, outcome, None)
+            limiter.record_outcome(now, sent_at, 1, outcome, None)
             continue
         now += wait_us
         if wait_us == 0:
-            gate.sent(now)
+            limiter.record_sent(now)
             outcome = provider.answer(now)
             outcomes += [outcome] if now > started else []
             heapq.heappush(out, (now + int(latency_us * (0.5 + u.random())), now, outcome))
@@ -203,35 +203,178 @@ def test_convergence(latency_us: int) -> None:
     assert len(outcomes) / (3 * 3600) > 0.6 * min(7, 10 / (latency_us / SECOND_US))
 
 
+# --- the breaker ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", FAILURES)
+def test_five_failures_of_three_messages_open_the_breaker(outcome: Outcome) -> None:
+    """At the fifth straight failure over three messages the flow stops, and that is told once."""
+    limiter = AccountLimiter(10, 0)
+    changed = [record_outcome(limiter, n * 2 * SECOND_US, outcome, row=n % 3) for n in range(7)]
+    assert changed == [False] * 4 + [True] + [False] * 2
+    assert limiter.circuit is CircuitState.OPEN
+
+
+def test_failures_must_last() -> None:
+    """Any number of them within five seconds is a bad moment; at five seconds it is an outage."""
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, 0, OK)
+    failing = [record_outcome(limiter, SECOND_US + n, Outcome.SERVER_ERROR, row=n) for n in range(100)]
+    assert not any(failing)
+    assert not record_outcome(limiter, 6 * SECOND_US - 1, Outcome.SERVER_ERROR)
+    assert record_outcome(limiter, 6 * SECOND_US, Outcome.SERVER_ERROR)
+
+
+def test_two_poison_messages_never_open_the_breaker() -> None:
+    """However often one or two messages fail, the others go on."""
+    limiter = AccountLimiter(10, 0)
+    for n in range(100):
+        record_outcome(limiter, n, Outcome.BAD_BODY, row=n % 2)
+    assert limiter.circuit is CircuitState.CLOSED
+
+
+def test_messages_that_failed_before_an_answer_are_forgiven() -> None:
+    """A poison message doesn't open the breaker together with others that failed before the last answer."""
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, 1, Outcome.TIMEOUT, row=2)
+    record_outcome(limiter, 2, Outcome.TIMEOUT, row=3)
+    record_outcome(limiter, 3, OK)
+    for n in range(4, 100):
+        record_outcome(limiter, n, Outcome.BAD_BODY, row=1)
+    assert limiter.circuit is CircuitState.CLOSED
+
+
+@pytest.mark.parametrize("outcome", sorted(USABLE))
+def test_failures_must_be_straight(outcome: Outcome) -> None:
+    """One usable answer in between, even one about another message, begins the count anew."""
+    limiter = AccountLimiter(10, 0)
+    for n in range(100):
+        record_outcome(limiter, n, outcome if n % 5 == 4 else Outcome.TIMEOUT, row=n)
+    assert limiter.circuit is CircuitState.CLOSED
+
+
+def make_open_limiter(now: int = 0) -> AccountLimiter:
+    """A limiter whose breaker has just opened."""
+    limiter = AccountLimiter(10, now - 5 * SECOND_US)
+    for row in range(5):
+        record_outcome(limiter, now - 5 * SECOND_US, Outcome.CONNECT, row=row)
+    assert record_outcome(limiter, now, Outcome.CONNECT)
+    return limiter
+
+
+def test_one_probe_every_half_minute() -> None:
+    """In an outage one request goes out each 30 s, the first after 30 s."""
+    assert send_until(make_open_limiter(), 0, 200 * SECOND_US) == [n * 30 * SECOND_US for n in range(1, 7)]
+
+
+@pytest.mark.parametrize("outcome", sorted(USABLE))
+def test_an_answered_probe_ends_the_outage(outcome: Outcome) -> None:
+    """One usable answer and everything flows again."""
+    limiter = make_open_limiter()
+    assert record_outcome(limiter, 30 * SECOND_US, outcome)
+    assert limiter.circuit is CircuitState.CLOSED
+    assert len(send_until(limiter, 30 * SECOND_US, 40 * SECOND_US)) > 90
+
+
+def test_a_429_in_an_outage_is_life() -> None:
+    """A provider that limits is up: the outage ends, and the pause holds."""
+    limiter = make_open_limiter()
+    record_outcome(limiter, 30 * SECOND_US, LIMITED, after_us=MINUTE_US)
+    assert limiter.circuit is CircuitState.CLOSED
+    assert limiter.get_wait_us(30 * SECOND_US) == MINUTE_US
+
+
+def test_retry_after_of_a_503() -> None:
+    """A failure that says when to come back pauses the account until then."""
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, 0, Outcome.SERVER_ERROR, after_us=9 * SECOND_US)
+    assert limiter.get_wait_us(0) == 9 * SECOND_US
+    assert limiter.rate == 10
+
+
+# --- a refused key ----------------------------------------------------------------------------------
+
+
+def test_one_probe_a_minute_while_revoked() -> None:
+    """A refused key stops the account at the first refusal; one probe goes out each minute."""
+    limiter = AccountLimiter(10, 0)
+    assert record_outcome(limiter, 0, REFUSED)
+    assert limiter.circuit is CircuitState.UNAUTHORIZED
+    sent = []
+    now = 0
+    while (now := now + limiter.get_wait_us(now)) < 400 * SECOND_US:
+        limiter.record_sent(now)
+        record_outcome(limiter, now, REFUSED)
+        sent.append(now)
+    assert sent == [n * MINUTE_US for n in range(1, 7)]
+
+
+def test_a_changed_key_is_tried_at_once() -> None:
+    """When the key file changes a probe goes out at once, and an answer lets everything flow."""
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, 0, REFUSED)
+    limiter.on_credentials_changed(20 * SECOND_US)
+    assert limiter.get_wait_us(20 * SECOND_US) == 0
+    limiter.record_sent(20 * SECOND_US)
+    assert limiter.get_wait_us(20 * SECOND_US) == MINUTE_US
+    record_outcome(limiter, 21 * SECOND_US, OK)
+    assert limiter.circuit is CircuitState.CLOSED
+
+
+def test_a_changed_key_ends_no_outage() -> None:
+    """A new key changes nothing where the key was not what was wrong."""
+    limiter = make_open_limiter()
+    limiter.on_credentials_changed(SECOND_US)
+    assert limiter.get_wait_us(SECOND_US) == 29 * SECOND_US
+
+
+# --- the answering clock ----------------------------------------------------------------------------
+
+endings = st.tuples(st.integers(0, HOUR_US), st.sampled_from(Outcome), st.none() | st.integers(0, MINUTE_US))
+
+
+@given(st.lists(endings, max_size=50))
+def test_the_answering_clock_counts_answered_time(history: list[tuple[int, Outcome, int | None]]) -> None:
+    """It runs from a usable outcome (or the start) until the next unusable one, and never falls."""
+    limiter, now, expected, runs = AccountLimiter(10, 0), 0, 0, True
+    for pause_us, outcome, retry_after_us in history:
+        now += pause_us
+        expected += pause_us if runs else 0
+        assert limiter.get_uptime_us(now) == expected
+        limiter.record_outcome(now, now, 1, outcome, retry_after_us)
+        assert limiter.get_uptime_us(now) == expected
+        runs = outcome in USABLE
+
+
 # --- over a restart ---------------------------------------------------------------------------------
 
 
 def test_a_restart_goes_on_where_it_stopped() -> None:
     """Clock, pause and lowered rate survive; the wall clock measures the pause across runs."""
-    gate, wall = AccountLimiter(10, 0), 10**15
-    end(gate, HOUR_US, LIMITED, after_us=100 * SECOND_US)
-    kept = gate.state(HOUR_US + SECOND_US, wall)
-    later = AccountLimiter(10, 500, kept=kept, wall_now=wall + 40 * SECOND_US)
-    assert later.wait_us(500) == 59 * SECOND_US
+    limiter, wall = AccountLimiter(10, 0), 10**15
+    record_outcome(limiter, HOUR_US, LIMITED, after_us=100 * SECOND_US)
+    saved = limiter.export_state(HOUR_US + SECOND_US, wall)
+    later = AccountLimiter(10, 500, saved=saved, wall_now=wall + 40 * SECOND_US)
+    assert later.get_wait_us(500) == 59 * SECOND_US
     assert later.rate == 5
-    assert later.uptime_us(500) == HOUR_US
+    assert later.get_uptime_us(500) == HOUR_US
 
 
 def test_nothing_to_keep() -> None:
     """A pause that is over and a full rate leave no trace."""
-    assert AccountLimiter(10, 0).state(5, 10**15) == LimiterState(uptime_us=5)
+    assert AccountLimiter(10, 0).export_state(5, 10**15) == LimiterState(uptime_us=5)
 
 
 @pytest.mark.parametrize("days", [-3, 3])
 def test_a_wrong_clock_keeps_no_pause(days: int) -> None:
     """A wall clock that was set between two runs makes a kept pause an hour at most."""
-    gate = AccountLimiter(10, 0)
-    end(gate, 0, LIMITED)
-    kept = gate.state(0, 10**15)
-    later = AccountLimiter(10, 0, kept=kept, wall_now=10**15 + days * 24 * HOUR_US)
-    assert later.wait_us(0) <= HOUR_US
+    limiter = AccountLimiter(10, 0)
+    record_outcome(limiter, 0, LIMITED)
+    saved = limiter.export_state(0, 10**15)
+    later = AccountLimiter(10, 0, saved=saved, wall_now=10**15 + days * 24 * HOUR_US)
+    assert later.get_wait_us(0) <= HOUR_US
 
 
 def test_a_lowered_rate_of_a_larger_agreement() -> None:
-    """A rate that was agreed lower in the meantime is not exceeded by what was kept."""
-    assert AccountLimiter(3, 0, kept=LimiterState(rate=5)).rate == 3
+    """A rate that was agreed lower in the meantime is not exceeded by what was saved."""
+    assert AccountLimiter(3, 0, saved=LimiterState(rate=5)).rate == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from exporter.domain import lifecycle
-from exporter.domain.lifecycle import Event, Observed, PollFailed, Step, Tick, tolerance_us
+from exporter.domain.lifecycle import Event, Observed, PollFailed, Step, Tick, compute_tolerance_us
 from exporter.domain.model import (
     FINAL_BY_PROVIDER,
     SECOND_US,
@@ -22,10 +22,9 @@ from exporter.domain.model import (
     Verdict,
     Via,
 )
-from exporter.domain.schedule import CLOSEST_US, JITTER_RATIO, first_look_at, next_look_at
+from exporter.domain.schedule import CLOSEST_US, JITTER_RATIO, first_poll_at, next_poll_at
 from exporter.domain.snapshot import Kind
 from tests.domain.example import (
-    ANSWERING_US,
     CAMPAIGN,
     DEFAULT,
     HOUR_US,
@@ -33,7 +32,8 @@ from tests.domain.example import (
     MINUTE_US,
     OTP,
     SENT_AT,
-    saw,
+    UPTIME_AT_ACCEPT_US,
+    make_observed,
 )
 
 PROFILES = (OTP, DEFAULT, CAMPAIGN)
@@ -47,7 +47,7 @@ def after(message: Message, policy: Policy = DEFAULT, *, seconds: float = 0, u: 
     """Seconds until the next look, `seconds` after sending; the provider answers all the time."""
     past_us = int(seconds * SECOND_US)
     now = SENT_AT + past_us
-    return (next_look_at(message, policy, now, ANSWERING_US + past_us, u) - now) / SECOND_US
+    return (next_poll_at(message, policy, now, UPTIME_AT_ACCEPT_US + past_us, u) - now) / SECOND_US
 
 
 @given(
@@ -65,7 +65,7 @@ def test_bounds(  # noqa: PLR0913 - all that the next look depends on
     """No two looks are closer than the provider's second, none further apart than the longest interval."""
     message = MESSAGE._replace(polls=polls, failures=failures, verdict=verdict)
     now = SENT_AT + past_us
-    delay_us = next_look_at(message, policy, now, ANSWERING_US + answered_us, u) - now
+    delay_us = next_poll_at(message, policy, now, UPTIME_AT_ACCEPT_US + answered_us, u) - now
     # A look just before the deadline waits for it, and half a second more.
     moved_us = policy.interval_us // 2 + SECOND_US // 2 if verdict is Verdict.NONE else 0
     assert SECOND_US < CLOSEST_US <= delay_us
@@ -77,9 +77,9 @@ def test_a_look_at_the_deadline(policy: Policy, polls: int, failures: int, past_
     """An unjudged message is never looked at so late that it can't be judged any more."""
     past_us %= policy.deadline_us
     message = MESSAGE._replace(polls=polls, failures=failures)
-    look_at = next_look_at(message, policy, SENT_AT + past_us, ANSWERING_US + past_us, u)
+    poll_at = next_poll_at(message, policy, SENT_AT + past_us, UPTIME_AT_ACCEPT_US + past_us, u)
     deadline_at = SENT_AT + policy.deadline_us
-    assert look_at <= deadline_at + tolerance_us(policy.deadline_us) - SECOND_US // 2
+    assert poll_at <= deadline_at + compute_tolerance_us(policy.deadline_us) - SECOND_US // 2
 
 
 @given(policies, st.integers(1, 50), units)
@@ -87,7 +87,7 @@ def test_a_judged_message_needs_no_look_at_its_deadline(policy: Policy, polls: i
     """Once judged, the deadline moves no look."""
     now = SENT_AT + policy.deadline_us - SECOND_US
     looks = {
-        next_look_at(
+        next_poll_at(
             JUDGED._replace(polls=polls, sent_at=sent_at), policy, now, JUDGED.uptime_at_accept_us, u
         )
         for sent_at in (SENT_AT, SENT_AT - HOUR_US)
@@ -101,8 +101,8 @@ def test_a_look_when_the_time_runs_out(policy: Policy, polls: int, answered_us: 
     answered_us %= policy.give_up_after_us
     now = SENT_AT + 1000 * HOUR_US
     message = JUDGED._replace(polls=polls)
-    look_at = next_look_at(message, policy, now, ANSWERING_US + answered_us, u)
-    assert look_at - now <= max(CLOSEST_US, policy.give_up_after_us - answered_us)
+    poll_at = next_poll_at(message, policy, now, UPTIME_AT_ACCEPT_US + answered_us, u)
+    assert poll_at - now <= max(CLOSEST_US, policy.give_up_after_us - answered_us)
 
 
 def test_intervals_grow() -> None:
@@ -132,18 +132,18 @@ def test_failures_back_off_with_full_jitter(failures: int, ceiling: float) -> No
 def test_the_first_look(sent_seconds_ago: int, seconds: int) -> None:
     """The first look comes `first_poll` after sending; at once when that is past, never later than that."""
     sent_at = SENT_AT - sent_seconds_ago * SECOND_US
-    assert first_look_at(DEFAULT, sent_at, SENT_AT) - SENT_AT == seconds * SECOND_US
+    assert first_poll_at(DEFAULT, sent_at, SENT_AT) - SENT_AT == seconds * SECOND_US
 
 
 def test_the_looks_of_an_otp() -> None:
     """A one-time password is looked at every five seconds, and once right after its deadline."""
-    message, now = MESSAGE, first_look_at(OTP, SENT_AT, SENT_AT)
+    message, now = MESSAGE, first_poll_at(OTP, SENT_AT, SENT_AT)
     seconds: list[float] = []
     while message.pending and len(seconds) < 100:
         seconds.append((now - SENT_AT) / SECOND_US)
-        event = saw(Status.PROCESSING, now - SENT_AT)
+        event = make_observed(Status.PROCESSING, now - SENT_AT)
         message = lifecycle.advance(message, event, OTP, "").message
-        now = next_look_at(message, OTP, now, event.uptime_us, 0.5)
+        now = next_poll_at(message, OTP, now, event.uptime_us, 0.5)
     assert seconds[:8] == [3, 8, 13, 18, 23, 30.25, 35.25, 40.25]
     assert seconds[-1] == pytest.approx(OTP.give_up_after_us / SECOND_US)
     assert message.outcome is Status.EXPIRED
@@ -161,7 +161,7 @@ class Histories(RuleBasedStateMachine):
         """Accept a few messages."""
         self.policy = policy
         self.now = SENT_AT
-        self.uptime_us = ANSWERING_US
+        self.uptime_us = UPTIME_AT_ACCEPT_US
         self.answering = True
         self.messages = {
             row: MESSAGE._replace(row=row, sent_at=SENT_AT - age) for row, age in enumerate(ages)
@@ -176,7 +176,7 @@ class Histories(RuleBasedStateMachine):
         step = lifecycle.advance(before, event, self.policy, "UAH")
         message = step.message
         if message.pending and not isinstance(event, Tick):
-            due_at = next_look_at(message, self.policy, event.at, event.uptime_us, u)
+            due_at = next_poll_at(message, self.policy, event.at, event.uptime_us, u)
             assert due_at >= event.at + CLOSEST_US
             message = message._replace(due_at=due_at)
         assert before.pending or message.outcome is before.outcome

@@ -24,36 +24,38 @@ class Request(NamedTuple):
     message_id: str
 
 
-def told(status: Status) -> Reply:
+def make_reply(status: Status) -> Reply:
     """An answer with a status, and what usually comes with it."""
     cost_nanos = NANOS if status is Status.DELIVERED else None
     return Reply(Outcome.OK, Answer(status, parts=1, cost_nanos=cost_nanos))
 
 
-def delivered(_: str) -> Reply:
+def answer_delivered(_: str) -> Reply:
     """Everything has arrived."""
-    return told(Status.DELIVERED)
+    return make_reply(Status.DELIVERED)
 
 
-def under_way(_: str) -> Reply:
+def answer_under_way(_: str) -> Reply:
     """Nothing has arrived yet."""
-    return told(Status.PROCESSING)
+    return make_reply(Status.PROCESSING)
 
 
-def always(outcome: Outcome, retry_after_seconds: int | None = None) -> Callable[[str], Reply]:
+def answer_with(outcome: Outcome, retry_after_seconds: int | None = None) -> Callable[[str], Reply]:
     """Everything fails in this way."""
     wait_us = None if retry_after_seconds is None else retry_after_seconds * SECOND_US
     reply = Reply(outcome, retry_after_us=wait_us)
     return lambda _: reply
 
 
-refused = always(Outcome.CONNECT)
+refuse_connection = answer_with(Outcome.CONNECT)
 
 
 class Provider:
     """Answers what `answer` says, after `latency_seconds`; both may be replaced at any time."""
 
-    def __init__(self, answer: Callable[[str], Reply] = delivered, latency_seconds: float = 0.05) -> None:
+    def __init__(
+        self, answer: Callable[[str], Reply] = answer_delivered, latency_seconds: float = 0.05
+    ) -> None:
         """Nobody has asked yet."""
         self.answer = answer
         self.latency_seconds = latency_seconds
@@ -75,12 +77,12 @@ class Provider:
         """The requests that came from then on."""
         return [request for request in self.requests if request.at_seconds >= at_seconds]
 
-    def asked(self) -> Counter[str]:
+    def count_requests(self) -> Counter[str]:
         """How often each message was asked about."""
         return Counter(request.message_id for request in self.requests)
 
 
-def closest_seconds(requests: Sequence[Request]) -> float:
+def find_closest_seconds(requests: Sequence[Request]) -> float:
     """The shortest time between two requests for the same message."""
     latest: dict[str, float] = {}
     closest = float("inf")
@@ -90,7 +92,7 @@ def closest_seconds(requests: Sequence[Request]) -> float:
     return closest
 
 
-def most_within(requests: Sequence[Request], seconds: float) -> int:
+def count_most_within(requests: Sequence[Request], seconds: float) -> int:
     """The most requests that came within any stretch of that length."""
     inside: deque[float] = deque()
     most = 0
@@ -103,7 +105,7 @@ def most_within(requests: Sequence[Request], seconds: float) -> int:
     return most
 
 
-def widest_gap_seconds(requests: Sequence[Request]) -> float:
+def find_widest_gap_seconds(requests: Sequence[Request]) -> float:
     """The longest silence between two requests in a row."""
     instants = [request.at_seconds for request in requests]
     return max(later - earlier for earlier, later in pairwise(instants))
@@ -118,7 +120,7 @@ class BucketLimit:
         """Let `rate` requests a second through to `inside`, and a second's worth at once."""
         self._rate = rate
         self._inside = inside
-        self._refusal = always(Outcome.RATE_LIMITED, retry_after_seconds)
+        self._refusal = answer_with(Outcome.RATE_LIMITED, retry_after_seconds)
         self._tokens = rate
         self._at_seconds = 0.0
         self.refused_at: list[float] = []

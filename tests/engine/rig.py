@@ -23,14 +23,14 @@ from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from tests.engine.fillable import FillableStore
 from tests.engine.provider import Provider
-from tests.engine.settings import settings_of
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VirtualExecutor, loop_clock, quick_folder
 
 PENDING_WORDS = ("new", "scheduled", "processing", "other")
 
 
 class Rig:
-    """One daemon after the other on the same state; see `running`."""
+    """One daemon after the other on the same state; see `start_rig`."""
 
     def __init__(
         self,
@@ -254,7 +254,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(
+async def start_rig(
     tmp_path: Path,
     provider: Provider | Mapping[str, Provider],
     settings: Settings | None = None,
@@ -266,7 +266,7 @@ async def running(
     with quick_folder(tmp_path) as folder:
         providers = provider if isinstance(provider, Mapping) else {"main": provider}
         rig = Rig(
-            folder / "0-state", settings or settings_of(*providers), providers, thread or VirtualExecutor()
+            folder / "0-state", settings or make_settings(*providers), providers, thread or VirtualExecutor()
         )
         await rig.start(wall_error_us)
         try:

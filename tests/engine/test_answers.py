@@ -14,9 +14,16 @@ import pytest
 from exporter.domain.model import Answer, Outcome, Reply, Status
 from exporter.domain.snapshot import Kind
 from exporter.provider import parsing
-from tests.engine.provider import Provider, always, closest_seconds, delivered, told, under_way
-from tests.engine.rig import running
-from tests.engine.settings import settings_of
+from tests.engine.provider import (
+    Provider,
+    answer_delivered,
+    answer_under_way,
+    answer_with,
+    find_closest_seconds,
+    make_reply,
+)
+from tests.engine.rig import start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 pytestmark = VIRTUAL
@@ -30,10 +37,10 @@ async def test_a_message_that_becomes_visible_later_is_followed(tmp_path: Path) 
 
     def answer(message_id: str) -> Reply:
         seen[message_id] += 1
-        return Reply(Outcome.NOT_FOUND) if seen[message_id] <= 2 else delivered(message_id)
+        return Reply(Outcome.NOT_FOUND) if seen[message_id] <= 2 else answer_delivered(message_id)
 
     provider = Provider(answer)
-    async with running(tmp_path, provider) as rig:
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(10)
         await rig.pass_time(5 * MINUTES)
         assert rig.finished("delivered") == rig.finished() == 10
@@ -42,8 +49,8 @@ async def test_a_message_that_becomes_visible_later_is_followed(tmp_path: Path) 
 
 async def test_a_message_that_never_becomes_visible_is_not_found_once(tmp_path: Path) -> None:
     """Its first 404 after a minute ends it; nobody asks again, and the account is not the worse for it."""
-    provider = Provider(always(Outcome.NOT_FOUND))
-    async with running(tmp_path, provider) as rig:
+    provider = Provider(answer_with(Outcome.NOT_FOUND))
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(10)
         await rig.pass_time(59)
         assert (rig.finished(), rig.pending) == (0, 10)
@@ -58,26 +65,26 @@ async def test_one_poison_message_among_a_hundred_is_rejected_after_three_tries(
     """The provider's 400 blames this very message: three of them end it, and the others notice nothing."""
 
     def answer(message_id: str) -> Reply:
-        return Reply(Outcome.CLIENT_ERROR) if message_id.endswith("000042") else under_way(message_id)
+        return Reply(Outcome.CLIENT_ERROR) if message_id.endswith("000042") else answer_under_way(message_id)
 
     provider = Provider(answer)
-    async with running(tmp_path, provider) as rig:
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(100)
         await rig.pass_time(10 * MINUTES)
         assert rig.finished("rejected") == rig.finished() == 1
         assert rig.api_requests["client_error"] == 3
         assert rig.gauge("smsbat_circuit_open") == 0
-        asked = provider.asked()
+        asked = provider.count_requests()
         poison = asked.pop("m-default-000042")
         assert poison == 3
         assert min(asked.values()) > 3
-        assert closest_seconds(provider.requests) >= 1
+        assert find_closest_seconds(provider.requests) >= 1
 
 
 async def test_poison_alone_never_opens_the_circuit(tmp_path: Path) -> None:
     """An answer that blames the message shows that the provider works."""
-    provider = Provider(always(Outcome.CLIENT_ERROR))
-    async with running(tmp_path, provider) as rig:
+    provider = Provider(answer_with(Outcome.CLIENT_ERROR))
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(50)
         await rig.pass_time(5 * MINUTES)
         assert rig.finished("rejected") == 50
@@ -101,8 +108,8 @@ async def test_ten_thousand_unknown_words_are_one_series(
         return Reply(Outcome.OK, parsed)
 
     provider = Provider(answer, latency_seconds=0.01)
-    settings = settings_of(rate=100, profiles={"default": {"max_interval": "10s"}})
-    async with running(tmp_path, provider, settings) as rig:
+    settings = make_settings(rate=100, profiles={"default": {"max_interval": "10s"}})
+    async with start_rig(tmp_path, provider, settings) as rig:
         await rig.send(500)
         await rig.pass_time(15)
         series = len(rig.snapshot.values)
@@ -120,10 +127,10 @@ async def test_a_reused_connection_that_is_lost_costs_a_second_and_nothing_else(
     def answer(message_id: str) -> Reply:
         seen[message_id] += 1
         lost = Reply(Outcome.CONNECT, reused_connection_lost=True)
-        return lost if seen[message_id] == 1 else delivered(message_id)
+        return lost if seen[message_id] == 1 else answer_delivered(message_id)
 
     provider = Provider(answer)
-    async with running(tmp_path, provider) as rig:
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(20)
         await rig.pass_time(12)
         assert rig.finished("delivered") == 20
@@ -137,12 +144,12 @@ async def test_a_reused_connection_that_is_lost_costs_a_second_and_nothing_else(
 async def test_a_connection_that_is_lost_twice_is_a_failure(tmp_path: Path) -> None:
     """A provider that closes every connection is down, whatever it says of keeping them."""
     provider = Provider(lambda _: Reply(Outcome.CONNECT, reused_connection_lost=True))
-    async with running(tmp_path, provider) as rig:
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(20)
         await rig.pass_time(2 * MINUTES)
         assert rig.gauge("smsbat_circuit_open") == 1
         assert rig.api_requests["connect"] == pytest.approx(len(provider.requests) / 2, abs=20)
-        assert closest_seconds(provider.requests) >= 1
+        assert find_closest_seconds(provider.requests) >= 1
 
 
 async def test_a_status_that_goes_back_is_counted_and_changes_nothing(tmp_path: Path) -> None:
@@ -151,10 +158,10 @@ async def test_a_status_that_goes_back_is_counted_and_changes_nothing(tmp_path: 
 
     def answer(message_id: str) -> Reply:
         seen[message_id] += 1
-        return told(Status.PROCESSING if seen[message_id] == 1 else Status.SCHEDULED)
+        return make_reply(Status.PROCESSING if seen[message_id] == 1 else Status.SCHEDULED)
 
     provider = Provider(answer)
-    async with running(tmp_path, provider) as rig:
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(5)
         await rig.pass_time(2 * MINUTES)
         assert rig.counted(Kind.MESSAGES, "processing") == 5

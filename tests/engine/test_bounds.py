@@ -10,9 +10,9 @@ from pathlib import Path
 from exporter.domain.model import NewMessage, Reply, Source, Status
 from exporter.domain.snapshot import Kind
 from exporter.metrics.collector import Collector
-from tests.engine.provider import Provider, told, under_way
-from tests.engine.rig import running
-from tests.engine.settings import settings_of
+from tests.engine.provider import Provider, answer_under_way, make_reply
+from tests.engine.rig import start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 MINUTES = 60
@@ -22,8 +22,8 @@ QUICK = {"default": {"interval": "1m", "max_interval": "2m"}}
 @VIRTUAL
 async def test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series(tmp_path: Path) -> None:
     """The first few have their names; all others are `_other`, and how often is counted."""
-    settings = settings_of(limits={"max_campaigns": "50"})
-    async with running(tmp_path, Provider(under_way), settings) as rig:
+    settings = make_settings(limits={"max_campaigns": "50"})
+    async with start_rig(tmp_path, Provider(answer_under_way), settings) as rig:
         series: set[int] = set()
         for start in range(0, 100_000, 5_000):
             batch = [NewMessage(f"m{n}", f"group-{n}", "main") for n in range(start, start + 5_000)]
@@ -43,7 +43,7 @@ async def test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series(
 @VIRTUAL
 async def test_names_that_can_be_no_label_are_counted_under_other(tmp_path: Path) -> None:
     """Too long, unprintable, or a phone number: the message is tracked, its campaign's name is not."""
-    async with running(tmp_path, Provider(under_way)) as rig:
+    async with start_rig(tmp_path, Provider(answer_under_way)) as rig:
         names = ["x" * 65, "two\nlines", "+380501234567", "380501234567", "", "\x1b[31m"]
         batch = [NewMessage(f"m{n}", name, "main") for n, name in enumerate(names)]
         assert (await rig.tracker.track(batch, Source.DROP)).accepted == len(names)
@@ -58,10 +58,10 @@ async def test_hours_of_traffic_leave_nothing_behind(tmp_path: Path) -> None:
     chance = random.Random(19)
 
     def answer(_: str) -> Reply:
-        return told(Status.DELIVERED if chance.random() < 0.5 else Status.PROCESSING)
+        return make_reply(Status.DELIVERED if chance.random() < 0.5 else Status.PROCESSING)
 
-    settings = settings_of(storage={"retention": "10m"}, profiles=QUICK)
-    async with running(tmp_path, Provider(answer), settings) as rig:
+    settings = make_settings(storage={"retention": "10m"}, profiles=QUICK)
+    async with start_rig(tmp_path, Provider(answer), settings) as rig:
         kept: list[int] = []
         for part in range(12):
             await rig.send(50, prefix=f"p{part}")
@@ -76,11 +76,11 @@ async def test_hours_of_traffic_leave_nothing_behind(tmp_path: Path) -> None:
 
 async def test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape(tmp_path: Path) -> None:
     """While the store's thread waits for the disk, `/metrics` is served from memory; in real time."""
-    provider = Provider(under_way, latency_seconds=0.001)
+    provider = Provider(answer_under_way, latency_seconds=0.001)
     released = threading.Event()
-    settings = settings_of(rate=100)
+    settings = make_settings(rate=100)
     with ThreadPoolExecutor(1) as disk:
-        async with running(tmp_path, provider, settings, thread=disk) as rig:
+        async with start_rig(tmp_path, provider, settings, thread=disk) as rig:
             await rig.send(50, age_seconds=5)
             await rig.until(lambda: len(provider.requests) > 5, 5)
             hanging = disk.submit(released.wait, 30)

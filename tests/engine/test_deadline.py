@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from exporter.domain.aggregates import COHORT_US
-from exporter.domain.lifecycle import tolerance_us
+from exporter.domain.lifecycle import compute_tolerance_us
 from exporter.domain.model import SECOND_US, Reply, Status, Verdict
 from exporter.domain.snapshot import Kind
-from tests.engine.provider import Provider, delivered, refused, told, under_way
-from tests.engine.rig import Rig, running
-from tests.engine.settings import settings_of
+from tests.engine.provider import Provider, answer_delivered, answer_under_way, make_reply, refuse_connection
+from tests.engine.rig import Rig, start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 pytestmark = VIRTUAL
 
 MINUTES = 60
 HOURS = 3_600
-OTP = settings_of(rate=50, campaigns={"otp": "otp"})
+OTP = make_settings(rate=50, campaigns={"otp": "otp"})
 """With a rate at which everybody can be looked at in time."""
 OTP_DEADLINE_SECONDS = 30
 KEEP_SECONDS = 5
@@ -31,7 +31,7 @@ BEAT_SECONDS = 1
 
 def shown_after_seconds(deadline_seconds: int) -> float:
     """When at the latest the verdict over a message is counted: once its whole cohort is of age."""
-    tolerance = tolerance_us(deadline_seconds * SECOND_US)
+    tolerance = compute_tolerance_us(deadline_seconds * SECOND_US)
     return deadline_seconds + (COHORT_US + tolerance) / SECOND_US + KEEP_SECONDS + BEAT_SECONDS
 
 
@@ -47,7 +47,7 @@ def after_seconds(rig: Callable[[], Rig], seconds: float, then: Status) -> Calla
     def answer(message_id: str) -> Reply:
         now = rig().now_seconds
         since = now - first.setdefault(message_id, now)
-        return told(then if since >= seconds else Status.PROCESSING)
+        return make_reply(then if since >= seconds else Status.PROCESSING)
 
     return answer
 
@@ -57,11 +57,11 @@ async def test_every_message_is_judged_exactly_once(tmp_path: Path) -> None:
     chance = random.Random(5)
     fates: dict[str, tuple[float, Status]] = {}
     provider = Provider()
-    async with running(tmp_path, provider, OTP) as rig:
+    async with start_rig(tmp_path, provider, OTP) as rig:
 
         def answer(message_id: str) -> Reply:
             ends_at, status = fates[message_id]
-            return told(status if rig.now_seconds >= ends_at else Status.PROCESSING)
+            return make_reply(status if rig.now_seconds >= ends_at else Status.PROCESSING)
 
         provider.answer = answer
         for number in range(240):
@@ -74,7 +74,7 @@ async def test_every_message_is_judged_exactly_once(tmp_path: Path) -> None:
             await rig.send(1, "otp", prefix=f"n{number}")
             await rig.pass_time(1)
             if number == 100:
-                provider.answer = refused
+                provider.answer = refuse_connection
             if number == 170:
                 provider.answer = answer
             if number == 200:
@@ -98,8 +98,10 @@ async def test_nothing_else_is_met_than_what_was_delivered_in_time(tmp_path: Pat
     fates: dict[str, tuple[float, Status]] = {}
     provider = Provider()
     in_time = 0
-    async with running(tmp_path, provider, OTP) as rig:
-        provider.answer = lambda i: told(fates[i][1] if rig.now_seconds >= fates[i][0] else Status.PROCESSING)
+    async with start_rig(tmp_path, provider, OTP) as rig:
+        provider.answer = lambda i: make_reply(
+            fates[i][1] if rig.now_seconds >= fates[i][0] else Status.PROCESSING
+        )
         for number in range(120):
             # Not within the second after the deadline, in which a look may come a little late.
             seconds = chance.choice([1, 8, 15, 25, 29.9, 32, 45, 10_000])
@@ -117,8 +119,8 @@ async def test_a_stall_shows_when_the_first_deadline_has_passed(
     tmp_path: Path, profile: str, deadline_seconds: int
 ) -> None:
     """From one moment on nothing is delivered: the misses begin to grow a deadline and a cohort later."""
-    provider = Provider(delivered)
-    async with running(tmp_path, provider, settings_of(rate=50, campaigns={"news": profile})) as rig:
+    provider = Provider(answer_delivered)
+    async with start_rig(tmp_path, provider, make_settings(rate=50, campaigns={"news": profile})) as rig:
         number = 0
 
         async def traffic(seconds: int) -> None:
@@ -129,7 +131,7 @@ async def test_a_stall_shows_when_the_first_deadline_has_passed(
                 await rig.pass_time(1)
 
         await traffic(4 * MINUTES)
-        provider.answer = under_way
+        provider.answer = answer_under_way
         stalled_at = rig.now_seconds
         while rig.counted(Kind.SLO_MISSED) < 5:
             await traffic(1)
@@ -139,16 +141,16 @@ async def test_a_stall_shows_when_the_first_deadline_has_passed(
 
 async def test_an_outage_shows_as_unobserved_and_misses_nothing(tmp_path: Path) -> None:
     """Who could not look can't tell: within the tolerance after the deadline, and five seconds more."""
-    provider = Provider(refused)
-    async with running(tmp_path, provider, OTP) as rig:
+    provider = Provider(refuse_connection)
+    async with start_rig(tmp_path, provider, OTP) as rig:
         await rig.send(50, "otp")
         await rig.pass_time(OTP_DEADLINE_SECONDS)
         assert judged(rig) == (0, 0, 0)
         await rig.pass_time(
-            tolerance_us(OTP_DEADLINE_SECONDS * SECOND_US) / SECOND_US + KEEP_SECONDS + BEAT_SECONDS
+            compute_tolerance_us(OTP_DEADLINE_SECONDS * SECOND_US) / SECOND_US + KEEP_SECONDS + BEAT_SECONDS
         )
         assert judged(rig) == (0, 0, 50)
-        provider.answer = delivered
+        provider.answer = answer_delivered
         await rig.pass_time(5 * MINUTES)
         assert judged(rig) == (0, 0, 50)
         assert rig.finished("delivered") == 50
@@ -157,7 +159,7 @@ async def test_an_outage_shows_as_unobserved_and_misses_nothing(tmp_path: Path) 
 async def test_a_campaign_sees_no_misses_before_its_deadline(tmp_path: Path) -> None:
     """What takes 50 of 60 minutes is neither missed nor judged before the hour, and all met after it."""
     provider = Provider()
-    async with running(tmp_path, provider, settings_of(campaigns={"sale": "campaign"})) as rig:
+    async with start_rig(tmp_path, provider, make_settings(campaigns={"sale": "campaign"})) as rig:
         provider.answer = after_seconds(lambda: rig, 49 * MINUTES, Status.DELIVERED)
         await rig.send(100, "sale")
         for _ in range(60):
@@ -171,9 +173,9 @@ async def test_a_campaign_sees_no_misses_before_its_deadline(tmp_path: Path) -> 
 async def test_successes_never_stand_without_the_failures_of_their_time(tmp_path: Path) -> None:
     """Half is delivered at once, half never: no moment shows the fast half alone."""
     provider = Provider(
-        lambda message_id: told(Status.PROCESSING if message_id[-1] in "02468" else Status.DELIVERED)
+        lambda message_id: make_reply(Status.PROCESSING if message_id[-1] in "02468" else Status.DELIVERED)
     )
-    async with running(tmp_path, provider, OTP) as rig:
+    async with start_rig(tmp_path, provider, OTP) as rig:
         for number in range(3 * MINUTES):
             if number < 60:
                 await rig.send(2, "otp", prefix=f"n{number}")
@@ -186,9 +188,9 @@ async def test_successes_never_stand_without_the_failures_of_their_time(tmp_path
 async def test_a_ratio_is_there_only_where_there_is_something_to_judge(tmp_path: Path) -> None:
     """No message, or none old enough: no sample. The window over: no sample any more."""
     provider = Provider(
-        lambda message_id: told(Status.UNDELIVERABLE if message_id[-1] == "0" else Status.DELIVERED)
+        lambda message_id: make_reply(Status.UNDELIVERABLE if message_id[-1] == "0" else Status.DELIVERED)
     )
-    async with running(tmp_path, provider, OTP) as rig:
+    async with start_rig(tmp_path, provider, OTP) as rig:
         await rig.pass_time(1 * MINUTES)
         assert not rig.snapshot.delivery_ratios
         assert not rig.snapshot.fallback_ratios

@@ -17,19 +17,26 @@ from exporter.config import Settings
 from exporter.domain.model import SECOND_US, NewMessage, Outcome, Priority, Reply, Source, Status
 from exporter.domain.snapshot import Kind
 from exporter.engine.tracker import Tracked
-from tests.engine.provider import HANGING, Provider, closest_seconds, delivered, most_within, told
+from tests.engine.provider import (
+    HANGING,
+    Provider,
+    answer_delivered,
+    count_most_within,
+    find_closest_seconds,
+    make_reply,
+)
 from tests.engine.rig import Rig
-from tests.engine.settings import settings_of
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VirtualExecutor, quick_folder
 
 RATE = 40
 """High enough for messages to be read ahead of their turn."""
 REPLIES = [
     *(
-        told(status)
+        make_reply(status)
         for status in (Status.SCHEDULED, Status.PROCESSING, Status.DELIVERED, Status.UNDELIVERABLE)
     ),
-    told(Status.OTHER),
+    make_reply(Status.OTHER),
     *(
         Reply(outcome)
         for outcome in (
@@ -46,7 +53,7 @@ REPLIES = [
     HANGING,
 ]
 SETTINGS = [
-    settings_of(rate=rate, max_in_flight=slots, campaigns={"otp": otp, "sale": "campaign"})
+    make_settings(rate=rate, max_in_flight=slots, campaigns={"otp": otp, "sale": "campaign"})
     for rate, slots, otp in ((RATE, 10, "otp"), (RATE, 1, "otp"), (2, 3, "default"))
 ]
 
@@ -145,8 +152,8 @@ class Daemon(RuleBasedStateMachine):
     @invariant()
     def the_provider_is_treated_as_agreed(self) -> None:
         """No message within a second, no more than the rate."""
-        assert closest_seconds(self.provider.requests) >= 1
-        assert most_within(self.provider.requests, 5) <= RATE * 5 + RATE / 10 + 1
+        assert find_closest_seconds(self.provider.requests) >= 1
+        assert count_most_within(self.provider.requests, 5) <= RATE * 5 + RATE / 10 + 1
 
     def teardown(self) -> None:
         """Each pending message has exactly one place on the agenda, and in the end all are delivered."""
@@ -169,7 +176,7 @@ class Daemon(RuleBasedStateMachine):
         agenda.advance(rig.clock.monotonic() + 10**13)
         entries = [entry for p in Priority for entry in iter(partial(agenda.pop, p), None)]
         assert sorted((entry.row, entry.revision) for entry in entries) == sorted(pending.items())
-        self.provider.answer = delivered
+        self.provider.answer = answer_delivered
         # This agenda has been emptied, far into the future.
         await rig.crash()
         await rig.start()

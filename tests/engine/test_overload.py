@@ -11,15 +11,23 @@ from statistics import median
 import pytest
 
 from exporter.domain.model import Reply, Status
-from tests.engine.provider import Provider, Request, closest_seconds, delivered, most_within, told, under_way
-from tests.engine.rig import Rig, running
-from tests.engine.settings import settings_of
+from tests.engine.provider import (
+    Provider,
+    Request,
+    answer_delivered,
+    answer_under_way,
+    count_most_within,
+    find_closest_seconds,
+    make_reply,
+)
+from tests.engine.rig import Rig, start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 pytestmark = VIRTUAL
 
 MINUTES = 60
-CLASSES = settings_of(campaigns={"otp": "otp", "sale": "campaign"})
+CLASSES = make_settings(campaigns={"otp": "otp", "sale": "campaign"})
 OTP_FIRST_POLL_SECONDS = 3
 
 
@@ -34,10 +42,10 @@ def passwords_arrive() -> Provider:
 
     def answer(message_id: str) -> Reply:
         if message_id in seen:
-            return told(Status.DELIVERED)
+            return make_reply(Status.DELIVERED)
         if "-otp-" in message_id:
             seen.add(message_id)
-        return told(Status.PROCESSING)
+        return make_reply(Status.PROCESSING)
 
     return Provider(answer)
 
@@ -64,10 +72,10 @@ async def test_a_campaign_of_100_000_does_not_delay_one_time_passwords(tmp_path:
     A tick of the schedule (100 ms) and a token of the rate (100 ms) are what they wait either way.
     """
     provider = passwords_arrive()
-    async with running(tmp_path / "alone", provider, CLASSES) as rig:
+    async with start_rig(tmp_path / "alone", provider, CLASSES) as rig:
         alone = await password_lags_seconds(rig, provider, 1)
     provider = passwords_arrive()
-    async with running(tmp_path / "beside", provider, CLASSES) as rig:
+    async with start_rig(tmp_path / "beside", provider, CLASSES) as rig:
         await rig.send(100_000, "sale", age_seconds=60)
         beside = await password_lags_seconds(rig, provider, 2)
         sale = of_campaign(provider.requests, "sale")
@@ -78,11 +86,11 @@ async def test_a_campaign_of_100_000_does_not_delay_one_time_passwords(tmp_path:
 
 async def test_low_priority_gets_its_tenth_when_high_could_take_all(tmp_path: Path) -> None:
     """Passwords enough for ten times the rate leave a campaign 10 %, and ordinary messages 20 %."""
-    provider = Provider(under_way)
-    settings = settings_of(
+    provider = Provider(answer_under_way)
+    settings = make_settings(
         campaigns={"otp": "otp", "sale": "campaign"}, profiles={"otp": {"give_up_after": "1h"}}
     )
-    async with running(tmp_path, provider, settings) as rig:
+    async with start_rig(tmp_path, provider, settings) as rig:
         await rig.send(500, "otp")
         await rig.send(1_000, "sale", age_seconds=60)
         await rig.pass_time(100)
@@ -98,14 +106,14 @@ async def test_low_priority_gets_its_tenth_when_high_could_take_all(tmp_path: Pa
 
 async def test_slow_answers_about_a_campaign_leave_slots_for_passwords(tmp_path: Path) -> None:
     """Requests that take 10 s each would fill all ten slots with a campaign: two are never given to it."""
-    provider = Provider(under_way, latency_seconds=10)
-    async with running(tmp_path, provider, CLASSES) as rig:
+    provider = Provider(answer_under_way, latency_seconds=10)
+    async with start_rig(tmp_path, provider, CLASSES) as rig:
         await rig.send(1_000, "sale", age_seconds=60)
         await rig.pass_time(30)
         assert provider.in_flight == 8
         (message_id,) = await rig.send(1, "otp")
         await rig.pass_time(OTP_FIRST_POLL_SECONDS + 0.3)
-        assert message_id in provider.asked()
+        assert message_id in provider.count_requests()
         assert provider.in_flight == 9
 
 
@@ -118,24 +126,24 @@ async def test_ten_times_more_than_the_rate_loses_nobody(tmp_path: Path) -> None
         "give_up_after": "2m",
         "deadline": "30s",
     }
-    settings = settings_of(profiles={"default": profile})
-    provider = Provider(under_way)
-    async with running(tmp_path, provider, settings) as rig:
+    settings = make_settings(profiles={"default": profile})
+    provider = Provider(answer_under_way)
+    async with start_rig(tmp_path, provider, settings) as rig:
         for second in range(20):
             await rig.send(30, prefix=f"s{second}")
             await rig.pass_time(1)
         await rig.until(lambda: rig.pending == 0, 10 * MINUTES)
         assert rig.finished("expired") == rig.finished() == 600
         assert all(message.polls >= 1 for message in await rig.stored())
-        assert len(provider.asked()) == 600
-        assert most_within(provider.requests, 10) <= 10 * 10 + 1
-        assert closest_seconds(provider.requests) >= 1
+        assert len(provider.count_requests()) == 600
+        assert count_most_within(provider.requests, 10) <= 10 * 10 + 1
+        assert find_closest_seconds(provider.requests) >= 1
 
 
 async def test_first_looks_go_before_repeated_ones(tmp_path: Path) -> None:
     """While a thousand messages wait to be asked about again, a new one has three of four turns."""
-    provider = Provider(under_way)
-    async with running(tmp_path, provider) as rig:
+    provider = Provider(answer_under_way)
+    async with start_rig(tmp_path, provider) as rig:
         old = set(await rig.send(1_000, prefix="old"))
         await rig.pass_time(200)
         new = set(await rig.send(100, prefix="new", age_seconds=5))
@@ -149,8 +157,8 @@ async def test_first_looks_go_before_repeated_ones(tmp_path: Path) -> None:
 async def test_everyone_waits_about_as_long_in_a_class(tmp_path: Path) -> None:
     """Ten times more looks wanted than possible: no wait between two is 3 times as long as another."""
     profile = {"first_poll": "5s", "interval": "5s", "max_interval": "5s"}
-    provider = Provider(under_way)
-    async with running(tmp_path, provider, settings_of(profiles={"default": profile})) as rig:
+    provider = Provider(answer_under_way)
+    async with start_rig(tmp_path, provider, make_settings(profiles={"default": profile})) as rig:
         await rig.send(500)
         await rig.pass_time(6 * MINUTES)
         looks: dict[str, list[float]] = {}
@@ -165,8 +173,8 @@ async def test_everyone_waits_about_as_long_in_a_class(tmp_path: Path) -> None:
 
 async def test_the_budget_is_used_in_full(tmp_path: Path) -> None:
     """With enough due, no token is wasted over answers that take as long as usual."""
-    provider = Provider(delivered, latency_seconds=0.4)
-    async with running(tmp_path, provider) as rig:
+    provider = Provider(answer_delivered, latency_seconds=0.4)
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(3_000, age_seconds=5)
         began = rig.now_seconds
         await rig.pass_time(100)
@@ -175,10 +183,10 @@ async def test_the_budget_is_used_in_full(tmp_path: Path) -> None:
 
 async def test_nobody_sleeps_over_what_is_being_read(tmp_path: Path) -> None:
     """Messages that are off the agenda and not yet out of the store have their turn when they are read."""
-    provider = Provider(delivered, latency_seconds=0.001)
-    async with running(tmp_path, provider, settings_of(rate=100)) as rig:
+    provider = Provider(answer_delivered, latency_seconds=0.001)
+    async with start_rig(tmp_path, provider, make_settings(rate=100)) as rig:
         rig.slow_down(0.1)
         for batch in range(3):
             await rig.send(12, prefix=f"b{batch}", age_seconds=5)
             await rig.pass_time(1)
-            assert len(provider.asked()) == 12 * (batch + 1)
+            assert len(provider.count_requests()) == 12 * (batch + 1)

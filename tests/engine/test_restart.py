@@ -12,16 +12,16 @@ from exporter.domain.model import SECOND_US, Outcome, Reply, Status
 from exporter.domain.snapshot import Kind
 from tests.engine.provider import (
     Provider,
-    always,
-    closest_seconds,
-    delivered,
-    most_within,
-    refused,
-    told,
-    under_way,
+    answer_delivered,
+    answer_under_way,
+    answer_with,
+    count_most_within,
+    find_closest_seconds,
+    make_reply,
+    refuse_connection,
 )
-from tests.engine.rig import running
-from tests.engine.settings import settings_of
+from tests.engine.rig import start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import EPOCH_US, VIRTUAL
 
 pytestmark = VIRTUAL
@@ -37,11 +37,11 @@ async def test_forty_crashes_at_random_moments(tmp_path: Path) -> None:
         roll = chance.random()
         if roll < 0.2:
             return Reply(Outcome.SERVER_ERROR)
-        return told(Status.DELIVERED if roll > 0.8 else Status.PROCESSING)
+        return make_reply(Status.DELIVERED if roll > 0.8 else Status.PROCESSING)
 
     provider = Provider(answer)
-    settings = settings_of(rate=20, profiles={"default": {"max_interval": "5s"}})
-    async with running(tmp_path, provider, settings) as rig:
+    settings = make_settings(rate=20, profiles={"default": {"max_interval": "5s"}})
+    async with start_rig(tmp_path, provider, settings) as rig:
         for life in range(40):
             # Where verbs take a moment, lives end in the middle of them too.
             rig.slow_down(chance.choice([0.0, 0.000_2]))
@@ -55,19 +55,19 @@ async def test_forty_crashes_at_random_moments(tmp_path: Path) -> None:
             for key, value in shown.items():
                 assert key.kind is Kind.MESSAGES or rig.snapshot.values.get(key, 0) >= value
             await rig.recount()
-        provider.answer = delivered
+        provider.answer = answer_delivered
         await rig.until(lambda: rig.pending == 0, 2 * MINUTES)
         await rig.recount()
         assert rig.finished("delivered") == rig.finished() == rig.counted(Kind.TRACKED)
-        assert closest_seconds(provider.requests) >= 1
+        assert find_closest_seconds(provider.requests) >= 1
         for seconds in (1, 5, 30):
-            assert most_within(provider.requests, seconds) <= 20 * seconds + 2
+            assert count_most_within(provider.requests, seconds) <= 20 * seconds + 2
 
 
 async def test_what_is_overdue_after_a_restart_is_spread_by_the_rate(tmp_path: Path) -> None:
     """A thousand messages came due while nobody ran: no request in the first second, no burst after it."""
-    provider = Provider(under_way)
-    async with running(tmp_path, provider) as rig:
+    provider = Provider(answer_under_way)
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(1_000)
         await rig.pass_time(20)
         await rig.crash()
@@ -77,20 +77,20 @@ async def test_what_is_overdue_after_a_restart_is_spread_by_the_rate(tmp_path: P
         await rig.pass_time(30)
         requests = provider.since(began)
         assert requests[0].at_seconds - began >= 1
-        assert most_within(requests, 1) <= 11
+        assert count_most_within(requests, 1) <= 11
         assert len(requests) > 280
 
 
 @pytest.mark.parametrize("after_seconds", [1.1, 8])
 async def test_a_pause_that_the_provider_asked_for_survives(tmp_path: Path, after_seconds: float) -> None:
     """Retry-After: 60, and crashes soon after it: silence for the whole minute, then about half the rate."""
-    provider = Provider(always(Outcome.RATE_LIMITED, 60))
-    async with running(tmp_path, provider) as rig:
+    provider = Provider(answer_with(Outcome.RATE_LIMITED, 60))
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(1_000, age_seconds=5)
         await rig.until(lambda: bool(provider.requests), 5)
         limited_at = provider.requests[0].at_seconds
         await rig.pass_time(after_seconds)
-        provider.answer = under_way
+        provider.answer = answer_under_way
         asked = len(provider.requests)
         for _ in range(5):
             await rig.crash()
@@ -101,24 +101,26 @@ async def test_a_pause_that_the_provider_asked_for_survives(tmp_path: Path, afte
         after = provider.requests[asked:]
         assert 60 <= after[0].at_seconds - limited_at < 63
         # The half, and what a minute gives back of it.
-        assert most_within(after, 5) <= 6.5 * 5 + 1
+        assert count_most_within(after, 5) <= 6.5 * 5 + 1
 
 
 async def test_backoff_survives(tmp_path: Path) -> None:
     """Messages that failed again and again wait for their time, and are not asked at once after a restart."""
     chance = random.Random(9)
-    provider = Provider(always(Outcome.SERVER_ERROR))
-    async with running(tmp_path, provider) as rig:
+    provider = Provider(answer_with(Outcome.SERVER_ERROR))
+    async with start_rig(tmp_path, provider) as rig:
         # One after the other, so that the circuit stays closed by a good answer now and then.
-        provider.answer = lambda _: under_way("") if chance.random() < 0.3 else Reply(Outcome.SERVER_ERROR)
+        provider.answer = lambda _: (
+            answer_under_way("") if chance.random() < 0.3 else Reply(Outcome.SERVER_ERROR)
+        )
         await rig.send(50)
         await rig.pass_time(10 * MINUTES)
-        provider.answer = refused
+        provider.answer = refuse_connection
         await rig.crash()
         began = rig.now_seconds
         await rig.start()
         due_at = {message.message_id: message.due_at for message in await rig.stored()}
-        provider.answer = under_way
+        provider.answer = answer_under_way
         await rig.pass_time(40 * MINUTES)
         first: dict[str, float] = {}
         for at_seconds, message_id in provider.since(began):
@@ -131,13 +133,13 @@ async def test_backoff_survives(tmp_path: Path) -> None:
 
 async def test_the_answering_clock_survives(tmp_path: Path) -> None:
     """An outage before a crash counts against nobody after it."""
-    provider = Provider(refused)
-    async with running(tmp_path, provider, settings_of(campaigns={"otp": "otp"})) as rig:
+    provider = Provider(refuse_connection)
+    async with start_rig(tmp_path, provider, make_settings(campaigns={"otp": "otp"})) as rig:
         await rig.send(10, "otp")
         await rig.pass_time(20 * MINUTES)
         await rig.crash()
         await rig.start()
-        provider.answer = under_way
+        provider.answer = answer_under_way
         await rig.pass_time(1 * MINUTES)
         assert rig.finished() == 0
         await rig.pass_time(2 * MINUTES)
@@ -146,8 +148,8 @@ async def test_the_answering_clock_survives(tmp_path: Path) -> None:
 
 async def test_an_orderly_stop_under_load_keeps_what_was_learned(tmp_path: Path) -> None:
     """Each answer that came before the stop is in the store after it, also those that waited for a commit."""
-    provider = Provider(under_way, latency_seconds=0.01)
-    async with running(tmp_path, provider, settings_of(rate=200)) as rig:
+    provider = Provider(answer_under_way, latency_seconds=0.01)
+    async with start_rig(tmp_path, provider, make_settings(rate=200)) as rig:
         await rig.send(1_000, age_seconds=5)
         cut = 0
         for life in range(5):

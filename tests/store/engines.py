@@ -83,7 +83,7 @@ def decide(message: Message, event: Event) -> Step:
     step = lifecycle.advance(message, event, DEFAULT, "UAH")
     if not step.message.pending or isinstance(event, Tick):
         return step
-    due_at = schedule.next_look_at(step.message, DEFAULT, event.at, event.uptime_us, _u.random())
+    due_at = schedule.next_poll_at(step.message, DEFAULT, event.at, event.uptime_us, _u.random())
     planned = step.message._replace(due_at=due_at, revision=next_revision(message.revision))
     return step._replace(message=planned)
 
@@ -118,7 +118,7 @@ def keep_nothing(store: Store, accounts: dict[int, LimiterState] | None = None) 
 
 def shown(state: CommittedState) -> dict[SeriesKey, int]:
     """All series that `/metrics` would show other than 0."""
-    snapshot = state.snapshot(SENT_AT, {}, lambda _: Objective(DEFAULT.deadline_us, 0.95), {})
+    snapshot = state.take_snapshot(SENT_AT, {}, lambda _: Objective(DEFAULT.deadline_us, 0.95), {})
     return {key: value for key, value in snapshot.values.items() if value}
 
 

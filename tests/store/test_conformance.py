@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from exporter.domain.aggregates import Cohort, CommittedState, cohort_of
+from exporter.domain.aggregates import Cohort, CommittedState, get_cohort_key
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Step
 from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Status, Verdict
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
@@ -117,7 +117,7 @@ def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
         SeriesKey(campaign, Kind.TRACKED, "intake"): 2,
         SeriesKey(campaign, Kind.MESSAGES, "new"): 2,
     }
-    assert dict(store.restore().cohorts) == {cohort_of(campaign, SENT_AT): Cohort(sent=2)}
+    assert dict(store.restore().cohorts) == {get_cohort_key(campaign, SENT_AT): Cohort(sent=2)}
 
 
 def test_a_known_id_changes_nothing(store: Store, account: int, campaign: int) -> None:
@@ -177,8 +177,8 @@ def test_a_message_counts_in_the_cohort_of_its_sending(store: Store, account: in
     batch = [*arrivals(campaign, ["a", "b"]), *arrivals(campaign, ["c"], SENT_AT - HOUR_US)]
     track(store, account, batch)
     assert dict(store.restore().cohorts) == {
-        cohort_of(campaign, SENT_AT): Cohort(sent=2),
-        cohort_of(campaign, SENT_AT - HOUR_US): Cohort(sent=1),
+        get_cohort_key(campaign, SENT_AT): Cohort(sent=2),
+        get_cohort_key(campaign, SENT_AT - HOUR_US): Cohort(sent=1),
     }
 
 
@@ -210,7 +210,7 @@ def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
     assert schedule(store) == []
     assert values(store)[SeriesKey(campaign, Kind.COST_NANOS, "UAH")] == 5
     assert values(store) == shown(state)
-    assert dict(store.restore().cohorts)[cohort_of(campaign, SENT_AT)] == Cohort(
+    assert dict(store.restore().cohorts)[get_cohort_key(campaign, SENT_AT)] == Cohort(
         sent=1, delivered=1, met=1, finished=1
     )
 

@@ -16,7 +16,7 @@ from exporter.domain.model import Source, Status
 from exporter.runtime.errors import StoreError, StoreUnusable
 from exporter.store import directory
 from exporter.store.sqlite import SqliteStore
-from tests.domain.example import SENT_AT, saw
+from tests.domain.example import SENT_AT, make_observed
 from tests.store.engines import MANY, arrivals, decide, keep_nothing, tick_at, track
 
 MESSAGES = 300
@@ -31,7 +31,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     account = store.account_id("main")
     campaign = store.campaign_id(account, "default")
     track(store, account, arrivals(campaign, [f"id-{n}" for n in range(MESSAGES)]))
-    store.apply([saw(Status.DELIVERED, 5, row=row) for row in range(1, 100)], decide)
+    store.apply([make_observed(Status.DELIVERED, 5, row=row) for row in range(1, 100)], decide)
     keep_nothing(store)
     store.close()
     return folder
@@ -46,7 +46,7 @@ def use(folder: Path) -> tuple[int, str]:
         state.restore(restored.campaigns, restored.values, restored.cohorts)
         rows = [planned.row for piece in store.schedule() for planned in piece]
         messages = store.claim(range(1, MESSAGES + 1))
-        store.apply([saw(Status.PROCESSING, 5, row=row) for row in rows], decide)
+        store.apply([make_observed(Status.PROCESSING, 5, row=row) for row in rows], decide)
         now = SENT_AT + 10**9
         store.collect_garbage(0, limit=MESSAGES, now=now, retention_us=10**15, tick=tick_at(now))
         store.oldest_pending([1])

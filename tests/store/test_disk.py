@@ -17,7 +17,7 @@ from exporter.domain.model import Status
 from exporter.domain.snapshot import Kind
 from exporter.runtime.errors import StoreFull
 from exporter.store.sqlite import SqliteStore
-from tests.domain.example import HOUR_US, SENT_AT, saw
+from tests.domain.example import HOUR_US, SENT_AT, make_observed
 from tests.store.engines import all_messages, arrivals, decide, recounted, tick_at, told, track
 
 ROOT = Path(__file__).parents[2]
@@ -175,7 +175,7 @@ def work_on(store: SqliteStore, prefix: str, groups: int) -> None:
     for group in range(groups):
         batch = arrivals(campaign, [f"{prefix}-{group}-{n}" for n in range(20)])
         planned = track(store, account, batch).planned
-        store.apply([saw(Status.DELIVERED, 5, row=p.row) for p in planned], decide)
+        store.apply([make_observed(Status.DELIVERED, 5, row=p.row) for p in planned], decide)
 
 
 def insist(verb: Callable[[], object]) -> None:
@@ -202,7 +202,7 @@ def test_a_disk_that_fills_and_empties(small_disk: Path) -> None:
         assert [planned.row for piece in store.schedule() for planned in piece] == pending
         ballast.unlink()
         now = SENT_AT + 10**9
-        insist(partial(store.apply, [saw(Status.DELIVERED, 5, row=row) for row in pending], decide))
+        insist(partial(store.apply, [make_observed(Status.DELIVERED, 5, row=row) for row in pending], decide))
         assert store.collect_garbage(0, limit=10_000, now=now, retention_us=0, tick=tick_at(now)).cursor == 0
         store.prune(now=now + 8 * 24 * HOUR_US, cohorts_before=0, files_before=0)
         assert all_messages(store, 10_000) == []

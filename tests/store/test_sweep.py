@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from exporter.domain.aggregates import Cohort, StateDelta, cohort_of
+from exporter.domain.aggregates import Cohort, StateDelta, get_cohort_key
 from exporter.domain.lifecycle import Observed
 from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Answer, Status
@@ -64,15 +64,15 @@ def test_keep_is_durable(engine: Engine) -> None:
     account = store.account_id("main")
     campaign = store.campaign_id(account, "default")
     changes = StateDelta(
-        {SeriesKey(campaign, Kind.SLO_MESSAGES): 3}, {cohort_of(campaign, 0): Cohort(met=-3)}
+        {SeriesKey(campaign, Kind.SLO_MESSAGES): 3}, {get_cohort_key(campaign, 0): Cohort(met=-3)}
     )
-    store.persist(StateDelta({}, {cohort_of(campaign, 0): Cohort(met=3)}), {})
+    store.persist(StateDelta({}, {get_cohort_key(campaign, 0): Cohort(met=3)}), {})
     store.persist(changes, {account: LimiterState(123, 456, 2.5)})
     engine.crash()
     restored = engine.open().restore()
     assert restored.accounts == {"main": (account, LimiterState(123, 456, 2.5))}
     assert dict(restored.values) == {SeriesKey(campaign, Kind.SLO_MESSAGES): 3}
-    assert dict(restored.cohorts) == {cohort_of(campaign, 0): Cohort()}
+    assert dict(restored.cohorts) == {get_cohort_key(campaign, 0): Cohort()}
 
 
 def sweep_all(store: Store, now: int, limit: int = 7) -> tuple[StateDelta, int]:
@@ -140,7 +140,7 @@ def test_a_forgotten_id_is_known_for_a_while(engine: Engine) -> None:
 def test_forgetting_keeps_what_is_needed(store: Store, account: int, campaign: int) -> None:
     """Old cohorts and file records go, but no verdict that was never folded."""
     track(store, account, arrivals(campaign, ["a"]), file=FileProgress(b"old", 1))
-    folded, unfolded = cohort_of(campaign, SENT_AT), cohort_of(campaign, SENT_AT - HOUR_US)
+    folded, unfolded = get_cohort_key(campaign, SENT_AT), get_cohort_key(campaign, SENT_AT - HOUR_US)
     store.persist(StateDelta({}, {unfolded: Cohort(met=1)}), {})
     store.prune(now=SENT_AT, cohorts_before=folded.began_at, files_before=SENT_AT)
     assert dict(store.restore().cohorts) == {folded: Cohort(sent=1), unfolded: Cohort(met=1)}

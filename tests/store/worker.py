@@ -18,7 +18,7 @@ from typing import TypeVar
 from exporter.domain.model import Status
 from exporter.runtime.errors import StoreError, StoreFull
 from exporter.store.sqlite import SqliteStore
-from tests.domain.example import SENT_AT, saw
+from tests.domain.example import SENT_AT, make_observed
 from tests.store.engines import arrivals, decide, keep_nothing, track
 
 GROUP = 100
@@ -54,7 +54,7 @@ def _use(store: SqliteStore, groups: int, tries: int) -> None:
         batch = arrivals(campaign, [f"{os.getpid()}-{group}-{n}" for n in range(GROUP)])
         accepted = _insist(partial(track, store, account, batch), tries)
         _say(f"track {len(accepted.planned)}")
-        events = [saw(Status.DELIVERED, 5, row=planned.row) for planned in accepted.planned]
+        events = [make_observed(Status.DELIVERED, 5, row=planned.row) for planned in accepted.planned]
         steps, _ = _insist(partial(store.apply, events, decide), tries)
         _say(f"finish {sum(step.newly_finished for step in steps)}")
         _insist(partial(keep_nothing, store), tries)

@@ -94,14 +94,14 @@ MUTANTS = (
         "an end that is told again counts again",
         "exporter/domain/lifecycle.py",
         [("Status.DELIVERED: frozenset(),", "Status.DELIVERED: frozenset({Status.DELIVERED}),")],
-        "core/test_lifecycle.py::test_an_end_absorbs",
+        "domain/test_lifecycle.py::test_an_end_absorbs",
     ),
     Mutant(
         "I2",
         "a verdict is given twice",
         "exporter/domain/lifecycle.py",
         [("if message.verdict is not Verdict.NONE or at <", "if at <")],
-        "core/test_lifecycle.py::test_any_history",
+        "domain/test_lifecycle.py::test_any_history",
     ),
     Mutant(
         "I2",
@@ -127,7 +127,7 @@ MUTANTS = (
                 "Kind.FINISHED, message.status.word), -1)",
             )
         ],
-        "core/test_ledger.py::test_an_end_ends_pending_and_forgetting_keeps_counters",
+        "domain/test_aggregates.py::test_an_end_ends_pending_and_forgetting_keeps_counters",
     ),
     Mutant(
         "I4",
@@ -153,12 +153,12 @@ MUTANTS = (
         [
             (
                 (
-                    "        await self.tracker.run(self.store.persist, changes, kept)\n"
+                    "        await self.tracker.run(self.store.persist, changes, limiters)\n"
                     "        if changes:\n            self.tracker.apply_committed(changes)\n"
                 ),
                 (
                     "        if changes:\n            self.tracker.apply_committed(changes)\n"
-                    "        await self.tracker.run(self.store.persist, changes, kept)\n"
+                    "        await self.tracker.run(self.store.persist, changes, limiters)\n"
                 ),
             )
         ],
@@ -169,28 +169,28 @@ MUTANTS = (
         "no second between the last request of one life and the first of the next",
         "exporter/engine/tracker.py",
         [("not_before_us=schedule.CLOSEST_US", "not_before_us=0")],
-        "polling/test_restart.py::test_forty_crashes_at_random_moments",
+        "engine/test_restart.py::test_forty_crashes_at_random_moments",
     ),
     Mutant(
         "I5",
         "a look is planned sooner than a second after the one before",
         "exporter/domain/schedule.py",
-        [("return max(look_at, now + CLOSEST_US)", "return max(look_at, now)")],
-        "core/test_schedule.py",
+        [("return max(poll_at, now + CLOSEST_US)", "return max(poll_at, now)")],
+        "domain/test_schedule.py",
     ),
     Mutant(
         "I6",
         "the bucket is full after a restart",
         "exporter/domain/limiter.py",
         [("self._tokens = 0.0", "self._tokens = rate")],
-        "core/test_ratelimit.py::test_the_bucket_starts_empty",
+        "domain/test_limiter.py::test_the_bucket_starts_empty",
     ),
     Mutant(
         "I6",
         "a restart forgets the pause that the provider asked for",
         "exporter/domain/limiter.py",
-        [("self._paused_until = now + kept_pause_us", "self._paused_until = now")],
-        "polling/test_restart.py::test_a_pause_that_the_provider_asked_for_survives",
+        [("self._paused_until = now + saved_pause_us", "self._paused_until = now")],
+        "engine/test_restart.py::test_a_pause_that_the_provider_asked_for_survives",
     ),
     Mutant(
         "I7",
@@ -228,7 +228,7 @@ MUTANTS = (
                 "if event.at - message.accepted_at >= policy",
             )
         ],
-        "polling/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
+        "engine/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
     ),
     Mutant(
         "I8",
@@ -240,7 +240,7 @@ MUTANTS = (
                 "            if outcome is",
             )
         ],
-        "polling/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
+        "engine/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
     ),
     Mutant(
         "I9",
@@ -252,7 +252,7 @@ MUTANTS = (
                 "return self._executor.submit(partial(verb, *args, **kwargs)).result()",
             )
         ],
-        "polling/test_bounds.py::test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape",
+        "engine/test_bounds.py::test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape",
     ),
     Mutant(
         "I9",
@@ -271,7 +271,7 @@ MUTANTS = (
         "any number of campaigns",
         "exporter/engine/campaigns.py",
         [("return name if room and", "return name if")],
-        "polling/test_bounds.py::test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series",
+        "engine/test_bounds.py::test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series",
     ),
     Mutant(
         "I10",

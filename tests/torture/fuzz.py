@@ -110,7 +110,7 @@ def _id(data: bytes, _: random.Random, __: Path) -> None:
         assert text.isascii()
         assert text.replace("-", "").replace("_", "").isalnum() or set(text) <= {"-", "_"}
         assert 0 < len(text) <= message_ids.MAX_ID_LENGTH
-    assert not message_ids.looks_like_phone(text) or (refused and message_ids.holds_phone(text))
+    assert not message_ids.looks_like_phone(text) or (refused and message_ids.contains_phone(text))
 
 
 def _configuration(data: bytes, _: random.Random, folder: Path) -> None:

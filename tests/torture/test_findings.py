@@ -14,8 +14,8 @@ import pytest
 from exporter.config import check
 from exporter.ingest.drop.directory import open_found, scan_directory
 from tests.engine.provider import Provider
-from tests.engine.rig import running
-from tests.engine.settings import settings_of
+from tests.engine.rig import start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def test_a_process_without_a_free_descriptor_does_not_give_a_file_up(tmp_path: P
 @VIRTUAL
 async def test_a_reload_while_the_store_is_being_read_ends_nothing(tmp_path: Path) -> None:
     """The poller's stop waits for the store, and must take effect before it begins anything more."""
-    async with running(tmp_path, Provider(), settings_of(rate=100)) as rig:
+    async with start_rig(tmp_path, Provider(), make_settings(rate=100)) as rig:
         # While the store works, time is real.
         rig.slow_down(0.1)
         for number in range(10):
@@ -79,7 +79,7 @@ async def test_a_reload_while_the_store_is_being_read_ends_nothing(tmp_path: Pat
 @VIRTUAL
 async def test_what_was_read_ahead_is_asked_about_at_once(tmp_path: Path) -> None:
     """A worker that found nothing while the store was being read is woken when the answer is there."""
-    async with running(tmp_path, Provider(), settings_of(rate=50)) as rig:
+    async with start_rig(tmp_path, Provider(), make_settings(rate=50)) as rig:
         rig.slow_down(0.1)
         await rig.send(7, age_seconds=10)
         await rig.until(lambda: rig.finished() == 7, within_seconds=5)

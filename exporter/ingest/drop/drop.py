@@ -219,7 +219,7 @@ class DropDirectory:
     async def _turn(self, reading: Reading) -> bool:
         """Go on with one file for some batches; False when there is no more room."""
         if reading.committed_offset is None:
-            committed = await self._intake.progress(reading.key)
+            committed = await self._intake.get_file_progress(reading.key)
             if committed == READ_TO_THE_END and self._settings.after is After.KEEP:
                 self._end(reading)
                 self._leave_alone(reading.found, KEPT_US)

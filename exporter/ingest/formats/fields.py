@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from exporter.domain.message_ids import holds_phone, reject_reason
+from exporter.domain.message_ids import contains_phone, reject_reason
 from exporter.domain.model import SECOND_US, NewMessage
 from exporter.domain.timestamps import parse_timestamp
 from exporter.ingest.formats.decoding import undecodable
@@ -40,7 +40,7 @@ def campaign_refused(campaign: str) -> bool:
         not campaign
         or len(campaign) > MAX_CAMPAIGN_CHARACTERS
         or not campaign.isprintable()
-        or holds_phone(campaign)
+        or contains_phone(campaign)
     )
 
 

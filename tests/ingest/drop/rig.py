@@ -72,7 +72,7 @@ class MemoryIntake:
         self.after: Callable[[], None] = lambda: None
         """Called when it is committed."""
 
-    async def progress(self, file_key: bytes) -> int:
+    async def get_file_progress(self, file_key: bytes) -> int:
         """See `Intake`."""
         self.asked()
         return self.progressed.get(file_key, 0)

@@ -19,9 +19,9 @@ from exporter.http import Listener
 from exporter.ingest import http_api
 from exporter.ingest.formats.formats import SUFFIXES
 from exporter.ingest.http_api import Intake
-from tests.engine.provider import Provider, under_way
-from tests.engine.rig import Rig, running
-from tests.engine.settings import settings_of
+from tests.engine.provider import Provider, answer_under_way
+from tests.engine.rig import Rig, start_rig
+from tests.engine.settings import make_settings
 
 TOKEN = "a-token-of-some-length-1234567890"
 PHONE = "380501234567"
@@ -86,9 +86,9 @@ async def opened(tmp_path: Path, *accounts: str, **more: Any) -> AsyncIterator[D
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n", "ascii")
     names = accounts or ("main",)
-    settings = settings_of(*names, profiles=SLOW, **more)
-    providers = {name: Provider(under_way) for name in names}
-    async with running(tmp_path, providers, settings) as rig, aiohttp.ClientSession() as session:
+    settings = make_settings(*names, profiles=SLOW, **more)
+    providers = {name: Provider(answer_under_way) for name in names}
+    async with start_rig(tmp_path, providers, settings) as rig, aiohttp.ClientSession() as session:
         door = Intake(rig.tracker, rig.clock, rig.instruments)
         door.follow(IntakeSettings.model_validate({"token_file": str(token)}))
         async with Listener(["127.0.0.1:0"], door.routes()) as listener:
@@ -238,7 +238,7 @@ async def test_several_accounts_must_be_told_apart(tmp_path: Path) -> None:
 
 async def test_it_is_there_only_when_configured(tmp_path: Path) -> None:
     """Without settings there is nothing; with new ones it is there again."""
-    async with running(tmp_path, Provider(under_way)) as rig, aiohttp.ClientSession() as session:
+    async with start_rig(tmp_path, Provider(answer_under_way)) as rig, aiohttp.ClientSession() as session:
         door = Intake(rig.tracker, rig.clock, rig.instruments)
         async with Listener(["127.0.0.1:0"], door.routes()) as listener:
             client = Door(rig, session, listener.addresses[0])

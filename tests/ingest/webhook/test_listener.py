@@ -16,7 +16,7 @@ import pytest
 from exporter.config import Webhook
 from exporter.ingest.webhook_listener import Webhooks
 from exporter.runtime.errors import ListenError
-from tests.engine.rig import Rig, running
+from tests.engine.rig import Rig, start_rig
 from tests.ingest.webhook.world import World, events, listening
 
 TOKEN = "a-token-of-some-length-1234567890"
@@ -64,7 +64,7 @@ async def opened(tmp_path: Path, **more: object) -> AsyncIterator[Door]:
         {"listen": "127.0.0.1:0", "token_file": str(token), "mode": "verify", **more}
     )
     settings = settings.model_copy(update={"webhook": section})
-    async with running(tmp_path, World().provider, settings) as rig, aiohttp.ClientSession() as session:
+    async with start_rig(tmp_path, World().provider, settings) as rig, aiohttp.ClientSession() as session:
         webhooks = Webhooks(rig.processor, rig.instruments)
         await webhooks.follow(section)
         try:

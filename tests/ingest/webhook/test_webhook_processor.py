@@ -13,8 +13,8 @@ import pytest
 from exporter.domain.events import WebhookEvent
 from exporter.domain.model import NewMessage, Outcome, Reply, Source, Status, Verdict
 from exporter.domain.snapshot import Kind
-from tests.engine.provider import closest_seconds, most_within
-from tests.engine.rig import running
+from tests.engine.provider import count_most_within, find_closest_seconds
+from tests.engine.rig import start_rig
 from tests.ingest.webhook.world import COST_NANOS, World, events, hear_all, listening, news, shown
 from tests.kit.virtual import VIRTUAL
 
@@ -31,7 +31,7 @@ async def test_a_webhook_brings_the_look_forward(tmp_path: Path) -> None:
     """Within a second of the webhook the message is finished, by an answer, long before its next look."""
     world = World()
     settings = listening("verify", profiles={"default": {"first_poll": "1m"}})
-    async with running(tmp_path, world.provider, settings) as rig:
+    async with start_rig(tmp_path, world.provider, settings) as rig:
         (one,) = await rig.send(1)
         await rig.pass_time(10)
         world.end_now([one])
@@ -49,7 +49,7 @@ async def test_a_hint_is_durable_before_it_is_acknowledged(tmp_path: Path) -> No
     """A crash right after the 2xx loses nothing: the next run looks as soon as it may."""
     world = World()
     settings = listening("verify", rate=2, profiles={"default": {"first_poll": "1h", "give_up_after": "2h"}})
-    async with running(tmp_path, world.provider, settings) as rig:
+    async with start_rig(tmp_path, world.provider, settings) as rig:
         ids = await rig.send(3)
         await rig.pass_time(10)
         world.end_now(ids)
@@ -69,7 +69,7 @@ async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
         folder = tmp_path / str(forged)
         folder.mkdir()
         chance = random.Random(5)
-        async with running(folder, world.provider, listening("verify", rate=200)) as rig:
+        async with start_rig(folder, world.provider, listening("verify", rate=200)) as rig:
             pending, ended = await rig.send(60, prefix="p"), await rig.send(60, prefix="e")
             world.end_now(ended)
             await rig.pass_time(20)
@@ -88,7 +88,7 @@ async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
                 await rig.pass_time(7)
             results.append(dict(shown(rig)))
             assert rig.gauge("smsbat_status_conflicts_total") == 0
-            assert closest_seconds(world.provider.requests) >= 1
+            assert find_closest_seconds(world.provider.requests) >= 1
             await rig.recount()
     assert results[0] == results[1]
 
@@ -96,7 +96,7 @@ async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
 async def test_forged_ones_cost_no_more_looks_than_the_interval_makes(tmp_path: Path) -> None:
     """However often an end is made up, a message has two quick looks, then one an interval."""
     world = World()
-    async with running(tmp_path, world.provider, listening("verify", rate=100)) as rig:
+    async with start_rig(tmp_path, world.provider, listening("verify", rate=100)) as rig:
         (one,) = await rig.send(1)
         for _ in range(300):
             await rig.processor.submit(news(rig, one, random.Random(1).choice([Status.DELIVERED])))
@@ -112,7 +112,7 @@ async def test_a_hint_while_a_request_is_out_is_looked_at_again(tmp_path: Path) 
     settings = listening(
         "verify", profiles={"default": {"first_poll": "5s", "interval": "1h", "max_interval": "1h"}}
     )
-    async with running(tmp_path, world.provider, settings) as rig:
+    async with start_rig(tmp_path, world.provider, settings) as rig:
         (one,) = await rig.send(1)
         await rig.pass_time(5.5)
         assert world.provider.in_flight == 1
@@ -121,7 +121,7 @@ async def test_a_hint_while_a_request_is_out_is_looked_at_again(tmp_path: Path) 
         world.end_now([one])
         await rig.pass_time(6)
         assert rig.finished("delivered") == 1
-        assert closest_seconds(world.provider.requests) >= 1
+        assert find_closest_seconds(world.provider.requests) >= 1
 
 
 async def test_hints_at_any_moment_keep_the_second(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_hints_at_any_moment_keep_the_second(tmp_path: Path) -> None:
     settings = listening(
         "verify", rate=100, profiles={"default": {"first_poll": "1s", "interval": "1s", "max_interval": "3s"}}
     )
-    async with running(tmp_path, world.provider, settings) as rig:
+    async with start_rig(tmp_path, world.provider, settings) as rig:
         ids = await rig.send(40)
         await rig.pass_time(3)
         rig.slow_down(0.05)
@@ -140,7 +140,7 @@ async def test_hints_at_any_moment_keep_the_second(tmp_path: Path) -> None:
             await hear_all(rig, (news(rig, one) for one in chance.sample(ids, 20)))
             await rig.pass_time(chance.uniform(0.01, 0.1))
         assert len(world.provider.requests) > 60
-        assert closest_seconds(world.provider.requests) >= 1
+        assert find_closest_seconds(world.provider.requests) >= 1
         rig.slow_down(0)
 
 
@@ -150,7 +150,7 @@ async def test_hints_at_any_moment_keep_the_second(tmp_path: Path) -> None:
 async def test_a_trusted_end_counts_before_any_answer(tmp_path: Path) -> None:
     """While the provider's answers fail, the end counts; the first answer brings the rest, once."""
     world = World()
-    async with running(tmp_path, world.provider, listening("trust")) as rig:
+    async with start_rig(tmp_path, world.provider, listening("trust")) as rig:
         (one,) = await rig.send(1)
         world.end_now([one])
         await rig.pass_time(2)
@@ -172,7 +172,7 @@ async def test_a_trusted_end_counts_before_any_answer(tmp_path: Path) -> None:
 async def test_the_completing_look_survives_a_crash(tmp_path: Path) -> None:
     """What an end was worth is asked for after a restart too, and counted once."""
     world = World()
-    async with running(tmp_path, world.provider, listening("trust")) as rig:
+    async with start_rig(tmp_path, world.provider, listening("trust")) as rig:
         ids = await rig.send(5)
         world.end_now(ids)
         assert all(await hear_all(rig, (news(rig, one) for one in ids)))
@@ -187,7 +187,7 @@ async def test_the_completing_look_survives_a_crash(tmp_path: Path) -> None:
 async def test_an_end_without_a_plausible_time(tmp_path: Path) -> None:
     """A time before sending, or far ahead, is told as implausible, and the arrival counts."""
     world = World()
-    async with running(tmp_path, world.provider, listening("trust")) as rig:
+    async with start_rig(tmp_path, world.provider, listening("trust")) as rig:
         ids = await rig.send(2)
         await rig.pass_time(3)
         told = [news(rig, ids[0], after_seconds=-4), news(rig, ids[1], after_seconds=61)]
@@ -205,7 +205,7 @@ async def test_repeats_disorder_and_loss_change_nothing(tmp_path: Path, mode: st
     """3,000 histories, repeated, shuffled and partly lost: each message counts once, as it truly ended."""
     world = World()
     chance = random.Random(3)
-    async with running(
+    async with start_rig(
         tmp_path, world.provider, listening(mode, rate=500, profiles={"default": {"max_interval": "10s"}})
     ) as rig:
         ids = await rig.send(3_000)
@@ -232,7 +232,7 @@ async def test_repeats_disorder_and_loss_change_nothing(tmp_path: Path, mode: st
 async def test_unknown_ids_leave_no_trace(tmp_path: Path, mode: str) -> None:
     """They are answered like known ones; nothing is asked, shown or written."""
     world = World()
-    async with running(tmp_path, world.provider, listening(mode)) as rig:
+    async with start_rig(tmp_path, world.provider, listening(mode)) as rig:
         before = (dict(shown(rig)), rig.tracker.state.commit)
         assert all(await hear_all(rig, (news(rig, f"made-up-{n}") for n in range(2_000))))
         await rig.pass_time(2 * MINUTES)
@@ -246,7 +246,7 @@ async def test_a_webhook_that_comes_before_its_message(tmp_path: Path, mode: str
     """An end that is told before its id was taken in counts within seconds of that."""
     world = World()
     settings = listening(mode, profiles={"default": {"first_poll": "5m", "deadline": "10m"}})
-    async with running(tmp_path, world.provider, settings) as rig:
+    async with start_rig(tmp_path, world.provider, settings) as rig:
         world.end_now(["m-default-000000"])
         assert await rig.processor.submit(news(rig, "m-default-000000"))
         await rig.pass_time(20)
@@ -260,7 +260,7 @@ async def test_a_webhook_that_comes_before_its_message(tmp_path: Path, mode: str
 async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path, mode: str) -> None:
     """No room: refused, every time, until there is room again; what was refused changes nothing."""
     world = World()
-    async with running(
+    async with start_rig(
         tmp_path, world.provider, listening(mode, profiles={"default": {"first_poll": "5m"}})
     ) as rig:
         ids = await rig.send(3)
@@ -277,7 +277,7 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path, mo
 async def test_too_many_waiting_are_refused(tmp_path: Path) -> None:
     """The queue is bounded: what is beyond it is refused at once, and what is in it is not lost."""
     world = World()
-    async with running(tmp_path, world.provider, listening("verify")) as rig:
+    async with start_rig(tmp_path, world.provider, listening("verify")) as rig:
         told = [news(rig, f"made-up-{n}", Status.PROCESSING) for n in range(10_100)]
         answers = await hear_all(rig, told)
         assert answers.count(False) == 100
@@ -286,7 +286,7 @@ async def test_too_many_waiting_are_refused(tmp_path: Path) -> None:
 async def test_the_end_refuses_who_still_waits(tmp_path: Path) -> None:
     """A daemon that stops leaves nobody without an answer, and takes nothing new."""
     world = World()
-    async with running(tmp_path, world.provider, listening("verify")) as rig:
+    async with start_rig(tmp_path, world.provider, listening("verify")) as rig:
         (one,) = await rig.send(1)
         async with asyncio.TaskGroup() as tasks:
             hearing = tasks.create_task(rig.processor.submit(news(rig, one)))
@@ -301,7 +301,7 @@ async def test_an_id_of_two_accounts_is_asked_about_in_both(tmp_path: Path) -> N
     """A webhook names no account: even where webhooks are trusted, each account's answer decides."""
     worlds = {"main": World(), "second": World()}
     settings = listening("trust", "main", "second", profiles={"default": {"first_poll": "5m"}})
-    async with running(tmp_path, {name: world.provider for name, world in worlds.items()}, settings) as rig:
+    async with start_rig(tmp_path, {name: world.provider for name, world in worlds.items()}, settings) as rig:
         await rig.send(1)
         await rig.tracker.track([NewMessage("m-default-000000", "default", "second")], Source.INTAKE)
         worlds["second"].end_now(["m-default-000000"])
@@ -317,7 +317,7 @@ async def test_an_id_of_two_accounts_is_asked_about_in_both(tmp_path: Path) -> N
 async def test_trusted_webhooks_bring_their_messages(tmp_path: Path) -> None:
     """With `track_unknown` nothing else needs to hand ids over; no duration or verdict is made up."""
     world = World()
-    async with running(tmp_path, world.provider, listening("trust", track_unknown=True)) as rig:
+    async with start_rig(tmp_path, world.provider, listening("trust", track_unknown=True)) as rig:
         ids = [f"w-{n}" for n in range(50)]
         world.end_now(ids)
         rig.brought = len(ids)
@@ -337,7 +337,7 @@ async def test_unverified_strangers_are_asked_about_first(tmp_path: Path) -> Non
     """Only what the provider knows is tracked; made-up ids cost a tenth of the rate, and nothing else."""
     world = World()
     world.known_only = True
-    async with running(tmp_path, world.provider, listening("verify", track_unknown=True, rate=20)) as rig:
+    async with start_rig(tmp_path, world.provider, listening("verify", track_unknown=True, rate=20)) as rig:
         real = [f"w-{n}" for n in range(20)]
         world.end_now(real)
         rig.brought = len(real)
@@ -347,8 +347,8 @@ async def test_unverified_strangers_are_asked_about_first(tmp_path: Path) -> Non
         await rig.pass_time(4 * MINUTES)
         assert rig.counted(Kind.TRACKED, "webhook", "webhook") == rig.counted(Kind.TRACKED) == 20
         assert rig.finished("delivered") == 20
-        assert max(world.provider.asked().values()) == 1
-        assert most_within(world.provider.requests, 10) <= 10 * 20 * 0.1 + 1
+        assert max(world.provider.count_requests().values()) == 1
+        assert count_most_within(world.provider.requests, 10) <= 10 * 20 * 0.1 + 1
         await rig.recount()
 
 
@@ -356,13 +356,13 @@ async def test_strangers_leave_the_rate_to_messages(tmp_path: Path) -> None:
     """Unverified ids in any number beside messages: the rate holds, and messages keep nine tenths of it."""
     world = World()
     world.known_only = True
-    async with running(tmp_path, world.provider, listening("verify", track_unknown=True)) as rig:
+    async with start_rig(tmp_path, world.provider, listening("verify", track_unknown=True)) as rig:
         ids = await rig.send(2_000, age_seconds=30)
         world.ends = dict.fromkeys(ids, (1e9, Status.DELIVERED))
         await hear_all(rig, (news(rig, f"made-up-{n}") for n in range(5_000)))
         await rig.pass_time(60)
         asked = Counter(one.message_id.startswith("made-up") for one in world.provider.requests)
-        assert most_within(world.provider.requests, 1) <= 11
+        assert count_most_within(world.provider.requests, 1) <= 11
         assert asked[False] >= 0.85 * 600
         assert 0 < asked[True] <= 61
 
@@ -371,7 +371,7 @@ async def test_strangers_and_messages_take_turns(tmp_path: Path) -> None:
     """However long the store takes to read what is due, two requests never use the same turn."""
     world = World()
     world.known_only = True
-    async with running(tmp_path, world.provider, listening("verify", track_unknown=True)) as rig:
+    async with start_rig(tmp_path, world.provider, listening("verify", track_unknown=True)) as rig:
         ids = await rig.send(500, age_seconds=30)
         world.ends = dict.fromkeys(ids, (1e9, Status.DELIVERED))
         await hear_all(rig, (news(rig, f"made-up-{n}") for n in range(500)))
@@ -389,7 +389,9 @@ async def test_strangers_and_messages_take_turns(tmp_path: Path) -> None:
 async def test_looking_steps_back_while_webhooks_bring_the_news(tmp_path: Path, mode: str) -> None:
     """With webhooks one request finishes a message; when they cease, looking takes over again."""
     world = World()
-    async with running(tmp_path, world.provider, listening(mode, rate=100, campaigns={"otp": "otp"})) as rig:
+    async with start_rig(
+        tmp_path, world.provider, listening(mode, rate=100, campaigns={"otp": "otp"})
+    ) as rig:
         chance = random.Random(4)
 
         async def traffic(seconds: int, prefix: str, *, webhooks: bool) -> tuple[int, int]:
@@ -421,7 +423,7 @@ async def test_looking_steps_back_while_webhooks_bring_the_news(tmp_path: Path, 
 async def test_what_webhooks_lose_is_known_at_the_deadline(tmp_path: Path) -> None:
     """A message whose webhook is lost is looked at at its deadline, so that its verdict is right."""
     world = World()
-    async with running(tmp_path, world.provider, listening("verify", campaigns={"otp": "otp"})) as rig:
+    async with start_rig(tmp_path, world.provider, listening("verify", campaigns={"otp": "otp"})) as rig:
         told = await rig.send(10, "otp", prefix="told")
         await rig.pass_time(1)
         world.end_now(told)

@@ -12,7 +12,7 @@ from exporter.domain.model import SECOND_US, Answer, Outcome, Reply, Status
 from exporter.domain.snapshot import Kind
 from tests.engine.provider import Provider
 from tests.engine.rig import Rig
-from tests.engine.settings import settings_of
+from tests.engine.settings import make_settings
 
 COST_NANOS = 70_000_000
 ANSWER = Answer(
@@ -30,7 +30,7 @@ def listening(mode: str, *accounts: str, **more: Any) -> Settings:  # noqa: ANN4
     """Settings with webhooks in that mode; `track_unknown` and the sections of a configuration may follow."""
     unknown = str(more.pop("track_unknown", False)).lower()
     webhook = {"listen": "127.0.0.1:0", "token_file": "token", "mode": mode, "track_unknown": unknown}
-    return settings_of(*accounts, webhook=webhook, **more)
+    return make_settings(*accounts, webhook=webhook, **more)
 
 
 class World:

@@ -18,7 +18,7 @@ from exporter.status.builder import ProcessState, StatusBuilder
 from exporter.status.lookup import MAX_WAITING, Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
-from tests.engine.settings import settings_of
+from tests.engine.settings import make_settings
 from tests.http.client import SITE, fine, serving
 
 
@@ -31,7 +31,7 @@ class Rig:
         self.thread = thread
         self.instruments = Instruments()
         self.store = SqliteStore(folder, now=self.clock.now())
-        self.tracker = Tracker(self.store, thread, settings_of(), self.clock, self.instruments)
+        self.tracker = Tracker(self.store, thread, make_settings(), self.clock, self.instruments)
         self.lookups = Lookups(self.tracker, self.store, self.clock)
         self.released = Event()
 
