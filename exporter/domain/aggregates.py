@@ -1,11 +1,12 @@
-"""The committed state in memory: what the store holds of counters, mirrored after each commit.
+"""The committed state in memory: a copy of the store's counters, updated after each commit.
 
 `StateDelta` is what one transaction did to the counters; the store writes it in
-the same transaction as the messages, and only then is it applied here. A
-*cohort* is all messages of a campaign that were sent in the same `COHORT_US`:
-ratios are computed from cohorts, and met and missed verdicts wait in theirs
-until every message of it is of age, so that early successes never stand
-without the failures that can only be known later.
+the same transaction as the messages, and only then is it applied here.
+
+A *cohort* is all messages of a campaign that were sent in the same `COHORT_US`.
+Ratios are computed from cohorts. Met and missed verdicts wait in their cohort
+until it is *mature*, which means that all its messages are past their deadline:
+otherwise early successes would show before the failures that are known later.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ COHORT_US = 30 * SECOND_US
 
 
 class CohortKey(NamedTuple):
-    """A campaign's messages of one stretch of time, which begins at `began_at`."""
+    """A campaign, and when the cohort's time began."""
 
     campaign_id: int
     began_at: int
 
 
 class Cohort(NamedTuple):
-    """Counts of one cohort; `finished` and `fell_back` are of messages that *finished* in that time."""
+    """Counts of one cohort; `finished` and `fell_back` count messages that *finished* in its time."""
 
     sent: int = 0
     delivered: int = 0
@@ -50,7 +51,7 @@ class Cohort(NamedTuple):
     fell_back: int = 0
 
     def merge(self, other: Cohort) -> Cohort:
-        """The sum, field by field."""
+        """Add two cohorts, field by field."""
         return Cohort(*map(int.__add__, self, other))
 
 
@@ -61,34 +62,33 @@ _IDLE = (0, 0)
 
 
 def get_cohort_key(campaign_id: int, at: int) -> CohortKey:
-    """The cohort that an instant falls into."""
+    """The cohort of messages that were sent, or finished, at `at`."""
     return CohortKey(campaign_id, at - at % COHORT_US)
 
 
 @dataclass(slots=True)
 class StateDelta:
-    """What a transaction does to the counters."""
+    """The changes that one transaction makes to the counters."""
 
     counts: dict[SeriesKey, int] = field(default_factory=dict)
     cohorts: dict[CohortKey, Cohort] = field(default_factory=dict)
     exemplars: dict[SeriesKey, Exemplar] = field(default_factory=dict)
-    """Not kept by the store: a new process begins without any."""
+    """The store doesn't save them: a new process starts without any."""
 
     def __bool__(self) -> bool:
-        """Whether there is anything to write."""
         return bool(self.counts or self.cohorts)
 
     def add_count(self, key: SeriesKey, amount: int) -> None:
-        """Change one series."""
+        """Change one series by `amount`."""
         self.counts[key] = self.counts.get(key, 0) + amount
 
     def add_cohort(self, key: CohortKey, change: Cohort) -> None:
-        """Change one cohort."""
+        """Add `change` to one cohort."""
         known = self.cohorts.get(key)
         self.cohorts[key] = change if known is None else known.merge(change)
 
     def add_step(self, step: Step) -> None:
-        """Take in what one event did."""
+        """Add what one event did."""
         message = step.message
         counts = self.counts
         bucket: SeriesKey | None = None
@@ -108,14 +108,14 @@ class StateDelta:
             self.add_cohort(get_cohort_key(message.campaign_id, message.finished_at), change)
 
     def add_tracked(self, campaign_id: int, source: str, sent_at: int, amount: int) -> None:
-        """Take in messages that were just accepted."""
+        """Add `amount` messages that were just accepted."""
         self.add_count(SeriesKey(campaign_id, Kind.TRACKED, source), amount)
         self.add_count(SeriesKey(campaign_id, Kind.MESSAGES, Status.NEW.word), amount)
         key = get_cohort_key(campaign_id, sent_at)
         self.add_cohort(key, _SENT if amount == 1 else Cohort(sent=amount))
 
     def remove_message(self, message: Message) -> None:
-        """Take in that a finished message's retention is over; counters stay."""
+        """Remove a finished message whose retention is over from the gauge; counters stay."""
         self.add_count(SeriesKey(message.campaign_id, Kind.MESSAGES, message.status.word), -1)
 
 
@@ -123,18 +123,17 @@ class CommittedState:
     """Counters and cohorts as of the latest commit; owned by the event loop."""
 
     def __init__(self, created_at: int) -> None:
-        """Start empty; the store's content comes in through `restore` and `apply`."""
         self.created_at = created_at
         self.commit = 0
         self.pending = 0
         self.campaigns: dict[int, CampaignName] = {}
         self._values: dict[SeriesKey, int] = {}
         self._cohorts: dict[int, dict[int, Cohort]] = {}
-        self._unfolded: dict[CohortKey, None] = {}
+        self._with_verdicts: dict[CohortKey, None] = {}
         self._changed: set[int] = set()
         self._ratios: dict[int, tuple[dict[str, _Share], dict[str, _Share]]] = {}
         self._hours: dict[int, dict[int, list[int]]] = defaultdict(dict)
-        """What each hour sent and delivered: as `Hour`, while it is counted."""
+        """Messages sent and delivered in each hour: mutable versions of `Hour`."""
         self._last_hours: dict[int, tuple[Hour, ...]] = {}
         self._ratios_at = 0
         self._exemplars: dict[SeriesKey, Exemplar] = {}
@@ -145,12 +144,12 @@ class CommittedState:
         values: Iterable[tuple[SeriesKey, int]],
         cohorts: Iterable[tuple[CohortKey, Cohort]],
     ) -> None:
-        """Take over what an earlier run committed."""
+        """Load what an earlier run committed."""
         self.campaigns.update(campaigns)
         self.apply(StateDelta(dict(values), dict(cohorts)))
 
     def apply(self, changes: StateDelta) -> None:
-        """Take over what was just committed."""
+        """Apply what was just committed."""
         self.commit += 1
         for key, amount in changes.counts.items():
             self._values[key] = self._values.get(key, 0) + amount
@@ -165,9 +164,9 @@ class CommittedState:
             if change.sent or change.delivered:
                 self._count_hour(cohort_key, change)
             if cohort.met or cohort.missed:
-                self._unfolded[cohort_key] = None
+                self._with_verdicts[cohort_key] = None
             else:
-                self._unfolded.pop(cohort_key, None)
+                self._with_verdicts.pop(cohort_key, None)
 
     def _count_hour(self, key: CohortKey, change: Cohort) -> None:
         hours = self._hours[key.campaign_id]
@@ -180,17 +179,17 @@ class CommittedState:
             hour[1] += change.delivered
 
     def initialize_series(self, key: SeriesKey) -> None:
-        """Show a series at 0 before it counts anything."""
+        """Show a series at 0 before it counts anything; one that has a value keeps it."""
         self._values.setdefault(key, 0)
 
     def mature_cohorts(self, now: int, deadline_us: Callable[[str], int]) -> StateDelta:
-        """The verdicts of all cohorts that are of age by now, as changes to be committed.
+        """Move the verdicts of all mature cohorts to the counters: returns the changes to commit.
 
-        Of age is a cohort when its last message can't be judged any more; a verdict that is
-        committed only after that is folded in the next time.
+        A cohort is mature when the latest of its messages is past its deadline and the tolerance
+        after it. A verdict that is committed later is counted by the next call.
         """
         changes = StateDelta()
-        for key in self._unfolded:
+        for key in self._with_verdicts:
             deadline = deadline_us(self.campaigns[key.campaign_id].campaign)
             if key.began_at + COHORT_US + deadline + compute_tolerance_us(deadline) > now:
                 continue
@@ -202,10 +201,10 @@ class CommittedState:
         return changes
 
     def prune_cohorts(self, before: int) -> None:
-        """Drop cohorts that no window can reach any more."""
+        """Drop cohorts and hours that ended before `before`, where no window reaches them."""
         for campaign_id, cohorts in self._cohorts.items():
             for began_at in [b for b in cohorts if b + COHORT_US < before]:
-                if CohortKey(campaign_id, began_at) not in self._unfolded:
+                if CohortKey(campaign_id, began_at) not in self._with_verdicts:
                     del cohorts[began_at]
                     self._changed.add(campaign_id)
         for hours in self._hours.values():
@@ -219,7 +218,7 @@ class CommittedState:
         objectives: Callable[[str], Objective],
         oldest_pending_at: Mapping[int, int],
     ) -> Snapshot:
-        """Freeze what `/metrics` shows; `windows` are label -> microseconds."""
+        """Freeze what `/metrics` shows; `windows` maps a label to microseconds."""
         deque(self.refresh_ratios(now, windows, objectives), maxlen=0)
         delivery, fallback = self._flatten_shares(0), self._flatten_shares(1)
         return Snapshot(
@@ -247,13 +246,13 @@ class CommittedState:
     def refresh_ratios(
         self, now: int, windows: Mapping[str, int], objectives: Callable[[str], Objective]
     ) -> Iterator[None]:
-        """Compute again what has changed: all campaigns when a cohort came of age, else those touched.
+        """Compute the ratios again: of all campaigns when a cohort may have matured, else of changed ones.
 
-        A step a campaign: with many of them, and a day of cohorts for each, whoever shares the thread
-        lets others go in between. What changes meanwhile is left to the next time.
+        It yields after each campaign: many campaigns with a day of cohorts each take long, so the
+        caller can let other tasks run. What changes meanwhile is left to the next call.
         """
-        of_age = now // COHORT_US != self._ratios_at // COHORT_US
-        stale = list(self._cohorts if of_age else self._changed)
+        all_stale = now // COHORT_US != self._ratios_at // COHORT_US
+        stale = list(self._cohorts if all_stale else self._changed)
         self._changed.clear()
         self._ratios_at = now
         this_hour = now - now % HOUR_US
@@ -271,7 +270,7 @@ class CommittedState:
 
 
 class _Share(NamedTuple):
-    """A part of a whole that is not 0."""
+    """A part of a whole; the whole is never 0."""
 
     part: int
     whole: int
@@ -283,7 +282,7 @@ def _compute_shares(
     """Share of field `part` in field `whole`, over cohorts that began in each window before `until`."""
     ratios = {}
     for window, span_us in windows.items():
-        # Not all that is kept, a million for many campaigns: only the window's own places.
+        # Only the cohorts of the window: with many campaigns there are a million in all.
         first = until - span_us - (until - span_us) % COHORT_US + COHORT_US
         inside = [c for began_at in range(first, until + 1, COHORT_US) if (c := cohorts.get(began_at))]
         total = sum([cohort[whole] for cohort in inside])

@@ -1,9 +1,9 @@
-"""The one door: every change of state goes through here, in groups, and is shown only once durable.
+"""The one entry point: every change of state goes through here, in groups, and is shown once it is durable.
 
-`Tracker` owns the store (whose verbs it calls one at a time, off the event
-loop), the state of what is committed, and each account's agenda and gate.
-Whatever happens to the store, messages wait here: nothing is dropped, polling
-holds still, and `/metrics` goes on showing the latest commit.
+`Tracker` owns the store (it calls its verbs one at a time, off the event loop),
+the committed state, and each account's agenda and limiter. While the store
+can't be written, events wait here: nothing is dropped, polling is paused, and
+`/metrics` continues to show the latest commit.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ _T = TypeVar("_T")
 _log = logging.getLogger("smsbat.tracker")
 
 GROUP_EVENTS = 512
-"""How many events share a commit at most."""
+"""The most events that one commit contains."""
 BACKLOG_EVENTS = 2_048
-"""With this many events waiting for their commit, polling holds still."""
+"""With this many events waiting for their commit, polling is paused."""
 RETRY_FULL_US = SECOND_US
 
 
 class Tracked(NamedTuple):
-    """What became of a batch of ids."""
+    """The result of tracking a batch of ids."""
 
     accepted: int = 0
     duplicate: int = 0
     blocked: bool = False
-    """No room to take it now; nothing of it was taken."""
+    """Too many messages are pending; the caller should try again later."""
 
 
 class Tracker:
-    """See the module's docstring; all methods belong to the event loop."""
+    """See the module's docstring; all methods run in the event loop, unless they say otherwise."""
 
     def __init__(
         self, store: Store, executor: Executor, settings: Settings, clock: Clock, instruments: Instruments
     ) -> None:
-        """Take over an open `store`; `executor` runs its verbs and must have exactly one thread."""
+        """`store` is open; `executor` runs its verbs and must have exactly one thread."""
         self._store = store
         self._executor = executor
         self._clock = clock
@@ -72,10 +72,10 @@ class Tracker:
         self.accounts = Accounts()
         self.state = CommittedState(0)
         self.on_tracked: Callable[[Sequence[NewMessage]], None] = lambda _: None
-        """Told of each batch of ids that is tracked now."""
+        """Called with each batch of ids after it was tracked."""
 
     async def start(self) -> str:
-        """Read the state of earlier runs; returns a warning for the operator, or nothing."""
+        """Read the state of earlier runs; returns a warning for the operator, or an empty text."""
         restored = await self.run(self._store.restore)
         self.state = CommittedState(restored.created_at)
         self.state.restore(restored.campaigns, restored.values, restored.cohorts)
@@ -88,7 +88,7 @@ class Tracker:
         return restored.warning
 
     async def configure(self, settings: Settings) -> None:
-        """Follow new settings; waits while the disk has no room for new accounts and campaigns."""
+        """Apply new settings; waits while the disk has no room for new accounts and campaigns."""
         self.settings = settings
         self._campaigns.configure(settings)
         new = set()
@@ -108,18 +108,18 @@ class Tracker:
         await self._schedule_pending(new)
 
     async def _schedule_pending(self, accounts: AbstractSet[str]) -> None:
-        """Put what earlier runs left pending on the agendas of accounts that this run has not had yet."""
+        """Schedule the pending messages of earlier runs, for accounts that are new in this run."""
         campaigns = {number for number, name in self.state.campaigns.items() if name.account in accounts}
         if not campaigns:
             return
         pieces = self._store.schedule()
         while planned := await self.run(next, pieces, None):
             theirs = [place for place in planned if place.campaign_id in campaigns]
-            # The last request of the run before may have gone out just before its end.
+            # The previous run may have sent its last request just before it ended.
             self._schedule(theirs, not_before_us=schedule.CLOSEST_US)
 
     async def run(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call one of the store's verbs; once begun it is waited for, also when the caller is cancelled."""
+        """Call one of the store's verbs; once it has begun, even a cancelled caller waits for its end."""
         return await run_in_store_thread(self._executor, partial(verb, *args, **kwargs))
 
     # --- ids in -----------------------------------------------------------------------------------
@@ -133,14 +133,14 @@ class Tracker:
         offset: int = 0,
         last: bool = False,
     ) -> Tracked:
-        """Take in ids; when it returns unblocked they are durable, and so is how far their file is read.
+        """Track ids; unless the result is blocked they are durable, and so is how far their file is read.
 
-        Raises StoreFull when there is no room on the disk; then nothing was taken.
+        Raises StoreFull when the disk is full.
         """
         by_account: dict[str, list[NewMessage]] = {}
         for message in batch:
             by_account.setdefault(message.account, []).append(message)
-        # The file's progress goes with the last part, so that a crash between the parts repeats them.
+        # The last part saves the file's progress, so that a crash between the parts repeats them.
         final = list(by_account)[-1] if by_account else self.settings.accounts[0].name
         file = FileProgress(file_key, READ_TO_THE_END if last else offset) if file_key else None
         accepted = 0
@@ -191,9 +191,9 @@ class Tracker:
             campaigns[campaign] = (campaign_id, self._campaigns.policies[campaign_id])
         arrivals = []
         webhooks_reliable = account.webhook_coverage.webhooks_reliable(now)
-        for message_id, campaign, _, told_sent_at in batch:
+        for message_id, campaign, _, given_sent_at in batch:
             campaign_id, policy = campaigns[campaign]
-            sent_at = now if told_sent_at is None else told_sent_at
+            sent_at = now if given_sent_at is None else given_sent_at
             due_at = schedule.first_poll_at(policy, sent_at, now, webhooks_reliable=webhooks_reliable)
             arrivals.append(Arrival(campaign_id, message_id, sent_at, due_at))
         return arrivals
@@ -203,7 +203,7 @@ class Tracker:
         return await self.run(self._store.file_progress, file_key)
 
     async def _get_campaign_id(self, wanted: CampaignName) -> int:
-        """The id of a campaign, which begins with its first message."""
+        """The id of a campaign, which is created by its first message."""
         known = self._campaigns.find_id(wanted)
         if known is not None:
             return known
@@ -219,7 +219,7 @@ class Tracker:
         return campaign_id
 
     def register_campaign(self, campaign_id: int, name: CampaignName, currency: str) -> None:
-        """Know a campaign that the store has, and show its cost at 0 in the account's currency."""
+        """Add a campaign of the store, and show its cost at 0 in the account's currency."""
         self.state.campaigns[campaign_id] = name
         self._campaigns.register(name, campaign_id)
         if currency:
@@ -264,21 +264,21 @@ class Tracker:
     # --- events in --------------------------------------------------------------------------------
 
     async def claim(self, rows: Sequence[int]) -> list[Message]:
-        """Read the messages that are about to be asked about."""
+        """Read the messages that are about to be polled."""
         return await self.run(self._store.claim, rows)
 
     def report(self, event: Event) -> None:
-        """Hand over what a request brought; it is committed soon."""
+        """Queue an event; it is committed soon."""
         self._events.put_nowait(event)
         if self._events.qsize() >= BACKLOG_EVENTS:
             self._writable.clear()
 
     async def wait_until_writable(self) -> None:
-        """Wait while the store can't keep up, or can't be written at all."""
+        """Wait while the store can't keep up, or can't be written."""
         await self._writable.wait()
 
     async def commit_forever(self) -> None:
-        """Commit what is reported, all that waits together."""
+        """Commit events as they come, all that wait in one transaction."""
         while True:
             group = [await self._events.get()]
             while len(group) < GROUP_EVENTS and not self._events.empty():
@@ -286,7 +286,7 @@ class Tracker:
             await self._commit(group)
 
     async def drain(self) -> None:
-        """Commit what is still waiting, at the end."""
+        """Commit the events that still wait, before the process ends."""
         group = [self._events.get_nowait() for _ in range(self._events.qsize())]
         if group:
             await self.run(self._store.apply, group, self.decide)
@@ -298,7 +298,7 @@ class Tracker:
         self.on_events_applied(steps, changes, began_us)
 
     def on_events_applied(self, steps: Sequence[Step], changes: StateDelta, began_us: int) -> None:
-        """Show and plan what a transaction, begun at that monotonic instant, has made durable."""
+        """Publish and schedule what a transaction has made durable; `began_us` is monotonic."""
         self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
         self.apply_committed(changes)
         planned = []
@@ -319,14 +319,14 @@ class Tracker:
         self._schedule(planned)
 
     async def _retry_until_room(self, write: Callable[[], Awaitable[_T]]) -> _T:
-        """Write, however long the disk has no room for it."""
+        """Call `write` until the disk has room for it."""
         while True:
             try:
                 written = await write()
             except StoreFull as error:
                 if self._writable.is_set():
                     more = {"event": "store_full", "fields": {"code": error.code}}
-                    _log.error("%s; polling holds still", error.message, extra=more)
+                    _log.error("%s; polling is paused until there is room", error.message, extra=more)
                 self._writable.clear()
                 self._instruments.store_up(up=False)
                 await self._clock.sleep(RETRY_FULL_US)
@@ -335,12 +335,12 @@ class Tracker:
                 return written
 
     def apply_committed(self, changes: StateDelta) -> None:
-        """Show what is durable now."""
+        """Publish changes that are durable."""
         self.state.apply(changes)
         self._on_written()
 
     def _on_written(self) -> None:
-        """Let polling go on, unless too much waits to be written."""
+        """Let polling continue, unless too many events wait for their commit."""
         self._instruments.store_up(up=True)
         if self._events.qsize() < BACKLOG_EVENTS:
             self._writable.set()
