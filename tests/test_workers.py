@@ -1,4 +1,4 @@
-"""What brings news, as a reload makes and unmakes it: pollers, the watch on keys, listed ids."""
+"""The workers, as a reload starts and stops them: pollers, the watch on key files, listed ids."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.kit.daemon import KEY, Home, sum_in
 from tests.kit.live import asked, come_true, daemon_of, live_provider, stored
 
 KEY_IN_FORCE_SECONDS = 2.5
-"""The file is looked at each second, and so is the copy that the client keeps."""
+"""The file is read each second, and so is the client's copy."""
 
 
-async def test_a_rotated_key_ends_a_revocation_within_seconds(tmp_path: Path) -> None:
-    """While the key is refused there is one request; the new one is tried as soon as it is in the file."""
+async def test_a_new_key_is_used_within_seconds_after_a_refusal(tmp_path: Path) -> None:
+    """While the key is refused there is one request; a new one is tried as soon as the file has it."""
     async with live_provider() as provider:
         good = "a-new-key"
         provider.status = lambda key: 200 if key == good else 401
@@ -34,7 +34,7 @@ async def test_a_rotated_key_ends_a_revocation_within_seconds(tmp_path: Path) ->
 async def test_an_unreadable_key_stops_the_account_until_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a key nothing is sent, and nobody is said to have refused it; with the file, everything is."""
+    """Without a key nothing is sent, and the log doesn't say that one was refused; a key starts polling."""
     async with live_provider() as provider:
         home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2"]})
         home.key.unlink()
@@ -47,9 +47,9 @@ async def test_an_unreadable_key_stops_the_account_until_it_is_back(
             while not await unauthorized():
                 pass
             assert not provider.arrivals
-            (told,) = [one for one in caplog.records if one.__dict__.get("event") == "account_revoked"]
-            assert told.__dict__["fields"]["code"] == "SMSBAT-C017"
-            assert "refuses" not in told.getMessage()
+            (logged,) = [one for one in caplog.records if one.__dict__.get("event") == "account_revoked"]
+            assert logged.__dict__["fields"]["code"] == "SMSBAT-C017"
+            assert "refuses" not in logged.getMessage()
             home.key.write_text(f"{KEY}\n")
             await come_true(lambda: len({arrival.message_id for arrival in provider.arrivals}) == 2, 10)
 
@@ -68,8 +68,8 @@ async def test_listed_ids_are_tracked_once_however_often_they_are_read(tmp_path:
         assert {m.message_id for m in stored(home)} == {"m1", "m2", "new-0", "new-1"}
 
 
-async def test_a_list_longer_than_the_limit_goes_in_as_room_comes(tmp_path: Path) -> None:
-    """Only so many are pending at a time, and in the end each was asked about."""
+async def test_a_list_longer_than_the_limit_is_tracked_as_room_comes(tmp_path: Path) -> None:
+    """Only so many are pending at a time, and in the end each was polled."""
     async with live_provider() as provider:
         ids = [f"m{n:02}" for n in range(20)]
         home = Home(tmp_path, provider.url, listed={"default": ids})
@@ -80,7 +80,7 @@ async def test_a_list_longer_than_the_limit_goes_in_as_room_comes(tmp_path: Path
 
 
 async def test_listed_ids_wait_for_room(tmp_path: Path) -> None:
-    """While as many messages are pending as may be, the rest waits, and is taken when there is room."""
+    """While `max_tracked` messages are pending the other ids wait, and are tracked when there is room."""
     async with live_provider() as provider:
         provider.word = lambda _: "processing"
         home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2", "m3"]})

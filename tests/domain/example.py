@@ -25,7 +25,7 @@ MINUTE_US = 60 * SECOND_US
 HOUR_US = 3600 * SECOND_US
 SENT_AT = 1_700_000_000 * SECOND_US
 UPTIME_AT_ACCEPT_US = 1_000 * SECOND_US
-"""The account's answering clock when the example was accepted."""
+"""The account's provider uptime when the example was accepted."""
 
 DEFAULT = Policy(
     first_poll_us=5 * SECOND_US,
@@ -85,9 +85,9 @@ def make_observed(
     return Observed(row, SENT_AT + after_us, UPTIME_AT_ACCEPT_US + after_us, Answer(status), via, occurred_at)
 
 
-def make_failed(outcome: Outcome, after_us: int, *, answering_after_us: int | None = None) -> PollFailed:
-    """A request brings nothing; the answering clock ran for `answering_after_us` (default: all the time)."""
-    uptime_us = UPTIME_AT_ACCEPT_US + (after_us if answering_after_us is None else answering_after_us)
+def make_failed(outcome: Outcome, after_us: int, *, uptime_after_us: int | None = None) -> PollFailed:
+    """A poll fails; the provider uptime grew by `uptime_after_us` (default: all the time)."""
+    uptime_us = UPTIME_AT_ACCEPT_US + (after_us if uptime_after_us is None else uptime_after_us)
     return PollFailed(1, SENT_AT + after_us, uptime_us, outcome)
 
 

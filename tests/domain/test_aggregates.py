@@ -1,4 +1,4 @@
-"""What is committed, in memory: counters, cohorts and the ratios of windows."""
+"""The committed state in memory: counters, cohorts and the ratios of windows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def commit(state: CommittedState, *steps: Step) -> StateDelta:
 def make_final_step(
     status: Status, after_us: int, *, sent_at: int = SENT_AT, fell_back: bool = False
 ) -> Step:
-    """A message sent at `sent_at` is seen to end that long after it."""
+    """A poll `after_us` after the sending finds the status `status`."""
     answer = Answer(status, fallbacks=(("sms", "delivered"),) if fell_back else ())
     message = MESSAGE._replace(sent_at=sent_at, accepted_at=sent_at)
     return lifecycle.advance(message, Observed(1, sent_at + after_us, 0, answer), DEFAULT, "UAH")
@@ -85,7 +85,7 @@ def get_delivery_ratios(state: CommittedState, now: int) -> dict[str, float]:
 
 
 def test_what_was_tracked_is_new_and_pending() -> None:
-    """Accepted ids count as tracked, stand in the gauge as new, and are pending."""
+    """Accepted ids count as tracked, are `new` in the gauge, and are pending."""
     state = make_state()
     track(state, SENT_AT, 3)
     assert get_value(state, Kind.TRACKED, "drop") == 3
@@ -93,8 +93,8 @@ def test_what_was_tracked_is_new_and_pending() -> None:
     assert state.pending == 3
 
 
-def test_an_end_ends_pending_and_forgetting_keeps_counters() -> None:
-    """A finished message leaves the pending ones; when it is forgotten only the gauge falls."""
+def test_a_finished_message_is_not_pending_and_removing_it_keeps_counters() -> None:
+    """A finished message is not pending; when its retention is over only the gauge falls."""
     state = make_state()
     track(state, SENT_AT)
     step = make_final_step(Status.DELIVERED, SECOND_US)
@@ -130,14 +130,14 @@ def test_a_snapshot_never_changes() -> None:
 
 
 def test_a_restart_restores_everything() -> None:
-    """A state that takes over what another committed shows the same, and folds the same."""
-    state, kept = make_state(), StateDelta()
+    """A state restored from what another committed shows the same and matures the same cohorts."""
+    state, delta = make_state(), StateDelta()
     for sent_at in (SENT_AT, SENT_AT + MINUTE_US):
-        kept.add_tracked(CAMPAIGN, Source.DROP, sent_at, 2)
-        kept.add_step(make_final_step(Status.DELIVERED, SECOND_US, sent_at=sent_at))
-    state.apply(kept)
+        delta.add_tracked(CAMPAIGN, Source.DROP, sent_at, 2)
+        delta.add_step(make_final_step(Status.DELIVERED, SECOND_US, sent_at=sent_at))
+    state.apply(delta)
     later = CommittedState(created_at=7)
-    later.restore(state.campaigns, kept.counts.items(), kept.cohorts.items())
+    later.restore(state.campaigns, delta.counts.items(), delta.cohorts.items())
     now = SENT_AT + HOUR_US
     assert take_snapshot(later, now).values == take_snapshot(state, now).values
     assert take_snapshot(later, now).delivery_ratios == take_snapshot(state, now).delivery_ratios
@@ -146,20 +146,20 @@ def test_a_restart_restores_everything() -> None:
 
 
 def test_no_changes_are_falsy() -> None:
-    """StateDelta know whether there is anything to commit."""
+    """A delta is true when there is something to commit."""
     changes = StateDelta()
     assert not changes
     changes.add_cohort(CohortKey(1, 0), Cohort(sent=1))
     assert changes
 
 
-# --- folding ----------------------------------------------------------------------------------------
+# --- mature cohorts ---------------------------------------------------------------------------------
 
 MATURE_AT = BEGAN_AT + COHORT_US + DEADLINE_US + compute_tolerance_us(DEADLINE_US)
 
 
-def test_verdicts_wait_until_their_cohort_is_of_age() -> None:
-    """Early successes stand only when the failures sent with them can be known too."""
+def test_verdicts_wait_until_their_cohort_is_mature() -> None:
+    """Early successes count only when the failures among the same messages can be known too."""
     state = make_state()
     track(state, SENT_AT, 2)
     commit(
@@ -172,8 +172,8 @@ def test_verdicts_wait_until_their_cohort_is_of_age() -> None:
     assert get_value(state, Kind.SLO_MISSED) == 1
 
 
-def test_a_cohort_is_folded_once() -> None:
-    """What was folded is not folded again; what was not committed is offered again."""
+def test_the_verdicts_of_a_cohort_are_counted_once() -> None:
+    """Committed verdicts are not counted again; those not committed are offered again."""
     state = make_state()
     commit(state, make_final_step(Status.DELIVERED, SECOND_US))
     offered = state.mature_cohorts(MATURE_AT, get_deadline_us)
@@ -184,7 +184,7 @@ def test_a_cohort_is_folded_once() -> None:
 
 
 def test_a_verdict_between_offer_and_commit_is_not_lost() -> None:
-    """A verdict that is committed while a fold is on its way to the disk is folded the next time."""
+    """A verdict that is committed while others are being written is counted the next time."""
     state = make_state()
     commit(state, make_final_step(Status.DELIVERED, SECOND_US))
     offered = state.mature_cohorts(MATURE_AT, get_deadline_us)
@@ -194,8 +194,8 @@ def test_a_verdict_between_offer_and_commit_is_not_lost() -> None:
     assert (get_value(state, Kind.SLO_MESSAGES), get_value(state, Kind.SLO_MISSED)) == (2, 1)
 
 
-def test_unobserved_counts_at_once_and_is_not_folded() -> None:
-    """A message that nobody could look at in time is in its own counter only."""
+def test_unobserved_counts_at_once() -> None:
+    """A message that was not polled in time is counted as unobserved only, and needs no mature cohort."""
     state = make_state()
     step = make_final_step(Status.DELIVERED, HOUR_US)
     assert step.verdict is Verdict.UNOBSERVED
@@ -204,8 +204,8 @@ def test_unobserved_counts_at_once_and_is_not_folded() -> None:
     assert not state.mature_cohorts(SENT_AT + 2 * HOUR_US, get_deadline_us)
 
 
-def test_forgetting_waits_for_folding() -> None:
-    """A cohort with verdicts that were never folded is not dropped, however old it is."""
+def test_a_cohort_with_uncounted_verdicts_is_not_pruned() -> None:
+    """A cohort whose verdicts were never counted is not dropped, however old it is."""
     state = make_state()
     commit(state, make_final_step(Status.DELIVERED, SECOND_US))
     state.prune_cohorts(SENT_AT + 100 * HOUR_US)
@@ -221,7 +221,7 @@ offsets = st.integers(0, 2 * HOUR_US)
 
 @given(st.lists(st.tuples(offsets, statuses, offsets, st.integers(0, 10 * MINUTE_US)), max_size=25))
 def test_counters_never_fall_and_the_pair_is_whole(history: list[tuple[int, Status, int, int]]) -> None:
-    """However folding falls between events: no counter ever falls, and in the end each verdict is in once."""
+    """In whatever order events and mature cohorts come: no counter falls, and each verdict counts once."""
     state, now = make_state(), SENT_AT
     verdicts: Counter[Verdict] = Counter()
     before: dict[SeriesKey, int] = {}
@@ -241,8 +241,8 @@ def test_counters_never_fall_and_the_pair_is_whole(history: list[tuple[int, Stat
     assert get_value(state, Kind.SLO_UNOBSERVED) == verdicts[Verdict.UNOBSERVED]
 
 
-def test_the_latest_delivery_stands_for_its_bucket() -> None:
-    """One message a bucket, with how long it took and when that was known; failures stand for nothing."""
+def test_the_latest_delivery_is_the_exemplar_of_its_bucket() -> None:
+    """One message for each bucket, with its duration and when it was known; failures are no exemplars."""
     state = make_state()
     commit(state, make_final_step(Status.DELIVERED, 3 * SECOND_US))
     commit(
@@ -256,7 +256,7 @@ def test_the_latest_delivery_stands_for_its_bucket() -> None:
 
 
 def test_many_campaigns_are_refreshed_one_by_one() -> None:
-    """Whoever shares the thread gets a turn after each; what changes in between is in the snapshot too."""
+    """Other tasks can run after each campaign; what changes in between is in the snapshot too."""
     state = make_state()
     for campaign_id in range(2, 5):
         state.campaigns[campaign_id] = CampaignName("main", "default")
@@ -290,7 +290,7 @@ def test_no_ratio_without_messages_to_judge() -> None:
 
 
 def test_the_share_delivered_by_now() -> None:
-    """Of what was sent and is of age, what is delivered by now; pending messages are in the whole."""
+    """Of the messages in mature cohorts, the share delivered by now; pending ones count in the whole."""
     state = make_state()
     track(state, SENT_AT, 4)
     commit(
@@ -303,7 +303,7 @@ def test_the_share_delivered_by_now() -> None:
     assert get_delivery_ratios(state, now) == {"5m": 0.5, "1h": 0.5, "24h": 0.5}
 
 
-def test_a_stall_shows_when_its_messages_are_of_age() -> None:
+def test_a_stall_shows_when_its_messages_pass_their_deadline() -> None:
     """When everything hangs the ratio of a window goes to 0, though nothing finishes."""
     state = make_state()
     for minute in range(60):
@@ -319,18 +319,18 @@ def test_a_stall_shows_when_its_messages_are_of_age() -> None:
 
 
 @pytest.mark.parametrize("window", list(WINDOWS))
-def test_a_window_holds_what_came_of_age_in_it(window: str) -> None:
-    """A window is as long as it says: what came of age just inside is in, just before it is out."""
+def test_a_window_has_the_cohorts_that_matured_in_it(window: str) -> None:
+    """A window is as long as it says: a cohort that matured just inside is in, just before it is out."""
     state = make_state()
     track(state, BEGAN_AT)
-    of_age_at = BEGAN_AT + COHORT_US + DEADLINE_US
-    assert window not in get_delivery_ratios(state, of_age_at - 1)
-    assert window in get_delivery_ratios(state, of_age_at)
-    assert window in get_delivery_ratios(state, of_age_at + WINDOWS[window] - 1)
-    assert window not in get_delivery_ratios(state, of_age_at + WINDOWS[window])
+    mature_at = BEGAN_AT + COHORT_US + DEADLINE_US
+    assert window not in get_delivery_ratios(state, mature_at - 1)
+    assert window in get_delivery_ratios(state, mature_at)
+    assert window in get_delivery_ratios(state, mature_at + WINDOWS[window] - 1)
+    assert window not in get_delivery_ratios(state, mature_at + WINDOWS[window])
 
 
-def test_a_cohort_comes_of_age_without_an_event() -> None:
+def test_a_cohort_matures_without_an_event() -> None:
     """Time alone brings the sample, when nothing else happens in the campaign."""
     state = make_state()
     track(state, SENT_AT)
@@ -354,7 +354,7 @@ def test_fallback_ratio_of_what_finished_in_the_window() -> None:
 
 
 def test_what_ended_without_the_provider_is_no_delivery() -> None:
-    """A message that we gave up stays in the whole until its delivery is learned after all."""
+    """A message that we gave up is not delivered, until a late final status says so."""
     state = make_state()
     track(state, SENT_AT, 1)
     given_up = lifecycle.advance(MESSAGE, make_observed(Status.PROCESSING, 25 * HOUR_US), DEFAULT, "UAH")
@@ -366,7 +366,7 @@ def test_what_ended_without_the_provider_is_no_delivery() -> None:
     assert get_delivery_ratios(state, now)["1h"] == 1.0
 
 
-def test_forgotten_cohorts_leave_no_sample() -> None:
+def test_pruned_cohorts_leave_no_sample() -> None:
     """Cohorts that no window reaches are dropped; those it reaches stay."""
     state = make_state()
     track(state, SENT_AT)
@@ -382,7 +382,7 @@ def test_forgotten_cohorts_leave_no_sample() -> None:
 
 
 def test_a_ratio_says_how_many_messages_it_is_of() -> None:
-    """Those that came of age in the window, whatever became of them."""
+    """The number of messages that matured in the window, whatever their status."""
     state = make_state()
     track(state, SENT_AT, 3)
     commit(state, make_final_step(Status.DELIVERED, SECOND_US))
@@ -391,8 +391,8 @@ def test_a_ratio_says_how_many_messages_it_is_of() -> None:
     assert shown.judged
 
 
-def test_the_hours_of_a_day_end_with_the_one_that_runs() -> None:
-    """By when messages were sent, whenever their ends are known; and they move on without an event."""
+def test_the_hours_of_a_day_end_with_the_current_one() -> None:
+    """Messages count in the hour of their sending, whenever they finish; hours pass without an event."""
     state = make_state()
     this_hour = SENT_AT - SENT_AT % HOUR_US
     for age_hours, amount in ((0, 5), (1, 4), (23, 3), (24, 2)):
@@ -405,8 +405,8 @@ def test_the_hours_of_a_day_end_with_the_one_that_runs() -> None:
     assert later.taken_at == this_hour + HOUR_US
 
 
-def test_hours_that_nobody_can_see_are_forgotten() -> None:
-    """With the cohorts that they were made of."""
+def test_hours_that_are_not_shown_are_pruned() -> None:
+    """Together with their cohorts."""
     state = make_state()
     track(state, SENT_AT, 5)
     assert take_snapshot(state, SENT_AT).hours[CAMPAIGN][-1] == Hour(5, 0)

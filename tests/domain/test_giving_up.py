@@ -1,4 +1,4 @@
-"""Messages that end without the provider's word: not found, refused, out of time; and ends that come late."""
+"""Messages that end without a final status: not found, rejected, expired; and late final statuses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_minute_begins_with_acceptance() -> None:
 
 
 def test_three_refusals() -> None:
-    """An answer that blames the message ends it as `rejected` at the third time, not before."""
+    """An answer that rejects the message ends it as `rejected` at the third time, not before."""
     steps = walk([make_failed(Outcome.CLIENT_ERROR, n * SECOND_US) for n in (1, 2, 3, 4)])
     assert [step.message.pending for step in steps] == [True, True, False, False]
     assert sums(steps)[Kind.FINISHED, "rejected", ""] == 1
@@ -82,18 +82,17 @@ def test_other_failures_are_no_refusals() -> None:
 def test_an_outage_is_no_time_out(outcome: Outcome) -> None:
     """While the provider doesn't answer, no number of failures and no age makes a message expire."""
     events = [
-        make_failed(outcome, n * HOUR_US, answering_after_us=DEFAULT.give_up_after_us - 1)
-        for n in range(1, 90)
+        make_failed(outcome, n * HOUR_US, uptime_after_us=DEFAULT.give_up_after_us - 1) for n in range(1, 90)
     ]
     assert walk(events)[-1].message.pending
     assert walk([make_tick(DEFAULT.give_up_after_us + OUTAGE_CAP_US - 1)])[-1].message.pending
 
 
 def test_expiry_after_a_last_answer() -> None:
-    """An answer after the time that the provider was answering for ends the message."""
-    kept = advance(MESSAGE, make_observed(PROCESSING, DEFAULT.give_up_after_us - 1))
+    """An answer ends the message once the provider uptime exceeds `give_up_after`."""
+    before = advance(MESSAGE, make_observed(PROCESSING, DEFAULT.give_up_after_us - 1))
     ended = advance(MESSAGE, make_observed(PROCESSING, DEFAULT.give_up_after_us))
-    assert kept.message.pending
+    assert before.message.pending
     assert ended.message.outcome is Status.EXPIRED
 
 
@@ -112,7 +111,7 @@ def test_the_cap_of_an_outage() -> None:
 
 @pytest.mark.parametrize("given_up", sorted(GIVEN_UP))
 @pytest.mark.parametrize("via", list(Via))
-def test_a_late_end(given_up: Status, via: Via) -> None:
+def test_a_late_final_status(given_up: Status, via: Via) -> None:
     """A final status after we gave up moves the gauge and is counted as late, not as finished."""
     steps = walk([make_observed(DELIVERED, 30 * HOUR_US, via=via)] * 2, in_status(given_up))
     assert steps[0].message.status is DELIVERED
@@ -124,7 +123,7 @@ def test_a_late_end(given_up: Status, via: Via) -> None:
     assert [step.newly_delivered for step in steps] == [True, False]
 
 
-def test_a_late_end_brings_its_cost() -> None:
+def test_a_late_final_status_brings_its_cost() -> None:
     """What a late message cost is money all the same, and counted once."""
     event = Observed(1, SENT_AT + 30 * HOUR_US, 0, Answer(DELIVERED, cost_nanos=7, currency="USD"))
     assert sums(walk([event, event], in_status(Status.EXPIRED)))[Kind.COST_NANOS, "USD", ""] == 7

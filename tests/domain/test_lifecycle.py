@@ -1,4 +1,4 @@
-"""What an event makes of a message: the table of moves, the verdicts, and what is counted once."""
+"""What an event does to a message: the table of moves, the verdicts, and what is counted once."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from tests.domain.example import (
 
 ALL = frozenset(Status)
 UNDER_WAY = frozenset({Status.SCHEDULED, Status.PROCESSING, Status.OTHER})
-TELLABLE = UNDER_WAY | FINAL_BY_PROVIDER
-"""What an answer can say."""
+REPORTED = UNDER_WAY | FINAL_BY_PROVIDER
+"""The statuses that an answer can have."""
 DELIVERED, PROCESSING, SCHEDULED = Status.DELIVERED, Status.PROCESSING, Status.SCHEDULED
 
 LEGAL = {
-    Status.NEW: TELLABLE | GIVEN_UP,
+    Status.NEW: REPORTED | GIVEN_UP,
     Status.SCHEDULED: {Status.PROCESSING, Status.OTHER} | FINISHED,
     Status.PROCESSING: {Status.OTHER} | FINISHED,
     Status.OTHER: {Status.SCHEDULED, Status.PROCESSING} | FINISHED,
@@ -60,44 +60,44 @@ LEGAL = {
 
 
 def test_the_table_is_the_documented_one() -> None:
-    """Statuses move forward only, ends absorb, and what we gave up can still end late."""
+    """Statuses move forward only, final ones never move, and what we gave up can still finish late."""
     assert {status: set(moves) for status, moves in MOVES.items()} == {
         status: set(moves) for status, moves in LEGAL.items()
     }
 
 
 @pytest.mark.parametrize("via", list(Via))
-@pytest.mark.parametrize("told", sorted(TELLABLE))
+@pytest.mark.parametrize("reported", sorted(REPORTED))
 @pytest.mark.parametrize("known", sorted(ALL))
-def test_each_pair_of_statuses(known: Status, told: Status, via: Via) -> None:
+def test_each_pair_of_statuses(known: Status, reported: Status, via: Via) -> None:
     """An answer moves a message where the table says, and nowhere else; the gauge follows it."""
-    step = advance(in_status(known), make_observed(told, 2 * SECOND_US, via=via))
-    after = told if told in LEGAL[known] else known
+    step = advance(in_status(known), make_observed(reported, 2 * SECOND_US, via=via))
+    after = reported if reported in LEGAL[known] else known
     assert step.message.status is after
-    moved = {known.word: -1, told.word: 1} if after is not known else {}
+    moved = {known.word: -1, reported.word: 1} if after is not known else {}
     assert count_by_label(step, Kind.MESSAGES) == moved
 
 
-@pytest.mark.parametrize("end", sorted(FINAL_BY_PROVIDER))
+@pytest.mark.parametrize("final", sorted(FINAL_BY_PROVIDER))
 @pytest.mark.parametrize(
     "event",
     [
-        *(make_observed(status, HOUR_US, via=via) for status in sorted(TELLABLE) for via in Via),
+        *(make_observed(status, HOUR_US, via=via) for status in sorted(REPORTED) for via in Via),
         *(make_failed(outcome, HOUR_US) for outcome in Outcome),
         make_tick(1000 * HOUR_US),
     ],
     ids=repr,
 )
-def test_an_end_absorbs(end: Status, event: Event) -> None:
+def test_a_final_status_never_changes(final: Status, event: Event) -> None:
     """After the provider's final status no event changes or counts anything about the message."""
-    step = advance(in_status(end), event)
-    assert (step.message.status, step.message.outcome, step.counts) == (end, end, ())
+    step = advance(in_status(final), event)
+    assert (step.message.status, step.message.outcome, step.counts) == (final, final, ())
     assert not step.newly_finished
     assert not step.newly_delivered
 
 
 @pytest.mark.parametrize(
-    ("known", "told", "via", "conflict"),
+    ("known", "reported", "via", "conflict"),
     [
         (DELIVERED, Status.UNDELIVERABLE, Via.POLL, True),
         (DELIVERED, Status.UNDELIVERABLE, Via.WEBHOOK, True),
@@ -108,16 +108,16 @@ def test_an_end_absorbs(end: Status, event: Event) -> None:
         (PROCESSING, SCHEDULED, Via.WEBHOOK, False),
         (DELIVERED, DELIVERED, Via.POLL, False),
         (PROCESSING, PROCESSING, Via.POLL, False),
-        # It was we who gave up.
+        # It was not the provider that ended these.
         (Status.EXPIRED, PROCESSING, Via.POLL, False),
         (Status.EXPIRED, DELIVERED, Via.POLL, False),
     ],
 )
 def test_a_conflict_is_the_provider_against_itself(
-    known: Status, told: Status, via: Via, *, conflict: bool
+    known: Status, reported: Status, via: Via, *, conflict: bool
 ) -> None:
     """Only an answer that contradicts an earlier one is a conflict: not a late one, not a repeated one."""
-    assert advance(in_status(known), make_observed(told, 2 * SECOND_US, via=via)).conflict is conflict
+    assert advance(in_status(known), make_observed(reported, 2 * SECOND_US, via=via)).conflict is conflict
 
 
 @pytest.mark.parametrize("known", [Status.NEW, SCHEDULED])
@@ -134,7 +134,7 @@ def test_a_move_and_the_expiry_in_one_answer(known: Status) -> None:
 durations = st.integers(min_value=0, max_value=100 * HOUR_US)
 answers = st.builds(
     Answer,
-    status=st.sampled_from(sorted(TELLABLE)),
+    status=st.sampled_from(sorted(REPORTED)),
     parts=st.integers(0, 5),
     cost_nanos=st.none() | st.integers(0, 10**9),
     currency=st.sampled_from(["", "USD"]),
@@ -179,7 +179,7 @@ def test_any_history(history: list[Event]) -> None:
     assert all(count.amount >= 0 for s in steps for count in s.counts if count.kind is not Kind.MESSAGES)
     assert sum(step.newly_delivered for step in steps) == (last.status is DELIVERED)
     outcomes = [step.message.outcome for step in steps if not step.message.pending]
-    assert len(set(outcomes)) <= 1, "the first end is the one that counts"
+    assert len(set(outcomes)) <= 1, "the first final status is the one that counts"
 
 
 webhooks_under_way = st.builds(
@@ -189,7 +189,7 @@ webhooks_under_way = st.builds(
     via=st.just(Via.WEBHOOK),
 )
 polls_under_way = st.builds(make_observed, st.sampled_from(sorted(UNDER_WAY)), st.integers(0, 60 * SECOND_US))
-ends = st.builds(
+final_statuses = st.builds(
     make_observed,
     st.sampled_from(sorted(FINAL_BY_PROVIDER)),
     st.integers(0, 60 * SECOND_US),
@@ -197,10 +197,10 @@ ends = st.builds(
 )
 
 
-@given(st.lists(st.one_of(webhooks_under_way, polls_under_way), max_size=4), ends)
-def test_one_end_in_any_order(before: list[Event], end: Observed) -> None:
+@given(st.lists(st.one_of(webhooks_under_way, polls_under_way), max_size=4), final_statuses)
+def test_one_final_status_in_any_order(before: list[Event], final: Observed) -> None:
     """All permutations of a history with one final status come to the same totals."""
-    results = [sums(walk(order)) for order in permutations([*before, end])]
+    results = [sums(walk(order)) for order in permutations([*before, final])]
     assert all(result == results[0] for result in results)
 
 
@@ -209,7 +209,9 @@ def test_one_end_in_any_order(before: list[Event], end: Observed) -> None:
     st.sampled_from(sorted(permutations(sorted(FINAL_BY_PROVIDER), 2))),
     st.integers(1, 3),
 )
-def test_two_ends_in_any_order(before: list[Event], statuses: tuple[Status, Status], repeats: int) -> None:
+def test_two_final_statuses_in_any_order(
+    before: list[Event], statuses: tuple[Status, Status], repeats: int
+) -> None:
     """With two different final statuses exactly one is counted, and one is a conflict."""
     first, second = (make_observed(status, SECOND_US, via=Via.WEBHOOK) for status in statuses)
     for order in permutations([*before, first, second]):

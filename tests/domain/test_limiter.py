@@ -1,4 +1,4 @@
-"""What an account may send, learned from what its requests brought."""
+"""What an account may send, given the outcomes of its requests: rate, pauses, outages, refused keys."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FAILURES = sorted(set(Outcome) - USABLE - {LIMITED, REFUSED})
 def record_outcome(
     limiter: AccountLimiter, now: int, outcome: Outcome, *, row: int = 1, after_us: int | None = None
 ) -> bool:
-    """A request that just went out ends at once; whether the flow changed."""
+    """End a request at once that has just gone out; returns whether the circuit changed."""
     return limiter.record_outcome(now, now, row, outcome, after_us)
 
 
 def send_until(limiter: AccountLimiter, now: int, until: int) -> list[int]:
-    """Send whenever the limiter allows it, with no answers; the instants of sending."""
+    """Send whenever the limiter allows it, without answers; returns the times of sending."""
     sent = []
     while (now := now + limiter.get_wait_us(now)) < until:
         limiter.record_sent(now)
@@ -38,8 +38,8 @@ def count_most_in_a_second(sent: Iterable[int]) -> int:
     """The largest number of requests in any second."""
     window: list[int] = []
     most = 0
-    for instant in sent:
-        window = [earlier for earlier in window if earlier > instant - SECOND_US] + [instant]
+    for at in sent:
+        window = [earlier for earlier in window if earlier > at - SECOND_US] + [at]
         most = max(most, len(window))
     return most
 
@@ -68,12 +68,12 @@ def test_never_more_than_the_rate(rate: float, pauses: list[int], start: int) ->
 
 @pytest.mark.parametrize("rate", [0.5, 1, 7, 10, 100, 333])
 def test_all_of_the_rate(rate: float) -> None:
-    """Whoever always has something to send gets the whole rate."""
+    """An account that always has something to send gets the whole rate."""
     sent = send_until(AccountLimiter(rate, 0), 0, 100 * SECOND_US)
     assert len(sent) == pytest.approx(100 * rate, rel=0.02, abs=2)
 
 
-def test_waiting_tells_the_truth() -> None:
+def test_the_announced_wait_is_exact() -> None:
     """After the wait that was announced there is a token, and before it there is none."""
     bucket, now = TokenBucket(3, 0), 0
     for _ in range(50):
@@ -85,7 +85,7 @@ def test_waiting_tells_the_truth() -> None:
 
 
 def test_a_new_rate_from_a_reload() -> None:
-    """A new agreed rate holds at once; the same one leaves a lowered rate alone."""
+    """A new configured rate is used at once; the same one leaves a lowered rate alone."""
     limiter = AccountLimiter(10, 0)
     record_outcome(limiter, SECOND_US, LIMITED)
     limiter.configure(10)
@@ -98,7 +98,7 @@ def test_a_new_rate_from_a_reload() -> None:
 
 
 def test_retry_after_is_kept() -> None:
-    """The pause that the provider asks for is saved to the microsecond, by the whole account."""
+    """The whole account keeps the pause that the provider asks for, to the microsecond."""
     limiter = AccountLimiter(10, 0)
     record_outcome(limiter, SECOND_US, LIMITED, after_us=17 * SECOND_US)
     assert limiter.get_wait_us(SECOND_US) == 17 * SECOND_US
@@ -130,7 +130,7 @@ def test_an_answer_from_before_the_pause_proves_nothing() -> None:
 
 
 def test_one_halving_for_what_was_already_out() -> None:
-    """Ten requests in flight that are all refused halve the rate once and pause once."""
+    """Ten requests in flight that all get 429 halve the rate once and pause once."""
     limiter = AccountLimiter(10, 0)
     for n in range(10):
         limiter.record_outcome(SECOND_US + n, n, n, LIMITED, None)
@@ -138,8 +138,8 @@ def test_one_halving_for_what_was_already_out() -> None:
     assert limiter.paused_until == 6 * SECOND_US
 
 
-def test_the_longest_wish_of_many_holds() -> None:
-    """Of requests that were out together, the longest Retry-After is saved."""
+def test_the_longest_retry_after_of_many_counts() -> None:
+    """Of requests that were in flight together, the longest Retry-After counts."""
     limiter = AccountLimiter(10, 0)
     limiter.record_outcome(SECOND_US, 0, 1, LIMITED, 3 * SECOND_US)
     limiter.record_outcome(SECOND_US + 1, 0, 2, LIMITED, 30 * SECOND_US)
@@ -148,7 +148,7 @@ def test_the_longest_wish_of_many_holds() -> None:
 
 
 def test_the_rate_comes_back() -> None:
-    """A tenth of the agreed rate comes back each minute, and no more than was agreed."""
+    """A tenth of the configured rate comes back each minute, and no more than is configured."""
     limiter = AccountLimiter(10, 0)
     record_outcome(limiter, 0, LIMITED)
     for minute, rate in ((1, 6), (2, 7), (5, 10), (60, 10)):
@@ -157,7 +157,7 @@ def test_the_rate_comes_back() -> None:
 
 
 def test_the_rate_has_a_floor() -> None:
-    """However often the provider refuses, a hundredth of the rate is left."""
+    """However many 429s come, a hundredth of the rate is left."""
     limiter = AccountLimiter(10, 0)
     for n in range(40):
         record_outcome(limiter, n, LIMITED)
@@ -168,7 +168,6 @@ class Provider:
     """A provider that allows 7 requests a second and answers after a while."""
 
     def __init__(self) -> None:
-        """Its bucket is empty too."""
         self._bucket = TokenBucket(7.0, 0)
 
     def answer(self, now: int) -> Outcome:
@@ -181,7 +180,7 @@ class Provider:
 
 @pytest.mark.parametrize("latency_us", [20_000, 300_000, 2 * SECOND_US])
 def test_convergence(latency_us: int) -> None:
-    """Agreed on 10 where the provider allows 7, fewer than 1 % are refused, and most of the 7 is used."""
+    """Configured 10 where the provider allows 7: fewer than 1 % get 429, and most of the 7 is used."""
     limiter, provider, u = AccountLimiter(10, 0), Provider(), random.Random(7)
     now, started = 0, HOUR_US
     outcomes: list[Outcome] = []
@@ -203,12 +202,12 @@ def test_convergence(latency_us: int) -> None:
     assert len(outcomes) / (3 * 3600) > 0.6 * min(7, 10 / (latency_us / SECOND_US))
 
 
-# --- the breaker ------------------------------------------------------------------------------------
+# --- the circuit ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("outcome", FAILURES)
-def test_five_failures_of_three_messages_open_the_breaker(outcome: Outcome) -> None:
-    """At the fifth straight failure over three messages the flow stops, and that is told once."""
+def test_five_failures_of_three_messages_open_the_circuit(outcome: Outcome) -> None:
+    """At the fifth failure in a row, over three messages, the circuit opens, and that is reported once."""
     limiter = AccountLimiter(10, 0)
     changed = [record_outcome(limiter, n * 2 * SECOND_US, outcome, row=n % 3) for n in range(7)]
     assert changed == [False] * 4 + [True] + [False] * 2
@@ -225,8 +224,8 @@ def test_failures_must_last() -> None:
     assert record_outcome(limiter, 6 * SECOND_US, Outcome.SERVER_ERROR)
 
 
-def test_two_poison_messages_never_open_the_breaker() -> None:
-    """However often one or two messages fail, the others go on."""
+def test_two_poison_messages_never_open_the_circuit() -> None:
+    """However often one or two messages fail, the others are polled."""
     limiter = AccountLimiter(10, 0)
     for n in range(100):
         record_outcome(limiter, n, Outcome.BAD_BODY, row=n % 2)
@@ -234,7 +233,7 @@ def test_two_poison_messages_never_open_the_breaker() -> None:
 
 
 def test_messages_that_failed_before_an_answer_are_forgiven() -> None:
-    """A poison message doesn't open the breaker together with others that failed before the last answer."""
+    """A poison message doesn't open the circuit together with others that failed before the last answer."""
     limiter = AccountLimiter(10, 0)
     record_outcome(limiter, 1, Outcome.TIMEOUT, row=2)
     record_outcome(limiter, 2, Outcome.TIMEOUT, row=3)
@@ -254,7 +253,7 @@ def test_failures_must_be_straight(outcome: Outcome) -> None:
 
 
 def make_open_limiter(now: int = 0) -> AccountLimiter:
-    """A limiter whose breaker has just opened."""
+    """A limiter whose circuit has just opened."""
     limiter = AccountLimiter(10, now - 5 * SECOND_US)
     for row in range(5):
         record_outcome(limiter, now - 5 * SECOND_US, Outcome.CONNECT, row=row)
@@ -269,15 +268,15 @@ def test_one_probe_every_half_minute() -> None:
 
 @pytest.mark.parametrize("outcome", sorted(USABLE))
 def test_an_answered_probe_ends_the_outage(outcome: Outcome) -> None:
-    """One usable answer and everything flows again."""
+    """One usable answer closes the circuit."""
     limiter = make_open_limiter()
     assert record_outcome(limiter, 30 * SECOND_US, outcome)
     assert limiter.circuit is CircuitState.CLOSED
     assert len(send_until(limiter, 30 * SECOND_US, 40 * SECOND_US)) > 90
 
 
-def test_a_429_in_an_outage_is_life() -> None:
-    """A provider that limits is up: the outage ends, and the pause holds."""
+def test_a_429_ends_an_outage() -> None:
+    """A provider that answers 429 works: the outage ends, and the pause is kept."""
     limiter = make_open_limiter()
     record_outcome(limiter, 30 * SECOND_US, LIMITED, after_us=MINUTE_US)
     assert limiter.circuit is CircuitState.CLOSED
@@ -295,7 +294,7 @@ def test_retry_after_of_a_503() -> None:
 # --- a refused key ----------------------------------------------------------------------------------
 
 
-def test_one_probe_a_minute_while_revoked() -> None:
+def test_one_probe_a_minute_while_unauthorized() -> None:
     """A refused key stops the account at the first refusal; one probe goes out each minute."""
     limiter = AccountLimiter(10, 0)
     assert record_outcome(limiter, 0, REFUSED)
@@ -310,7 +309,7 @@ def test_one_probe_a_minute_while_revoked() -> None:
 
 
 def test_a_changed_key_is_tried_at_once() -> None:
-    """When the key file changes a probe goes out at once, and an answer lets everything flow."""
+    """When the key file changes a probe goes out at once, and an answer closes the circuit."""
     limiter = AccountLimiter(10, 0)
     record_outcome(limiter, 0, REFUSED)
     limiter.on_credentials_changed(20 * SECOND_US)
@@ -328,14 +327,14 @@ def test_a_changed_key_ends_no_outage() -> None:
     assert limiter.get_wait_us(SECOND_US) == 29 * SECOND_US
 
 
-# --- the answering clock ----------------------------------------------------------------------------
+# --- provider uptime --------------------------------------------------------------------------------
 
 endings = st.tuples(st.integers(0, HOUR_US), st.sampled_from(Outcome), st.none() | st.integers(0, MINUTE_US))
 
 
 @given(st.lists(endings, max_size=50))
-def test_the_answering_clock_counts_answered_time(history: list[tuple[int, Outcome, int | None]]) -> None:
-    """It runs from a usable outcome (or the start) until the next unusable one, and never falls."""
+def test_uptime_is_the_time_with_answers(history: list[tuple[int, Outcome, int | None]]) -> None:
+    """It grows from a usable outcome (or the start) to the next unusable one, and never falls."""
     limiter, now, expected, runs = AccountLimiter(10, 0), 0, 0, True
     for pause_us, outcome, retry_after_us in history:
         now += pause_us
@@ -349,8 +348,8 @@ def test_the_answering_clock_counts_answered_time(history: list[tuple[int, Outco
 # --- over a restart ---------------------------------------------------------------------------------
 
 
-def test_a_restart_goes_on_where_it_stopped() -> None:
-    """Clock, pause and lowered rate survive; the wall clock measures the pause across runs."""
+def test_a_restart_continues_where_the_run_before_stopped() -> None:
+    """Uptime, pause and lowered rate survive; the wall clock measures the pause across runs."""
     limiter, wall = AccountLimiter(10, 0), 10**15
     record_outcome(limiter, HOUR_US, LIMITED, after_us=100 * SECOND_US)
     saved = limiter.export_state(HOUR_US + SECOND_US, wall)
@@ -360,14 +359,14 @@ def test_a_restart_goes_on_where_it_stopped() -> None:
     assert later.get_uptime_us(500) == HOUR_US
 
 
-def test_nothing_to_keep() -> None:
+def test_nothing_to_save() -> None:
     """A pause that is over and a full rate leave no trace."""
     assert AccountLimiter(10, 0).export_state(5, 10**15) == LimiterState(uptime_us=5)
 
 
 @pytest.mark.parametrize("days", [-3, 3])
 def test_a_wrong_clock_keeps_no_pause(days: int) -> None:
-    """A wall clock that was set between two runs makes a kept pause an hour at most."""
+    """A wall clock that was set between two runs makes a saved pause an hour at most."""
     limiter = AccountLimiter(10, 0)
     record_outcome(limiter, 0, LIMITED)
     saved = limiter.export_state(0, 10**15)
@@ -375,6 +374,6 @@ def test_a_wrong_clock_keeps_no_pause(days: int) -> None:
     assert later.get_wait_us(0) <= HOUR_US
 
 
-def test_a_lowered_rate_of_a_larger_agreement() -> None:
-    """A rate that was agreed lower in the meantime is not exceeded by what was saved."""
+def test_a_saved_rate_above_the_configured_one() -> None:
+    """A rate that was configured lower in the meantime is not exceeded by the saved one."""
     assert AccountLimiter(3, 0, saved=LimiterState(rate=5)).rate == 3

@@ -1,4 +1,4 @@
-"""How a message did against its deadline, and what its end is worth."""
+"""Whether a message met its deadline, and what is counted when it finishes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ TOLERANCE_US = lifecycle.compute_tolerance_us(DEADLINE_US)
         (make_failed(Outcome.TIMEOUT, DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
         (make_tick(DEADLINE_US + TOLERANCE_US), Verdict.NONE),
         (make_tick(DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
-        # A webhook tells what was, and a better one may be on its way: it is no look.
+        # A webhook reports the past, and a better one may be on its way: it is not a poll.
         (make_observed(PROCESSING, DEADLINE_US, via=Via.WEBHOOK), Verdict.NONE),
         # The provider's own time counts, however late we hear it, for deliveries and failures alike.
         (make_observed(DELIVERED, HOUR_US, via=Via.WEBHOOK, occurred_after_us=DEADLINE_US), Verdict.MET),
@@ -73,7 +73,7 @@ TOLERANCE_US = lifecycle.compute_tolerance_us(DEADLINE_US)
     ],
 )
 def test_verdicts(event: Event, verdict: Verdict) -> None:
-    """The first event that can tell judges the message: in time, missed, or not to be known any more."""
+    """The first event that shows it judges the message: in time, missed, or unobserved."""
     step = advance(MESSAGE, event)
     assert step.verdict is step.message.verdict is verdict
     assert count_by_label(step, Kind.SLO_UNOBSERVED) == ({"": 1} if verdict is Verdict.UNOBSERVED else {})
@@ -83,7 +83,7 @@ def test_verdicts(event: Event, verdict: Verdict) -> None:
     "outcome", [o for o in Outcome if o not in {Outcome.NOT_FOUND, Outcome.CLIENT_ERROR, Outcome.OK}]
 )
 def test_giving_up_unseen_is_no_miss(outcome: Outcome) -> None:
-    """A message given up at its deadline because nobody could look is not judged as missed."""
+    """A message given up at its deadline, when no poll was answered, is not judged as missed."""
     policy = dataclasses.replace(OTP, give_up_after_us=OTP.deadline_us)
     message = MESSAGE._replace(failures=2)
     step = lifecycle.advance(message, make_failed(outcome, OTP.deadline_us), policy, "UAH")
@@ -91,7 +91,7 @@ def test_giving_up_unseen_is_no_miss(outcome: Outcome) -> None:
     assert step.verdict is Verdict.UNOBSERVED
 
 
-# --- what an end is worth ---------------------------------------------------------------------------
+# --- what a final status counts ---------------------------------------------------------------------
 
 
 def test_cost_in_the_answers_currency() -> None:
@@ -104,12 +104,12 @@ def test_cost_in_the_answers_currency() -> None:
 
 @pytest.mark.parametrize("cost_nanos", [None, 0])
 def test_no_cost(cost_nanos: int | None) -> None:
-    """An end without a cost, or with none to pay, makes no series of cost."""
+    """A final status without a cost, or with a cost of 0, makes no series of cost."""
     event = Observed(1, SENT_AT, 0, Answer(DELIVERED, cost_nanos=cost_nanos))
     assert count_by_label(advance(MESSAGE, event), Kind.COST_NANOS) == {}
 
 
-def test_cost_waits_for_the_end() -> None:
+def test_cost_waits_for_the_final_status() -> None:
     """Cost and parts of a message that is under way are not counted yet."""
     event = Observed(1, SENT_AT, 0, Answer(PROCESSING, parts=2, cost_nanos=5))
     assert count_by_label(advance(MESSAGE, event), Kind.COST_NANOS) == {}
@@ -117,7 +117,7 @@ def test_cost_waits_for_the_end() -> None:
 
 
 def test_parts_fallbacks_and_channels() -> None:
-    """An end counts its parts, each fallback entry and each channel, and whether it fell back."""
+    """A final status counts parts, each fallback entry and each channel, and whether a fallback was used."""
     answer = Answer(
         DELIVERED,
         parts=3,
@@ -153,7 +153,7 @@ def test_a_duration_falls_into_its_bucket(bucket: int) -> None:
     ],
 )
 def test_durations_stay_in_bounds(event: Observed, duration_us: int) -> None:
-    """A duration is never negative, and never ends after we heard of the delivery."""
+    """A duration is never negative, and never longer than until we received the status."""
     assert (
         count_by_label(advance(MESSAGE, event), Kind.DURATION_SUM_US).get(event.via.value, 0) == duration_us
     )
@@ -165,8 +165,8 @@ def test_only_deliveries_have_durations() -> None:
     assert count_by_label(step, Kind.DURATION_BUCKET) == {}
 
 
-def test_looks_are_counted() -> None:
-    """An answered look counts a poll and forgives failures; a webhook is no look."""
+def test_polls_are_counted() -> None:
+    """An answered poll is counted and resets failures; a webhook is not a poll."""
     steps = walk(
         [
             make_failed(Outcome.TIMEOUT, 1),

@@ -14,7 +14,7 @@ from exporter.store.sqlite import SqliteStore
 
 
 class FillableStore(SqliteStore):
-    """The store on a disk that can be filled by hand."""
+    """A store whose disk is full while `full` is set."""
 
     full = False
 

@@ -1,4 +1,4 @@
-"""The provider, at the edge where the poller asks: a function from ids to replies, and a log of requests."""
+"""The provider, in place of the client: a function from ids to replies, and a list of the requests."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class Request(NamedTuple):
 
 
 def make_reply(status: Status) -> Reply:
-    """An answer with a status, and what usually comes with it."""
+    """An answer with a status, parts and, if delivered, a cost."""
     cost_nanos = NANOS if status is Status.DELIVERED else None
     return Reply(Outcome.OK, Answer(status, parts=1, cost_nanos=cost_nanos))
 
 
 def answer_delivered(_: str) -> Reply:
-    """Everything has arrived."""
+    """Answer that the message is delivered."""
     return make_reply(Status.DELIVERED)
 
 
 def answer_under_way(_: str) -> Reply:
-    """Nothing has arrived yet."""
+    """Answer that the message is under way."""
     return make_reply(Status.PROCESSING)
 
 
 def answer_with(outcome: Outcome, retry_after_seconds: int | None = None) -> Callable[[str], Reply]:
-    """Everything fails in this way."""
+    """Make a function that answers each request with this failure."""
     wait_us = None if retry_after_seconds is None else retry_after_seconds * SECOND_US
     reply = Reply(outcome, retry_after_us=wait_us)
     return lambda _: reply
@@ -56,14 +56,13 @@ class Provider:
     def __init__(
         self, answer: Callable[[str], Reply] = answer_delivered, latency_seconds: float = 0.05
     ) -> None:
-        """Nobody has asked yet."""
         self.answer = answer
         self.latency_seconds = latency_seconds
         self.requests: list[Request] = []
         self.in_flight = 0
 
     async def fetch(self, message_id: str) -> Reply:
-        """See `poller.Fetch`."""
+        """Answer one request: see `poller.Fetch`."""
         self.requests.append(Request(asyncio.get_running_loop().time(), message_id))
         reply = self.answer(message_id)
         self.in_flight += 1
@@ -73,12 +72,12 @@ class Provider:
             self.in_flight -= 1
         return reply
 
-    def since(self, at_seconds: float) -> list[Request]:
+    def list_since(self, at_seconds: float) -> list[Request]:
         """The requests that came from then on."""
         return [request for request in self.requests if request.at_seconds >= at_seconds]
 
     def count_requests(self) -> Counter[str]:
-        """How often each message was asked about."""
+        """How often each message was requested."""
         return Counter(request.message_id for request in self.requests)
 
 
@@ -93,12 +92,12 @@ def find_closest_seconds(requests: Sequence[Request]) -> float:
 
 
 def count_most_within(requests: Sequence[Request], seconds: float) -> int:
-    """The most requests that came within any stretch of that length."""
+    """The most requests that came within any period of that length."""
     inside: deque[float] = deque()
     most = 0
     for request in requests:
         inside.append(request.at_seconds)
-        # A stretch that is just as long has one request at either end, at the same rate.
+        # At the exact rate, a period of just this length has a request at its start and at its end.
         while request.at_seconds - inside[0] > seconds - 1e-6:
             inside.popleft()
         most = max(most, len(inside))
@@ -106,9 +105,9 @@ def count_most_within(requests: Sequence[Request], seconds: float) -> int:
 
 
 def find_widest_gap_seconds(requests: Sequence[Request]) -> float:
-    """The longest silence between two requests in a row."""
-    instants = [request.at_seconds for request in requests]
-    return max(later - earlier for earlier, later in pairwise(instants))
+    """The longest time without a request between two requests."""
+    times = [request.at_seconds for request in requests]
+    return max(later - earlier for earlier, later in pairwise(times))
 
 
 class BucketLimit:

@@ -32,8 +32,8 @@ async def test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series(
             series.add(len(rig.snapshot.values))
         assert len(rig.snapshot.campaigns) == 51
         assert len(series) == 1
-        assert rig.counted(Kind.TRACKED) == 100_000
-        assert rig.counted(Kind.TRACKED, campaign="_other") == 100_000 - 50
+        assert rig.sum_series(Kind.TRACKED) == 100_000
+        assert rig.sum_series(Kind.TRACKED, campaign="_other") == 100_000 - 50
         overflow = rig.instruments.registry.get_sample_value(
             "smsbat_label_overflow_total", {"label": "campaign"}
         )
@@ -41,7 +41,7 @@ async def test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series(
 
 
 @VIRTUAL
-async def test_names_that_can_be_no_label_are_counted_under_other(tmp_path: Path) -> None:
+async def test_names_that_can_not_be_a_label_are_counted_as_other(tmp_path: Path) -> None:
     """Too long, unprintable, or a phone number: the message is tracked, its campaign's name is not."""
     async with start_rig(tmp_path, Provider(answer_under_way)) as rig:
         names = ["x" * 65, "two\nlines", "+380501234567", "380501234567", "", "\x1b[31m"]
@@ -49,7 +49,7 @@ async def test_names_that_can_be_no_label_are_counted_under_other(tmp_path: Path
         assert (await rig.tracker.track(batch, Source.DROP)).accepted == len(names)
         await rig.pass_time(10)
         assert {name.campaign for name in rig.snapshot.campaigns.values()} == {"_other"}
-        assert rig.counted(Kind.TRACKED, campaign="_other") == len(names)
+        assert rig.sum_series(Kind.TRACKED, campaign="_other") == len(names)
 
 
 @VIRTUAL
@@ -67,8 +67,8 @@ async def test_hours_of_traffic_leave_nothing_behind(tmp_path: Path) -> None:
             await rig.send(50, prefix=f"p{part}")
             await rig.pass_time(5 * MINUTES)
             assert len(rig.account.agenda) == rig.pending
-            kept.append(rig.counted(Kind.MESSAGES))
-        assert rig.counted(Kind.TRACKED) == 12 * 50
+            kept.append(rig.sum_series(Kind.MESSAGES))
+        assert rig.sum_series(Kind.TRACKED) == 12 * 50
         assert max(kept) <= 4 * 50
         # A status, a source, a channel more or less: what one campaign can have at all.
         assert len(rig.snapshot.values) < 60
@@ -82,7 +82,7 @@ async def test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape(tmp_path
     with ThreadPoolExecutor(1) as disk:
         async with start_rig(tmp_path, provider, settings, thread=disk) as rig:
             await rig.send(50, age_seconds=5)
-            await rig.until(lambda: len(provider.requests) > 5, 5)
+            await rig.wait_until(lambda: len(provider.requests) > 5, 5)
             hanging = disk.submit(released.wait, 30)
             try:
                 with Collector(rig.instruments.registry, created=False) as collector:
@@ -96,5 +96,5 @@ async def test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape(tmp_path
                 assert not hanging.done()
             finally:
                 released.set()
-            asked = len(provider.requests)
-            await rig.until(lambda: len(provider.requests) > asked, 5)
+            sent_before = len(provider.requests)
+            await rig.wait_until(lambda: len(provider.requests) > sent_before, 5)

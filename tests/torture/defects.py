@@ -91,10 +91,10 @@ MUTANTS = (
     ),
     Mutant(
         "I2",
-        "an end that is told again counts again",
+        "a final status that is reported again counts again",
         "exporter/domain/lifecycle.py",
         [("Status.DELIVERED: frozenset(),", "Status.DELIVERED: frozenset({Status.DELIVERED}),")],
-        "domain/test_lifecycle.py::test_an_end_absorbs",
+        "domain/test_lifecycle.py::test_a_final_status_never_changes",
     ),
     Mutant(
         "I2",
@@ -127,7 +127,7 @@ MUTANTS = (
                 "Kind.FINISHED, message.status.word), -1)",
             )
         ],
-        "domain/test_aggregates.py::test_an_end_ends_pending_and_forgetting_keeps_counters",
+        "domain/test_aggregates.py::test_a_finished_message_is_not_pending_and_removing_it_keeps_counters",
     ),
     Mutant(
         "I4",
@@ -173,7 +173,7 @@ MUTANTS = (
     ),
     Mutant(
         "I5",
-        "a look is planned sooner than a second after the one before",
+        "a poll is planned sooner than a second after the one before",
         "exporter/domain/schedule.py",
         [("return max(poll_at, now + CLOSEST_US)", "return max(poll_at, now)")],
         "domain/test_schedule.py",
@@ -232,7 +232,7 @@ MUTANTS = (
     ),
     Mutant(
         "I8",
-        "the answering clock runs through an outage",
+        "the provider uptime grows in an outage",
         "exporter/domain/limiter.py",
         [
             (

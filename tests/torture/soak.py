@@ -96,9 +96,9 @@ async def _soaked(folder: Path, hours: int, rng: random.Random) -> Report:
             provider.requests.clear()
             figures.append(_figures(rig))
         report.counts["hours"] += hours
-        report.counts["messages"] += rig.brought
-        if rig.counted(Kind.TRACKED) != rig.brought:
-            report.findings.append(f"{rig.brought} were sent, {rig.counted(Kind.TRACKED)} are counted")
+        report.counts["messages"] += rig.submitted
+        if rig.sum_series(Kind.TRACKED) != rig.submitted:
+            report.findings.append(f"{rig.submitted} were sent, {rig.sum_series(Kind.TRACKED)} are counted")
     _judge(report, figures)
     return report
 

@@ -73,7 +73,7 @@ async def test_a_reload_while_the_store_is_being_read_ends_nothing(tmp_path: Pat
             asyncio.get_running_loop().call_later(0.05 + number / 50, rig.reload)
             await rig.pass_time(0.4)
         rig.slow_down(0)
-        await rig.until(lambda: rig.finished() == 20, within_seconds=60)
+        await rig.wait_until(lambda: rig.count_finished() == 20, within_seconds=60)
 
 
 @VIRTUAL
@@ -82,7 +82,7 @@ async def test_what_was_read_ahead_is_asked_about_at_once(tmp_path: Path) -> Non
     async with start_rig(tmp_path, Provider(), make_settings(rate=50)) as rig:
         rig.slow_down(0.1)
         await rig.send(7, age_seconds=10)
-        await rig.until(lambda: rig.finished() == 7, within_seconds=5)
+        await rig.wait_until(lambda: rig.count_finished() == 7, within_seconds=5)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ async def test_verdicts_that_find_no_room_on_the_disk_are_not_shown(tmp_path: Pa
     provider = Provider(lambda _: make_reply(Status.DELIVERED))
     async with start_rig(tmp_path, provider, make_settings(campaigns={"otp": "otp"})) as rig:
         await rig.send(20, "otp")
-        await rig.until(lambda: rig.finished() == 20, 60)
-        assert rig.counted(Kind.SLO_MESSAGES) == 0
+        await rig.wait_until(lambda: rig.count_finished() == 20, 60)
+        assert rig.sum_series(Kind.SLO_MESSAGES) == 0
         rig.store.full = True
         await rig.pass_time(10 * DEADLINE_SECONDS)
-        assert rig.counted(Kind.SLO_MESSAGES) == 0
+        assert rig.sum_series(Kind.SLO_MESSAGES) == 0
         rig.store.full = False
-        await rig.until(lambda: rig.counted(Kind.SLO_MESSAGES) > 0, 60)
+        await rig.wait_until(lambda: rig.sum_series(Kind.SLO_MESSAGES) > 0, 60)
         await rig.pass_time(2 * DEADLINE_SECONDS)
-        assert rig.counted(Kind.SLO_MESSAGES) == 20
+        assert rig.sum_series(Kind.SLO_MESSAGES) == 20

@@ -77,7 +77,7 @@ class Door:
         """How many messages each campaign has."""
         await self.rig.maintenance.publish()
         names = {name.campaign for name in self.rig.snapshot.campaigns.values()}
-        return {name: count for name in names if (count := self.rig.counted(Kind.TRACKED, "intake", name))}
+        return {name: count for name in names if (count := self.rig.sum_series(Kind.TRACKED, "intake", name))}
 
 
 @asynccontextmanager

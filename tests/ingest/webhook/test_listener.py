@@ -140,7 +140,7 @@ async def test_what_can_not_be_kept_is_to_come_again(tmp_path: Path) -> None:
         assert (response.status, response.headers["Retry-After"], response.body) == (503, "5", b"")
         door.rig.store.full = False
         assert (await door.ask(json=NEWS)).status == 204
-        (message,) = await door.rig.stored()
+        (message,) = await door.rig.read_messages()
         assert message.claimed_status
         assert events(door.rig) == {"overflow": 1, "accepted": 1}
 

@@ -204,7 +204,7 @@ def test_an_end_that_no_answer_completes(tries: list[Event]) -> None:
 
 def test_an_outage_does_not_settle() -> None:
     """While the provider doesn't answer at all, no number of failures gives up the rest of an end."""
-    failures = [make_failed(Outcome.CONNECT, n * HOUR_US, answering_after_us=SECOND_US) for n in range(1, 60)]
+    failures = [make_failed(Outcome.CONNECT, n * HOUR_US, uptime_after_us=SECOND_US) for n in range(1, 60)]
     assert walk([trusted(), *failures])[-1].message.unsettled
 
 

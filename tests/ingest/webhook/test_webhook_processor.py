@@ -36,11 +36,11 @@ async def test_a_webhook_brings_the_look_forward(tmp_path: Path) -> None:
         await rig.pass_time(10)
         world.end_now([one])
         assert await rig.processor.submit(news(rig, one))
-        assert rig.finished() == 0
+        assert rig.count_finished() == 0
         await rig.pass_time(1)
-        assert rig.finished("delivered") == 1
-        assert rig.counted(Kind.COST_NANOS, "USD") == COST_NANOS
-        assert rig.counted(Kind.FIRST_KNOWLEDGE, "webhook") == 1
+        assert rig.count_finished("delivered") == 1
+        assert rig.sum_series(Kind.COST_NANOS, "USD") == COST_NANOS
+        assert rig.sum_series(Kind.FIRST_KNOWLEDGE, "webhook") == 1
         assert len(world.provider.requests) == 1
         assert events(rig) == {"accepted": 1}
 
@@ -57,8 +57,8 @@ async def test_a_hint_is_durable_before_it_is_acknowledged(tmp_path: Path) -> No
         await rig.crash()
         await rig.start()
         await rig.pass_time(5)
-        assert rig.finished("delivered") == 3
-        assert rig.counted(Kind.FIRST_KNOWLEDGE, "webhook") == 3
+        assert rig.count_finished("delivered") == 3
+        assert rig.sum_series(Kind.FIRST_KNOWLEDGE, "webhook") == 3
 
 
 async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
             pending, ended = await rig.send(60, prefix="p"), await rig.send(60, prefix="e")
             world.end_now(ended)
             await rig.pass_time(20)
-            assert rig.finished() == 60
+            assert rig.count_finished() == 60
             for _ in range(20):
                 if forged:
                     ids = [*pending, *ended, *(f"made-up-{chance.getrandbits(60):x}" for _ in range(60))]
@@ -87,9 +87,9 @@ async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
                     assert all(await hear_all(rig, told))
                 await rig.pass_time(7)
             results.append(dict(shown(rig)))
-            assert rig.gauge("smsbat_status_conflicts_total") == 0
+            assert rig.read_gauge("smsbat_status_conflicts_total") == 0
             assert find_closest_seconds(world.provider.requests) >= 1
-            await rig.recount()
+            await rig.check_counts()
     assert results[0] == results[1]
 
 
@@ -120,7 +120,7 @@ async def test_a_hint_while_a_request_is_out_is_looked_at_again(tmp_path: Path) 
         await rig.pass_time(2)
         world.end_now([one])
         await rig.pass_time(6)
-        assert rig.finished("delivered") == 1
+        assert rig.count_finished("delivered") == 1
         assert find_closest_seconds(world.provider.requests) >= 1
 
 
@@ -157,16 +157,16 @@ async def test_a_trusted_end_counts_before_any_answer(tmp_path: Path) -> None:
         truth, world.provider.answer = world.provider.answer, lambda _: Reply(Outcome.SERVER_ERROR)
         assert await rig.processor.submit(news(rig, one, after_seconds=-1))
         await rig.pass_time(1)
-        assert rig.finished("delivered") == 1
-        assert rig.counted(Kind.DURATION_SUM_US, "webhook") == 1_000_000
-        assert (rig.counted(Kind.COST_NANOS), rig.counted(Kind.PARTS)) == (0, 0)
+        assert rig.count_finished("delivered") == 1
+        assert rig.sum_series(Kind.DURATION_SUM_US, "webhook") == 1_000_000
+        assert (rig.sum_series(Kind.COST_NANOS), rig.sum_series(Kind.PARTS)) == (0, 0)
         world.provider.answer = truth
         await rig.pass_time(2 * MINUTES)
-        assert (rig.counted(Kind.COST_NANOS, "USD"), rig.counted(Kind.PARTS)) == (COST_NANOS, 2)
-        assert rig.counted(Kind.FALLBACKS, "sms") == 1
+        assert (rig.sum_series(Kind.COST_NANOS, "USD"), rig.sum_series(Kind.PARTS)) == (COST_NANOS, 2)
+        assert rig.sum_series(Kind.FALLBACKS, "sms") == 1
         assert rig.snapshot.fallback_ratios == {(1, "5m"): 1.0}
         assert events(rig) == {"accepted": 1}
-        await rig.recount()
+        await rig.check_counts()
 
 
 async def test_the_completing_look_survives_a_crash(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ async def test_the_completing_look_survives_a_crash(tmp_path: Path) -> None:
         await rig.crash()
         await rig.start()
         await rig.pass_time(10)
-        assert rig.counted(Kind.COST_NANOS, "USD") == 5 * COST_NANOS
-        assert rig.finished("delivered") == 5
+        assert rig.sum_series(Kind.COST_NANOS, "USD") == 5 * COST_NANOS
+        assert rig.count_finished("delivered") == 5
         assert len(world.provider.requests) == 5
 
 
@@ -194,7 +194,7 @@ async def test_an_end_without_a_plausible_time(tmp_path: Path) -> None:
         assert all(await hear_all(rig, told))
         await rig.pass_time(1)
         assert events(rig) == {"implausible": 2}
-        assert rig.counted(Kind.DURATION_SUM_US, "webhook") == 2 * 3_000_000
+        assert rig.sum_series(Kind.DURATION_SUM_US, "webhook") == 2 * 3_000_000
 
 
 # --- both -------------------------------------------------------------------------------------------
@@ -218,14 +218,14 @@ async def test_repeats_disorder_and_loss_change_nothing(tmp_path: Path, mode: st
             told += [single for single in history if chance.random() > 0.3]
         chance.shuffle(told)
         assert all(await hear_all(rig, told))
-        await rig.until(lambda: rig.finished() == 3_000, 5 * MINUTES)
+        await rig.wait_until(lambda: rig.count_finished() == 3_000, 5 * MINUTES)
         await rig.pass_time(1 * MINUTES)
         truth = Counter(status.word for status in ends)
-        assert {word: rig.finished(word) for word in truth} == truth
-        assert rig.counted(Kind.COST_NANOS, "USD") == truth["delivered"] * COST_NANOS
-        assert rig.counted(Kind.PARTS) == 2 * truth["delivered"] + truth["undeliverable"]
-        assert rig.gauge("smsbat_status_conflicts_total") == 0
-        await rig.recount()
+        assert {word: rig.count_finished(word) for word in truth} == truth
+        assert rig.sum_series(Kind.COST_NANOS, "USD") == truth["delivered"] * COST_NANOS
+        assert rig.sum_series(Kind.PARTS) == 2 * truth["delivered"] + truth["undeliverable"]
+        assert rig.read_gauge("smsbat_status_conflicts_total") == 0
+        await rig.check_counts()
 
 
 @MODES
@@ -252,8 +252,8 @@ async def test_a_webhook_that_comes_before_its_message(tmp_path: Path, mode: str
         await rig.pass_time(20)
         await rig.send(1)
         await rig.pass_time(7)
-        assert rig.finished("delivered") == 1
-        assert rig.counted(Kind.FIRST_KNOWLEDGE, "webhook") == 1
+        assert rig.count_finished("delivered") == 1
+        assert rig.sum_series(Kind.FIRST_KNOWLEDGE, "webhook") == 1
 
 
 @MODES
@@ -270,7 +270,7 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path, mo
         rig.store.full = False
         assert await hear_all(rig, (news(rig, one) for one in ids)) == [True] * 3
         await rig.pass_time(2)
-        assert rig.finished("delivered") == 3
+        assert rig.count_finished("delivered") == 3
         assert events(rig) == {"overflow": 3, "accepted": 3}
 
 
@@ -307,7 +307,7 @@ async def test_an_id_of_two_accounts_is_asked_about_in_both(tmp_path: Path) -> N
         worlds["second"].end_now(["m-default-000000"])
         assert await rig.processor.submit(news(rig, "m-default-000000"))
         await rig.pass_time(4)
-        assert rig.finished("delivered") == rig.finished() == 1
+        assert rig.count_finished("delivered") == rig.count_finished() == 1
         assert [len(world.provider.requests) for world in worlds.values()] == [2, 1]
 
 
@@ -320,17 +320,17 @@ async def test_trusted_webhooks_bring_their_messages(tmp_path: Path) -> None:
     async with start_rig(tmp_path, world.provider, listening("trust", track_unknown=True)) as rig:
         ids = [f"w-{n}" for n in range(50)]
         world.end_now(ids)
-        rig.brought = len(ids)
+        rig.submitted = len(ids)
         assert all(await hear_all(rig, (news(rig, one) for one in [*ids, *ids])))
         await rig.pass_time(20)
-        assert rig.counted(Kind.TRACKED, "webhook", "webhook") == 50
-        assert rig.finished("delivered") == 50
-        assert rig.counted(Kind.COST_NANOS, "USD") == 50 * COST_NANOS
-        assert rig.counted(Kind.DURATION_SUM_US) == rig.counted(Kind.SLO_UNOBSERVED) == 0
-        assert {message.verdict for message in await rig.stored()} == {Verdict.EXEMPT}
+        assert rig.sum_series(Kind.TRACKED, "webhook", "webhook") == 50
+        assert rig.count_finished("delivered") == 50
+        assert rig.sum_series(Kind.COST_NANOS, "USD") == 50 * COST_NANOS
+        assert rig.sum_series(Kind.DURATION_SUM_US) == rig.sum_series(Kind.SLO_UNOBSERVED) == 0
+        assert {message.verdict for message in await rig.read_messages()} == {Verdict.EXEMPT}
         await rig.pass_time(10 * MINUTES)
-        assert rig.counted(Kind.SLO_MESSAGES) == 0
-        await rig.recount()
+        assert rig.sum_series(Kind.SLO_MESSAGES) == 0
+        await rig.check_counts()
 
 
 async def test_unverified_strangers_are_asked_about_first(tmp_path: Path) -> None:
@@ -340,16 +340,16 @@ async def test_unverified_strangers_are_asked_about_first(tmp_path: Path) -> Non
     async with start_rig(tmp_path, world.provider, listening("verify", track_unknown=True, rate=20)) as rig:
         real = [f"w-{n}" for n in range(20)]
         world.end_now(real)
-        rig.brought = len(real)
+        rig.submitted = len(real)
         told = [news(rig, one) for one in real] + [news(rig, f"made-up-{n}") for n in range(400)]
         random.Random(2).shuffle(told)
         assert all(await hear_all(rig, told))
         await rig.pass_time(4 * MINUTES)
-        assert rig.counted(Kind.TRACKED, "webhook", "webhook") == rig.counted(Kind.TRACKED) == 20
-        assert rig.finished("delivered") == 20
+        assert rig.sum_series(Kind.TRACKED, "webhook", "webhook") == rig.sum_series(Kind.TRACKED) == 20
+        assert rig.count_finished("delivered") == 20
         assert max(world.provider.count_requests().values()) == 1
         assert count_most_within(world.provider.requests, 10) <= 10 * 20 * 0.1 + 1
-        await rig.recount()
+        await rig.check_counts()
 
 
 async def test_strangers_leave_the_rate_to_messages(tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ async def test_looking_steps_back_while_webhooks_bring_the_news(tmp_path: Path, 
 
         async def traffic(seconds: int, prefix: str, *, webhooks: bool) -> tuple[int, int]:
             """Two messages a second that end after 2 to 12 s; requests and ends in that time."""
-            requests, finished = len(world.provider.requests), rig.finished()
+            requests, finished = len(world.provider.requests), rig.count_finished()
             ending: list[tuple[float, str]] = []
             for second in range(seconds + 15):
                 if second < seconds:
@@ -408,7 +408,7 @@ async def test_looking_steps_back_while_webhooks_bring_the_news(tmp_path: Path, 
                 if webhooks:
                     await hear_all(rig, (news(rig, one) for one in due))
                 await rig.pass_time(1)
-            return len(world.provider.requests) - requests, rig.finished() - finished
+            return len(world.provider.requests) - requests, rig.count_finished() - finished
 
         await traffic(30, "warm", webhooks=True)
         requests, finished = await traffic(120, "with", webhooks=True)
@@ -433,9 +433,9 @@ async def test_what_webhooks_lose_is_known_at_the_deadline(tmp_path: Path) -> No
         lost = await rig.send(2, "otp", prefix="lost")
         world.end_now(lost[:1])
         await rig.pass_time(29)
-        assert rig.finished() == 10
+        assert rig.count_finished() == 10
         await rig.pass_time(2)
-        assert rig.finished("delivered") == 11
+        assert rig.count_finished("delivered") == 11
         await rig.pass_time(2 * MINUTES)
-        verdicts = Counter(message.verdict for message in (await rig.stored())[-2:])
+        verdicts = Counter(message.verdict for message in (await rig.read_messages())[-2:])
         assert verdicts == {Verdict.MET: 1, Verdict.MISSED: 1}
