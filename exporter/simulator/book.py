@@ -1,4 +1,4 @@
-"""Every message ever sent to the simulated provider: 13 bytes each.
+"""Every message ever sent to the simulated provider: 12 bytes each.
 
 A message is stored as its time of sending and a pointer to what it shares with
 others (kind, campaign, scenario). Everything else is recomputed on each look,
@@ -43,7 +43,6 @@ class Book:
         self._group_numbers: dict[Group, int] = {}
         self._sent_at = array("q")
         self._group_of = array("I")
-        self._final_seen = bytearray()
 
     def __len__(self) -> int:
         """Messages sent so far."""
@@ -69,7 +68,6 @@ class Book:
             self._groups.append(group)
         self._sent_at.extend(array("q", (self.clock.now(),)) * count)
         self._group_of.extend(array("I", (number,)) * count)
-        self._final_seen.extend(bytes(count))
         return [self.ids.write(index) for index in range(first, first + count)]
 
     def find(self, message_id: str) -> int:
@@ -103,11 +101,3 @@ class Book:
             elif fate.final_at <= begun_at:
                 fate = fate.put_off(begun_at - sent_at, from_fallback=False)
         return fate
-
-    def note_final_seen(self, index: int) -> None:
-        """Remember that an answer has told the end of message number `index`."""
-        self._final_seen[index] = 1
-
-    def final_seen(self, index: int) -> bool:
-        """Whether an answer has ever told the end of message number `index`."""
-        return bool(self._final_seen[index])

@@ -1,15 +1,11 @@
-"""The paths under `/-/`: send, switch scenario, order faults, read the books and the arrivals.
+"""The paths under `/-/`: send, switch scenario, order faults and webhooks.
 
 - `POST /-/send` `{"kind": "otp", "count": 10, "campaign": "otp"}`: `{"ids": [...]}`; campaign else as kind
 - `GET /-/scenario`, `POST /-/scenario/NAME`: `{"current": NAME, "scenarios": {NAME: summary}, "now": ...}`,
   by the clock that messages live by, in Unix seconds
 - `POST /-/fault` `{"kind": ...}` (see `faults`), `DELETE /-/fault`: `{}`
 - `POST /-/webhook` `{"url": ...}` (see `webhooks`), `DELETE /-/webhook`, `GET /-/webhook`:
-  `{"waiting": N, "told": N, ...}`
-- `GET /-/books`, `GET /-/books?seen=1`: `{"campaigns": {NAME: ...}}` (see `tally`)
-- `GET /-/arrivals?since=N`:
-  `{"first": N, "next": N, "total": N, "most_in_hand": N, "arrivals": [[at_us, id, code], ...]}`,
-  a page at a time: ask again with `next` until a page is empty
+  `{"waiting": N, "events": N, ...}`
 """
 
 import json
@@ -22,34 +18,26 @@ from aiohttp import web
 from exporter.domain.model import SECOND_US
 from exporter.runtime.clock import Clock
 from exporter.simulator.answer import error_body
-from exporter.simulator.arrivals import Arrivals
 from exporter.simulator.book import Book
 from exporter.simulator.door import JSON
 from exporter.simulator.fate import TrafficKind
 from exporter.simulator.faults import FaultBoard, read_order
 from exporter.simulator.scenarios import SCENARIOS
-from exporter.simulator.tally import tally
 from exporter.simulator.webhooks import WebhookSender, read_webhook_order
 
 MAX_SEND = 100_000
 MAX_CAMPAIGN_CHARACTERS = 128
-ARRIVALS_PAGE = 20_000
-"""Small enough to be written out between two status requests."""
 _SCENARIO_PATH = "/-/scenario/"
-_MAX_SINCE_DIGITS = 18
 _SEND_KEYS = {"kind", "count", "campaign"}
 
 
 class Control:
     """Answers whoever drives the simulation."""
 
-    def __init__(
-        self, book: Book, arrivals: Arrivals, faults: FaultBoard, webhooks: WebhookSender, wire_clock: Clock
-    ) -> None:
+    def __init__(self, book: Book, faults: FaultBoard, webhooks: WebhookSender, wire_clock: Clock) -> None:
         """Drive these parts; `wire_clock` times the faults."""
         self._webhooks = webhooks
         self._book = book
-        self._arrivals = arrivals
         self._faults = faults
         self._wire_clock = wire_clock
         self._handlers: Mapping[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
@@ -60,8 +48,6 @@ class Control:
             ("POST", "/-/webhook"): self._order_webhooks,
             ("DELETE", "/-/webhook"): self._stop_webhooks,
             ("GET", "/-/webhook"): self._count_webhooks,
-            ("GET", "/-/books"): self._books,
-            ("GET", "/-/arrivals"): self._page,
         }
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -129,26 +115,6 @@ class Control:
 
     async def _count_webhooks(self, _: web.BaseRequest) -> web.Response:
         return _json({"waiting": self._webhooks.waiting, **self._webhooks.counts})
-
-    async def _books(self, request: web.BaseRequest) -> web.Response:
-        sums = await tally(self._book, seen_only=request.query.get("seen") == "1")
-        return _json({"campaigns": {campaign: one.as_json() for campaign, one in sums.items()}})
-
-    async def _page(self, request: web.BaseRequest) -> web.Response:
-        since = request.query.get("since", "0")
-        if not (since.isascii() and since.isdecimal() and len(since) <= _MAX_SINCE_DIGITS):
-            return _refusal(HTTPStatus.BAD_REQUEST, "since must be a whole number")
-        first = self._arrivals.start(int(since))
-        page = self._arrivals.since(first, ARRIVALS_PAGE)
-        return _json(
-            {
-                "first": first,
-                "next": first + len(page),
-                "total": self._arrivals.total,
-                "most_in_hand": self._arrivals.most_in_hand,
-                "arrivals": page,
-            }
-        )
 
 
 async def _json_object(request: web.BaseRequest) -> Mapping[str, Any] | None:

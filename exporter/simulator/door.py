@@ -10,7 +10,6 @@ from typing import NamedTuple
 from exporter.domain.model import SECOND_US
 from exporter.runtime.clock import Clock
 from exporter.simulator.answer import error_body, status_body, with_bad_cost, with_status_word
-from exporter.simulator.arrivals import NO_ANSWER, Arrivals
 from exporter.simulator.book import Book
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
 from exporter.simulator.settings import SimulatorSettings
@@ -19,6 +18,8 @@ KEY_USER = "@"
 """The user name that goes with an API key as password."""
 MAX_ID_CHARACTERS = 255
 UNKNOWN_STATUS_WORD = "read"
+NO_ANSWER = 0
+"""The code of a reply that never comes."""
 JSON = "application/json"
 HTML = "text/html"
 _UNANSWERED = frozenset({FaultKind.HANG, FaultKind.RESET, FaultKind.DROP_ALL})
@@ -43,8 +44,6 @@ class Reply(NamedTuple):
     content_type: str = JSON
     retry_after: str = ""
     fault: FaultOrder | None = None
-    tells_end_of: int = -1
-    """Index of the message whose final status the body tells; note it once the answer is out."""
 
 
 class _Bucket:
@@ -68,16 +67,13 @@ class _Bucket:
 
 
 class Door:
-    """Decides over status requests, and logs each."""
+    """Decides over status requests."""
 
-    def __init__(
-        self, settings: SimulatorSettings, book: Book, arrivals: Arrivals, wire_clock: Clock
-    ) -> None:
+    def __init__(self, settings: SimulatorSettings, book: Book, wire_clock: Clock) -> None:
         """`wire_clock` is real time, whatever the speed of the book's clock."""
         self.faults = FaultBoard(settings.seed)
         self._settings = settings
         self._book = book
-        self._arrivals = arrivals
         self._wire_clock = wire_clock
         self._buckets: dict[str, _Bucket] = {}
         self._retry_after = "" if settings.retry_after_seconds is None else str(settings.retry_after_seconds)
@@ -85,10 +81,7 @@ class Door:
     def decide(self, message_id: str, key: str | None, authorization: str | None) -> Reply:
         """Return what becomes of a request for `message_id`, given its two headers of authentication."""
         now_us = self._wire_clock.monotonic()
-        index = self._book.find(message_id)
-        reply = self._reply(index, message_id, self._customer(key, authorization), now_us)
-        self._arrivals.add(now_us, index, message_id, reply.code)
-        return reply
+        return self._reply(message_id, self._customer(key, authorization), now_us)
 
     def _customer(self, key: str | None, authorization: str | None) -> str:
         """Return under which name the rate is counted; empty for one that isn't let in."""
@@ -105,19 +98,19 @@ class Door:
             return f"key {password}" if password in self._settings.api_keys else ""
         return f"user {user}" if self._settings.passwords.get(user) == password else ""
 
-    def _reply(self, index: int, message_id: str, customer: str, now_us: int) -> Reply:
+    def _reply(self, message_id: str, customer: str, now_us: int) -> Reply:
         if not customer or self._book.scenario.key_revoked:
             return self._error(HTTPStatus.UNAUTHORIZED)
         if self._settings.requests_per_second and not self._bucket(customer).take(now_us):
             return self._error(HTTPStatus.TOO_MANY_REQUESTS)
         fault = self.faults.strike(now_us, self._book.scenario.fault)
         if fault is None:
-            return self._truth(index, message_id)
+            return self._truth(message_id)
         if fault.kind in _UNANSWERED:
             return Reply(NO_ANSWER, fault=fault)
-        return self._spoilt(fault, index, message_id)
+        return self._spoilt(fault, message_id)
 
-    def _spoilt(self, fault: FaultOrder, index: int, message_id: str) -> Reply:
+    def _spoilt(self, fault: FaultOrder, message_id: str) -> Reply:
         match fault.kind:
             case FaultKind.STATUS:
                 return self._error(fault.code)
@@ -127,17 +120,16 @@ class Door:
                 return Reply(HTTPStatus.OK, _GARBAGE_BODY)
             case FaultKind.HTML:
                 return Reply(HTTPStatus.OK, _HTML_BODY, HTML)
-        truth = self._truth(index, message_id)
+        truth = self._truth(message_id)
         return _bent(truth, fault) if truth.code == HTTPStatus.OK else truth._replace(fault=fault)
 
-    def _truth(self, index: int, message_id: str) -> Reply:
+    def _truth(self, message_id: str) -> Reply:
+        index = self._book.find(message_id)
         if index < 0:
             malformed = not message_id or len(message_id) > MAX_ID_CHARACTERS or "/" in message_id
             return self._error(HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.NOT_FOUND)
-        now = self._book.clock.now()
-        fate = self._book.fate(index)
-        body = status_body(index, message_id, fate, now)
-        return Reply(HTTPStatus.OK, body, tells_end_of=index if now >= fate.final_at else -1)
+        body = status_body(index, message_id, self._book.fate(index), self._book.clock.now())
+        return Reply(HTTPStatus.OK, body)
 
     def _error(self, code: int) -> Reply:
         waits = code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)

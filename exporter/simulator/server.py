@@ -18,10 +18,9 @@ from aiohttp import web
 from exporter.runtime.clock import Clock, SteadyClock
 from exporter.runtime.errors import ListenError
 from exporter.simulator.answer import error_body
-from exporter.simulator.arrivals import NO_ANSWER, Arrivals
 from exporter.simulator.book import Book
 from exporter.simulator.control import Control
-from exporter.simulator.door import JSON, Door
+from exporter.simulator.door import JSON, NO_ANSWER, Door
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
 from exporter.simulator.settings import SimulatorSettings
 from exporter.simulator.webhooks import WebhookSender
@@ -50,12 +49,11 @@ class Simulator:
         self._settings = settings
         self._wire_clock = wire_clock or SteadyClock()
         self.book = Book(settings.seed, clock or SteadyClock(settings.speed), settings.scenario)
-        self.arrivals = Arrivals(self.book.ids)
-        self._door = Door(settings, self.book, self.arrivals, self._wire_clock)
+        self._door = Door(settings, self.book, self._wire_clock)
         self.webhooks = WebhookSender(self.book, self._wire_clock, settings.seed)
         """Takes orders for webhooks."""
         self.webhooks.order(settings.webhook)
-        self._control = Control(self.book, self.arrivals, self._door.faults, self.webhooks, self._wire_clock)
+        self._control = Control(self.book, self._door.faults, self.webhooks, self._wire_clock)
         self._exits = AsyncExitStack()
         self.url = ""
         """`http://HOST:PORT` while it listens."""
@@ -68,7 +66,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         """Listen. Raises ListenError when the address can't be bound."""
         # A client that gives up on a hanging answer ends its handler, or they would pile up.
-        server = web.Server(self._answer, access_log=None, handler_cancellation=True)
+        server = web.Server(self.answer, access_log=None, handler_cancellation=True)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         async with AsyncExitStack() as exits:
@@ -93,11 +91,11 @@ class Simulator:
         """Close every connection."""
         await self._exits.aclose()
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request; cancelled when its connection ends before that."""
         path = request.path
         if path.startswith(STATUS_PATH):
-            with self.arrivals.in_hand():
-                return await self._answer_status(request, path[len(STATUS_PATH) :])
+            return await self._answer_status(request, path[len(STATUS_PATH) :])
         if path.startswith(_CONTROL_PATH):
             return await self._control.answer(request)
         return _error(HTTPStatus.NOT_FOUND, "NOT_FOUND")
@@ -109,8 +107,6 @@ class Simulator:
         reply = self._door.decide(message_id, headers.get(KEY_HEADER), headers.get("Authorization"))
         if reply.fault is not None:
             await self._carry_out(reply.fault, reply.code, request.transport)
-        if reply.tells_end_of >= 0:
-            self.book.note_final_seen(reply.tells_end_of)
         response = web.Response(status=reply.code, body=reply.body, content_type=reply.content_type)
         if reply.retry_after:
             response.headers["Retry-After"] = reply.retry_after

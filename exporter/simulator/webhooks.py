@@ -1,8 +1,7 @@
 """The provider's webhooks: what became of each message, posted to a customer's URL, as badly as ordered.
 
 An order lasts until the next one, in real time like every fault. Messages that
-end from then on are told of; some too late, twice, out of order or never, and
-between them what somebody made up who knows the URL.
+end from then on are told of; some too late, twice, out of order or never.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Status
+from exporter.domain.model import SECOND_US, Status
 from exporter.runtime.clock import Clock
 from exporter.simulator.answer import decimal_text
 from exporter.simulator.book import Book
@@ -30,10 +29,8 @@ TICK_US = SECOND_US // 50
 READ_PER_TICK = 2_000
 """Messages that are newly looked at in one tick."""
 MAX_PAUSE_SECONDS = 86_400
-MAX_FORGED_PER_SECOND = 100_000
 MAX_RETRIES = 1_000
 TIMEOUT = aiohttp.ClientTimeout(total=10)
-_FINAL = sorted(FINAL_BY_PROVIDER)
 
 
 class WebhookOrder(NamedTuple):
@@ -50,8 +47,6 @@ class WebhookOrder(NamedTuple):
     """Webhooks that are sent twice."""
     progress: bool = False
     """Whether `processing` is told too."""
-    forged_per_second: float = 0.0
-    """Made-up ends, half of them of messages that exist."""
     retries: int = 10
     """After an answer other than 2xx, or none."""
     retry_us: int = SECOND_US
@@ -62,7 +57,6 @@ _LIMITS = {
     "jitter_seconds": MAX_PAUSE_SECONDS,
     "loss_share": 1,
     "repeat_share": 1,
-    "forged_per_second": MAX_FORGED_PER_SECOND,
     "retries": MAX_RETRIES,
     "retry_seconds": MAX_PAUSE_SECONDS,
 }
@@ -82,8 +76,9 @@ def read_webhook_order(order: Mapping[str, Any]) -> WebhookOrder | str:
         value = order.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
             return f"{key} must be a number from 0 to {most}"
-    told: dict[str, Any] = {key: order[key] for key in ("loss_share", "repeat_share") if key in order}
-    told |= {key: order[key] for key in ("progress", "forged_per_second") if key in order}
+    told: dict[str, Any] = {
+        key: order[key] for key in ("loss_share", "repeat_share", "progress") if key in order
+    }
     for key in ("delay", "jitter", "retry"):
         if f"{key}_seconds" in order:
             told[f"{key}_us"] = int(order[f"{key}_seconds"] * SECOND_US)
@@ -119,15 +114,14 @@ class WebhookSender:
         """(book's time, message, status) of what is to come, the next one first."""
         self._webhooks: list[_Webhook] = []
         self._numbers = count()
-        self._forged_owed = 0.0
         self.counts: Counter[str] = Counter()
-        """`told` events, of them `lost` and `repeated`; `forged`; `acknowledged`, `refused`, `given_up`."""
+        """`events`, of them `lost` and `repeated`; webhooks `acknowledged`, `refused`, `given_up`."""
 
     @property
     def waiting(self) -> int:
         """Webhooks of what has happened that are not acknowledged yet, nor lost or given up."""
         counts = self.counts
-        sent = counts["told"] - counts["lost"] + counts["repeated"] + counts["forged"]
+        sent = counts["events"] - counts["lost"] + counts["repeated"]
         return sent - counts["acknowledged"] - counts["given_up"]
 
     def order(self, order: WebhookOrder | None) -> None:
@@ -152,7 +146,6 @@ class WebhookSender:
                 senders.create_task(self._send_forever(session, due))
             while True:
                 self._note_events()
-                self._forge()
                 now_us = self._wire_clock.monotonic()
                 while self._webhooks and self._webhooks[0].due_us <= now_us:
                     due.put_nowait(heapq.heappop(self._webhooks))
@@ -188,7 +181,7 @@ class WebhookSender:
                 self._tell(order, _body(self._book.ids.write(index), status, at, fate))
 
     def _tell(self, order: WebhookOrder, body: bytes) -> None:
-        self.counts["told"] += 1
+        self.counts["events"] += 1
         if self._random.random() < order.loss_share:
             self.counts["lost"] += 1
             return
@@ -201,23 +194,6 @@ class WebhookSender:
         late_us = order.delay_us + int(self._random.random() * order.jitter_us)
         due_us = self._wire_clock.monotonic() + late_us
         heapq.heappush(self._webhooks, _Webhook(due_us, next(self._numbers), body, 0))
-
-    def _forge(self) -> None:
-        """Make up ends, of messages that exist and of others."""
-        order = self._order
-        if order is None:
-            return
-        self._forged_owed += order.forged_per_second * TICK_US / SECOND_US
-        made_up, self._forged_owed = divmod(self._forged_owed, 1.0)
-        for _ in range(int(made_up)):
-            self.counts["forged"] += 1
-            exists = len(self._book) and self._random.random() < 0.5  # noqa: PLR2004 - half
-            index = self._random.randrange(len(self._book)) if exists else -1
-            message_id = (
-                self._book.ids.write(index) if exists else f"made-up-{self._random.getrandbits(64):x}"
-            )
-            status = self._random.choice(_FINAL)
-            self._plan(order, _body(message_id, status, self._book.clock.now(), None))
 
     async def _send_forever(self, session: aiohttp.ClientSession, due: asyncio.Queue[_Webhook]) -> None:
         while True:
@@ -249,11 +225,10 @@ def _at(fate: Fate, status: Status) -> int:
     return fate.processing_at if status is Status.PROCESSING else fate.final_at
 
 
-def _body(message_id: str, status: Status, at: int, fate: Fate | None) -> bytes:
+def _body(message_id: str, status: Status, at: int, fate: Fate) -> bytes:
     """A webhook as the documentation draws it; the cost is told of an end only."""
     moment = datetime.fromtimestamp(at // SECOND_US, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     text = json.dumps({"messageId": message_id, "deliverystatus": status.word, "timestamp": moment})
     if status is Status.PROCESSING:
         return text.encode()
-    cost = decimal_text(fate.rate_amount_nanos() if fate is not None else 50_000_000)
-    return f'{text[:-1]}, "cost": {cost}}}'.encode()
+    return f'{text[:-1]}, "cost": {decimal_text(fate.rate_amount_nanos())}}}'.encode()

@@ -10,7 +10,10 @@ import pytest
 
 from exporter.domain.model import SECOND_US
 from exporter.runtime.errors import ListenError
-from exporter.simulator import Simulator, SimulatorSettings, TrafficKind, serve
+from exporter.simulator.fate import TrafficKind
+from exporter.simulator.server import Simulator, serve
+from exporter.simulator.settings import SimulatorSettings
+from tests.kit.recording_simulator import RecordingSimulator
 from tests.simulator.rig import HOUR_US, KEY, LONG_AFTER_US, Rig
 
 
@@ -182,7 +185,7 @@ async def test_spoilt_answers_are_no_json_or_no_known_word() -> None:
         await order(rig, kind="unknown_status")
         code, body = await rig.ask(message_id)
         assert (code, body["deliverystatus"], body["messageId"]) == (200, "read", message_id)
-        assert (await rig.control("GET", "/-/books?seen=1"))[1] == {"campaigns": {}}
+        assert (await rig.control("GET", "/-/totals?seen=1"))[1] == []
         await rig.control("DELETE", "/-/fault")
         await order(rig, kind="bad_cost")
         code, body = await rig.ask(message_id)
@@ -203,7 +206,7 @@ async def test_a_delayed_answer_is_right_but_late() -> None:
     [("reset", aiohttp.ClientOSError), ("drop-all", aiohttp.ServerDisconnectedError), ("hang", TimeoutError)],
 )
 async def test_an_unanswered_request_ends_as_ordered(kind: str, error: type[Exception]) -> None:
-    """RST, a close without a byte, or nothing at all; each is logged as a request without an answer."""
+    """RST, a close without a byte, or nothing at all; each is recorded as a request without an answer."""
     async with Rig() as rig:
         [message_id] = rig.simulator.book.send(TrafficKind.OTP, "otp", 1)
         await order(rig, kind=kind)
@@ -212,7 +215,7 @@ async def test_an_unanswered_request_ends_as_ordered(kind: str, error: type[Exce
         await rig.control("DELETE", "/-/fault")
         assert (await rig.ask(message_id))[0] == 200
         # aiohttp's client asks a second time by itself when a connection breaks under a GET.
-        *unanswered, answered = [arrival.code for arrival in rig.simulator.arrivals.since()]
+        *unanswered, answered = [arrival.code for arrival in rig.simulator.arrivals]
         assert set(unanswered) == {0}
         assert answered == 200
 
@@ -231,18 +234,17 @@ async def test_a_client_that_gives_up_leaves_nothing_behind() -> None:
 
 
 async def test_speed_makes_lives_short_and_leaves_arrivals_in_real_time() -> None:
-    """An hour of the provider passes in well under a second, by the log of arrivals."""
+    """An hour of the provider passes in well under a second, by the record of arrivals."""
     settings = SimulatorSettings(port=0, speed=20_000, requests_per_second=0)
-    async with Simulator(settings) as simulator, aiohttp.ClientSession(simulator.url) as session:
+    async with RecordingSimulator(settings) as simulator, aiohttp.ClientSession(simulator.url) as session:
         [message_id] = simulator.book.send(TrafficKind.OTP, "otp", 1)
         begun_at = simulator.book.clock.now()
         answers = []
         while simulator.book.clock.now() < begun_at + HOUR_US:
             async with session.get(f"/bat/message/{message_id}", headers=KEY) as response:
                 answers.append(await response.json())
-        arrivals = simulator.arrivals.since()
         assert answers[-1]["deliverystatus"] == "delivered"
-        assert arrivals[-1].at_us - arrivals[0].at_us < 5 * SECOND_US
+        assert simulator.arrivals[-1].at_us - simulator.arrivals[0].at_us < 5 * SECOND_US
 
 
 async def test_an_address_in_use_is_an_error_with_a_hint() -> None:
@@ -265,12 +267,14 @@ async def test_serving_ends_when_told_to_even_with_an_answer_hanging() -> None:
         url = f"http://127.0.0.1:{port}"
         while not await _accepted(session, f"{url}/-/fault", {"kind": "hang"}):
             pass
-        hanging = group.create_task(_cut_off(session, f"{url}/bat/message/x"))
-        while not (await (await session.get(f"{url}/-/arrivals")).json())["total"]:
-            pass
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /bat/message/x HTTP/1.1\r\nHost: x\r\nX-Authorization-Key: demo-key\r\n\r\n")
+        # A request that comes after it is answered: it has arrived.
+        await session.get(f"{url}/-/scenario")
         stop.set()
         await serving
-        assert await hanging
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def _accepted(session: aiohttp.ClientSession, url: str, body: object) -> bool:
@@ -279,11 +283,3 @@ async def _accepted(session: aiohttp.ClientSession, url: str, body: object) -> b
             return response.status == 200
     except aiohttp.ClientConnectorError:
         return False
-
-
-async def _cut_off(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        await session.get(url, headers=KEY)
-    except aiohttp.ClientConnectionError:
-        return True
-    return False

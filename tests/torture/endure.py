@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from exporter.store.database import CACHE_KIB
 from exporter.store.directory import DATABASE
-from tests.ingest.webhook.house import House, booked
+from tests.ingest.webhook.house import House, counted_by
 from tests.kit.processes import Running
 from tests.kit.provider import Provider, simulated
 from tests.kit.waiting import until
@@ -130,8 +130,8 @@ def _judge_books(report: Report, house: House, provider: Provider) -> None:
     """Wait until the provider is quiet and every end is known."""
     try:
         until(
-            lambda: house.counters() == booked(provider.books()),
-            "the counters equal the books",
+            lambda: house.counters() == counted_by(provider),
+            "the counters equal the provider's",
             within_seconds=AGREE_SECONDS,
             every_seconds=1,
         )
