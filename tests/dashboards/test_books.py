@@ -22,10 +22,10 @@ from exporter.config import load
 from exporter.dashboards.constants import JOB
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.runtime.clock import SteadyClock
-from exporter.simulator.book import Book
-from exporter.simulator.fate import NEVER_AT, TrafficKind
+from exporter.simulator.sent_messages import SentMessages
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.timeline import NEVER_AT, TrafficKind
 from tests.dashboards.asked import queries
 from tests.kit.daemon import KEY, sum_of
 from tests.kit.prometheus import Prometheus, prometheus
@@ -121,13 +121,13 @@ async def _two_lots(folder: Path, address: str, running: Prometheus) -> Seen:
         config = _configured(folder, provider.url)
         daemon = Daemon(Options(config, (address,)), load(config, {}), {}, clock)
         tasks.create_task(daemon.run(stop))
-        book = provider.book
-        _drop(folder, book)
-        begun_at = await asyncio.to_thread(_settled, book, address, running)
-        before = await sum_totals(book)
-        _drop(folder, book)
-        ended_at = await asyncio.to_thread(_settled, book, address, running)
-        after = await sum_totals(book)
+        sent = provider.sent_messages
+        _drop(folder, sent)
+        begun_at = await asyncio.to_thread(_settled, sent, address, running)
+        before = await sum_totals(sent)
+        _drop(folder, sent)
+        ended_at = await asyncio.to_thread(_settled, sent, address, running)
+        after = await sum_totals(sent)
         stop.set()
     seconds = round(ended_at - begun_at, 3)
     scrapes = [
@@ -136,7 +136,7 @@ async def _two_lots(folder: Path, address: str, running: Prometheus) -> Seen:
         for at, _ in one["values"]
     ]
     excess = seconds / (max(scrapes) - min(scrapes))
-    return Seen(_due(after - before, _hanging(book)), running, ended_at, seconds, excess)
+    return Seen(_due(after - before, _hanging(sent)), running, ended_at, seconds, excess)
 
 
 def _configured(folder: Path, url: str) -> Path:
@@ -148,31 +148,31 @@ def _configured(folder: Path, url: str) -> Path:
     return config
 
 
-def _drop(folder: Path, book: Book) -> None:
+def _drop(folder: Path, sent: SentMessages) -> None:
     """Send a lot, and drop its ids."""
-    first = len(book)
+    first = len(sent)
     draft = folder / f"{first}.tmp"
     with draft.open("w", newline="", encoding="ascii") as file:
         rows = csv.writer(file)
         rows.writerow(("message_id", "campaign", "sent_at"))
         for campaign, kind in KINDS.items():
-            sent_at = f"{book.clock.now() / SECOND_US:.6f}"
-            rows.writerows((one, campaign, sent_at) for one in book.send(kind, campaign, MESSAGES))
+            sent_at = f"{sent.clock.now() / SECOND_US:.6f}"
+            rows.writerows((one, campaign, sent_at) for one in sent.send(kind, campaign, MESSAGES))
     draft.rename(folder / "drop" / f"{first}.csv")
 
 
-def _hanging(book: Book) -> int:
-    return sum(book.fate(index).final_at == NEVER_AT for index in range(len(book)))
+def _hanging(sent: SentMessages) -> int:
+    return sum(sent.timeline_of(index).final_at == NEVER_AT for index in range(len(sent)))
 
 
-def _settled(book: Book, address: str, running: Prometheus) -> float:
+def _settled(sent: SentMessages, address: str, running: Prometheus) -> float:
     """Wait until all is known that can be, and Prometheus has seen it twice; returns an instant between."""
-    ended = len(book) - _hanging(book)
+    ended = len(sent) - _hanging(sent)
 
     def known() -> bool:
         return sum_of(address, "smsbat_messages_finished_total") == ended and sum_of(
             address, "smsbat_slo_messages_total"
-        ) == len(book)
+        ) == len(sent)
 
     until(known, "all is known", within_seconds=ENOUGH_SECONDS, every_seconds=SCRAPE_SECONDS)
     now = float(running.query("vector(time())")[0]["value"][1])

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.simulator.fate import HANG_SHARE, draw
+from exporter.simulator.timeline import HANG_SHARE, draw
 from tests.kit.arrivals import Arrival
 from tests.kit.daemon import Home, id_lines, sum_of
 from tests.kit.processes import Running

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from exporter.domain.model import Status
-from exporter.simulator.fate import NEVER_AT, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL
+from exporter.simulator.timeline import NEVER_AT, TrafficKind, draw, plan_timeline
 from tests.kit.arrivals import Arrival
 from tests.kit.processes import START_SECONDS, Running
 from tests.kit.totals import Totals, select
@@ -51,8 +51,8 @@ class Provider:
         while len(delivered) < count:
             first = self.sent
             for index, message_id in enumerate(self.send("otp", campaign, count), first):
-                fate = live(TrafficKind.OTP, draw(self._seed, index), NORMAL, 0)
-                if fate.final is Status.DELIVERED and fate.final_at != NEVER_AT:
+                timeline = plan_timeline(TrafficKind.OTP, draw(self._seed, index), NORMAL, 0)
+                if timeline.final is Status.DELIVERED and timeline.final_at != NEVER_AT:
                     delivered.append(message_id)
         return delivered[:count]
 

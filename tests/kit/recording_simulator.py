@@ -57,7 +57,7 @@ class RecordingSimulator(Simulator):
                 return web.json_response(self.arrivals[since : since + ARRIVALS_PAGE])
             case "/-/totals":
                 among = self._seen if "seen" in request.query else None
-                totals = await sum_totals(self.book, among=among)
+                totals = await sum_totals(self.sent_messages, among=among)
                 return web.json_response([[*key, value] for key, value in totals.items()])
         return await super().answer(request)
 

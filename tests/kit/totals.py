@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from exporter.domain.model import Status
-from exporter.simulator.book import Book
-from exporter.simulator.fate import Fate
+from exporter.simulator.sent_messages import SentMessages
+from exporter.simulator.timeline import Timeline
 
 ACCOUNT_CURRENCY = "UAH"
 """Of an amount without a currency of its own, where an account names none."""
@@ -25,7 +25,7 @@ Totals = Counter[tuple[str, ...]]
 _BATCH = 1000
 
 
-async def sum_totals(sent: Book, *, among: Collection[str] | None = None) -> Totals:
+async def sum_totals(sent: SentMessages, *, among: Collection[str] | None = None) -> Totals:
     """Return the totals as of the moment of the call, over all messages or the ended ones `among` these ids.
 
     A million messages take seconds, so the event loop gets its turns in between.
@@ -37,28 +37,28 @@ async def sum_totals(sent: Book, *, among: Collection[str] | None = None) -> Tot
             await asyncio.sleep(0)
         if among is not None and sent.ids.write(index) not in among:
             continue
-        fate = sent.fate(index)
+        timeline = sent.timeline_of(index)
         # One that ends while this is under way has ended after its moment.
-        if among is None or now >= fate.final_at:
-            for key, value in _contributions_of(fate, now):
-                totals[sent.campaign(index), *key] += value
+        if among is None or now >= timeline.final_at:
+            for key, value in _contributions_of(timeline, now):
+                totals[sent.campaign_of(index), *key] += value
     return totals
 
 
-def _contributions_of(fate: Fate, now: int) -> Iterator[tuple[tuple[str, ...], int]]:
+def _contributions_of(timeline: Timeline, now: int) -> Iterator[tuple[tuple[str, ...], int]]:
     """What one message adds to the totals of its campaign, as it stands at `now`."""
-    word = fate.status(now).word
+    word = timeline.status_at(now).word
     yield ("messages", word), 1
-    if now < fate.final_at:
+    if now < timeline.final_at:
         return
     yield ("finished", word), 1
-    yield ("parts",), fate.parts
-    for fallback in fate.fallbacks(now):
+    yield ("parts",), timeline.parts
+    for fallback in timeline.fallbacks_at(now):
         yield ("fallbacks", *fallback), 1
-    for channel in fate.channels(now):
+    for channel in timeline.channels_at(now):
         yield ("channels", *channel), 1
-    if fate.final is Status.DELIVERED:
-        yield ("cost_nanos", fate.tariff.bill_currency or ACCOUNT_CURRENCY), fate.bill_nanos()
+    if timeline.final is Status.DELIVERED:
+        yield ("cost_nanos", timeline.tariff.bill_currency or ACCOUNT_CURRENCY), timeline.bill_nanos
 
 
 def select(totals: Totals, what: str) -> Totals:

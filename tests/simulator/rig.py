@@ -67,7 +67,7 @@ class Rig:
         await self.session.close()
         await self.simulator.__aexit__(None, None, None)
 
-    async def ask(
+    async def poll(
         self, message_id: str, headers: Mapping[str, str] = KEY, *, timeout_seconds: float = 5
     ) -> tuple[int, Any]:
         """Return the code and, parsed with exact decimals, the body of the status of one message."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from exporter.domain.model import NANOS_PER_UNIT
 from exporter.metrics import catalogue
-from exporter.simulator.fate import HANG_SHARE, draw
+from exporter.simulator.timeline import HANG_SHARE, draw
 from tests.kit.daemon import Home, id_lines
 from tests.kit.prometheus import Prometheus, scraping
 from tests.kit.provider import Provider, simulated

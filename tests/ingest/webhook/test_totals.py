@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.simulator.fate import HANG_SHARE, draw
+from exporter.simulator.timeline import HANG_SHARE, draw
 from tests.ingest.webhook.forging import forging
 from tests.ingest.webhook.house import TOKEN, House, counted_by
 from tests.kit.arrivals import count_busiest_second, find_closest_repeat_us

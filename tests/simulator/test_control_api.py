@@ -14,9 +14,9 @@ async def test_scenarios_are_listed_and_switched_live() -> None:
         assert listed["current"] == "calm"
         assert set(listed["scenarios"]) == set(SCENARIOS)
         assert (await rig.control("POST", "/-/scenario/key-revoked"))[1]["current"] == "key-revoked"
-        assert (await rig.ask("x"))[0] == 401
+        assert (await rig.poll("x"))[0] == 401
         await rig.control("POST", "/-/scenario/calm")
-        assert (await rig.ask("x"))[0] == 404
+        assert (await rig.poll("x"))[0] == 404
         assert (await rig.control("POST", "/-/scenario/sunshine"))[0] == 404
 
 
@@ -27,9 +27,9 @@ async def test_messages_sent_over_http_can_be_polled() -> None:
         await rig.control("POST", "/-/send", {"kind": "order", "count": 3, "campaign": "shop"})
         assert len(set(sent["ids"])) == 10
         for message_id in sent["ids"]:
-            code, answer = await rig.ask(message_id)
+            code, answer = await rig.poll(message_id)
             assert (code, answer["deliverystatus"]) == (200, "scheduled")
-        totals = await sum_totals(rig.simulator.book)
+        totals = await sum_totals(rig.simulator.sent_messages)
         assert totals == {("otp", "messages", "scheduled"): 10, ("shop", "messages", "scheduled"): 3}
 
 
@@ -52,4 +52,4 @@ async def test_wrong_control_requests_are_refused_with_a_reason(path: str, body:
         code, answer = await rig.control("POST", path, body)
         assert code == 400
         assert answer["error"]["message"]
-        assert len(rig.simulator.book) == 0
+        assert len(rig.simulator.sent_messages) == 0
