@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from exporter.domain.snapshot import Kind
 from tests.kit.provider import Provider
-from tests.torture.check import books, disagreements
+from tests.torture.check import disagreements, read_state
+from tests.torture.forked_program import Child, scrape, until
 from tests.torture.home import Home
-from tests.torture.nursery import Child, scrape, until
 from tests.torture.provider import forked_provider
 from tests.torture.report import Report
 
@@ -157,7 +157,7 @@ class Trial:
                 yield "there is no state"
                 return
             yield from disagreements(image)
-            kept = books(image)
+            kept = read_state(image)
             tracked = sum(value for (_, kind, _), value in kept.totals.items() if kind is Kind.TRACKED)
             if kept.ids != self._home.sent or tracked != len(self._home.sent):
                 yield f"{len(kept.ids)} ids are kept and {tracked} counted of {len(self._home.sent)}"

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from tests.kit.provider import Provider
-from tests.torture.check import books, disagreements
+from tests.torture.check import disagreements, read_state
+from tests.torture.forked_program import Child, scrape, until
 from tests.torture.home import Home
-from tests.torture.nursery import Child, scrape, until
 from tests.torture.provider import forked_provider
 from tests.torture.report import Report
 
@@ -113,7 +113,7 @@ class Trial:
         with self._home.image() as image:
             assert image is not None
             self.report.findings += disagreements(image)
-            if books(image).ids != self._home.sent:
+            if read_state(image).ids != self._home.sent:
                 self.report.findings.append("not all ids are tracked")
         self.report.findings += self._home.misplaced()
         self.report.counts["messages"] = len(self._home.sent)

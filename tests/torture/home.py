@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.kit.daemon import KEY
-from tests.torture.nursery import Child, program
+from tests.torture.forked_program import Child, program
 
 _CONFIG = """\
 accounts:

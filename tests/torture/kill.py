@@ -2,8 +2,8 @@
 
 A *generation* is one state directory over many lives: each life is started,
 given work, and killed; then its files are looked at as they lie there. The last
-life of a generation is left alone until the daemon's books are those of the
-provider, and must end in order.
+life of a generation is left alone until the daemon's counters are those of
+the provider, and must end in order.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from exporter.domain.snapshot import Kind
 from tests.kit.arrivals import count_busiest_second, find_closest_repeat_us
 from tests.kit.provider import Provider
 from tests.kit.totals import select
-from tests.torture.check import books, disagreements
+from tests.torture.check import disagreements, read_state
+from tests.torture.forked_program import Child, port_of, scrape, until
 from tests.torture.home import Home
-from tests.torture.nursery import Child, port_of, scrape, until
 from tests.torture.provider import forked_provider
 from tests.torture.report import Report
 
@@ -173,7 +173,7 @@ class Generation:
     def _audit(self, image: Path) -> None:
         for wrong in disagreements(image):
             self._found(wrong)
-        kept = books(image)
+        kept = read_state(image)
         lost = self._home.acknowledged() - kept.ids
         if len(lost) > kept.forgotten:
             self._found(f"{len(lost)} acknowledged ids are lost, {kept.forgotten} were forgotten")
@@ -223,7 +223,7 @@ class Generation:
         """The counters are those of the provider."""
         told = self._provider.totals(seen=True)
         by_label: dict[Kind, Counter[str]] = {kind: Counter() for kind in Kind}
-        for (_, kind, label), value in books(image).totals.items():
+        for (_, kind, label), value in read_state(image).totals.items():
             by_label[kind][label] += value
         if by_label[Kind.TRACKED].total() != len(self._home.sent):
             self._found(f"tracked {by_label[Kind.TRACKED].total()} of {len(self._home.sent)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from exporter.simulator.settings import SimulatorSettings
 from tests.kit.provider import Provider
 from tests.kit.recording_simulator import RecordingSimulator
-from tests.torture.nursery import Child, until
+from tests.torture.forked_program import Child, until
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 The daemon as it is run, with everything on: ids come by file and over HTTP,
 webhooks come late, twice or not at all, the provider fails now and then, the
 configuration is reloaded each minute, and a scraper looks twice a second. In
-the end the counters equal the provider's books.
+the end the counters equal the provider's totals.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def share(folder: Path, seconds: int, seed: int) -> Report:
             provider.webhooks(house.hook, **_BADLY)
             looks = _lived(house, daemon, provider, seconds)
             provider.heal()
-            _judge_books(report, house, provider)
+            _compare_totals(report, house, provider)
             report.findings += [
                 f"the log has {line}"
                 for line in daemon.events()
@@ -126,7 +126,7 @@ def _look(house: House, daemon: Running, at_seconds: float) -> Look:
     )
 
 
-def _judge_books(report: Report, house: House, provider: Provider) -> None:
+def _compare_totals(report: Report, house: House, provider: Provider) -> None:
     """Wait until the provider is quiet and every end is known."""
     try:
         until(

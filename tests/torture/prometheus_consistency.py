@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes through kills, and is asked at the end: its numbers must be the provider's."""
+"""A real Prometheus scrapes through kills, and is queried at the end: its numbers must be the provider's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.kit.provider import Provider, simulated
 from tests.kit.totals import Totals, select
 from tests.kit.waiting import until
 from tests.kit.web import free_port
-from tests.torture.nursery import Child, program
+from tests.torture.forked_program import Child, program
 from tests.torture.report import Report
 
 KILLS_OF_A_SHARE = 50
