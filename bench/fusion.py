@@ -18,8 +18,8 @@ from bench.schedules import PROFILE_OF, SENT_AT, new, policy_of
 from exporter.domain import lifecycle, schedule
 from exporter.domain.events import Event, Observed, StatusClaimed
 from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Policy, Via
-from exporter.simulator.fate import NEVER_AT, Fate, draw, live
 from exporter.simulator.scenarios import NORMAL
+from exporter.simulator.timeline import NEVER_AT, Timeline, draw, plan_timeline
 
 WEBHOOK_DELAY_US = SECOND_US
 
@@ -49,10 +49,10 @@ async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
         figures: dict[str, float] = {}
         for kind, profile in PROFILE_OF.items():
             policy = policy_of(profile)
-            fates = [live(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
+            timelines = [plan_timeline(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
             for name, way in WAYS.items():
                 some = random.Random(seed)
-                known = [_known(fate, policy, way, some) for fate in fates]
+                known = [_known(timeline, policy, way, some) for timeline in timelines]
                 ended = [(polls, delay) for polls, delay in known if delay is not None]
                 delays = sorted(delay for _, delay in ended)
                 prefix = f"{kind.value}, {name}"
@@ -66,17 +66,17 @@ async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
         yield figures
 
 
-def _known(fate: Fate, policy: Policy, way: Way, some: random.Random) -> tuple[int, int | None]:
+def _known(timeline: Timeline, policy: Policy, way: Way, some: random.Random) -> tuple[int, int | None]:
     """Requests for one message, and how late its end was known; None when it was given up."""
     message = new(schedule.first_poll_at(policy, SENT_AT, SENT_AT, webhooks_reliable=way.webhooks_reliable))
-    lost = not way.mode or some.random() < way.loss_share or fate.final_at == NEVER_AT
-    webhook_at = NEVER_AT if lost else fate.final_at + WEBHOOK_DELAY_US
+    lost = not way.mode or some.random() < way.loss_share or timeline.final_at == NEVER_AT
+    webhook_at = NEVER_AT if lost else timeline.final_at + WEBHOOK_DELAY_US
     while message.unsettled:
         webhook = webhook_at < message.due_at
         at = webhook_at if webhook else message.due_at
         if webhook:
             webhook_at = NEVER_AT
-        event = _event(fate, at, way.mode if webhook else "")
+        event = _event(timeline, at, way.mode if webhook else "")
         after = lifecycle.advance(message, event, policy, "").message
         poll_at = schedule.plan(
             message,
@@ -90,13 +90,13 @@ def _known(fate: Fate, policy: Policy, way: Way, some: random.Random) -> tuple[i
         )
         message = after if poll_at is None else after._replace(due_at=poll_at)
     ended = message.outcome in FINAL_BY_PROVIDER
-    return message.polls, message.finished_at - fate.final_at if ended else None
+    return message.polls, message.finished_at - timeline.final_at if ended else None
 
 
-def _event(fate: Fate, at: int, mode: str) -> Event:
+def _event(timeline: Timeline, at: int, mode: str) -> Event:
     """A webhook in that mode, or a look."""
-    status = fate.status(at)
+    status = timeline.status_at(at)
     if mode == "verify":
         return StatusClaimed(1, at, at - SENT_AT, status)
     via = Via.WEBHOOK if mode else Via.POLL
-    return Observed(1, at, at - SENT_AT, Answer(status), via, fate.final_at if mode else 0)
+    return Observed(1, at, at - SENT_AT, Answer(status), via, timeline.final_at if mode else 0)

@@ -91,7 +91,7 @@ async def daemon(
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=error",
     ]
-    async with _exporter("run", *arguments) as process:
+    async with _process("exporter", "run", *arguments) as process:
         url = f"http://127.0.0.1:{port}"
         await _until_answers(process, f"{url}/-/ready")
         yield Running(url, process.pid)
@@ -99,18 +99,21 @@ async def daemon(
 
 @asynccontextmanager
 async def provider(scenario: str = "calm") -> AsyncIterator[Running]:
-    """The simulated provider, without a rate limit, where an hour passes in a second: answers are final."""
+    """The simulated provider, without a rate limit, where an hour passes in a second: answers are final.
+
+    It counts the requests that reach it.
+    """
     port = free_port()
-    limits = ["--requests-per-second=0", "--speed=3600", f"--scenario={scenario}", "--log.level=error"]
-    async with _exporter("simulator", f"--listen=127.0.0.1:{port}", *limits) as process:
+    flags = [f"--port={port}", "--speed=3600", f"--scenario={scenario}"]
+    async with _process("tests.kit.recording_simulator", *flags) as process:
         url = f"http://127.0.0.1:{port}"
         await _until_answers(process, f"{url}/-/scenario")
         yield Running(url, process.pid)
 
 
 @asynccontextmanager
-async def _exporter(*arguments: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "exporter", *arguments)
+async def _process(module: str, *arguments: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
     try:
         yield process
     finally:

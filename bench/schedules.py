@@ -19,8 +19,8 @@ from exporter.config.models import Profile
 from exporter.domain import lifecycle, schedule
 from exporter.domain.events import Observed
 from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Message, Policy, Status, Verdict
-from exporter.simulator.fate import Fate, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL
+from exporter.simulator.timeline import Timeline, TrafficKind, draw, plan_timeline
 
 PROFILE_OF = {TrafficKind.OTP: "otp", TrafficKind.ORDER: "default", TrafficKind.CAMPAIGN: "campaign"}
 SENT_AT = 1_763_856_000_000_000
@@ -42,12 +42,12 @@ async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
         round_: dict[str, float] = {}
         for kind, profile in PROFILE_OF.items():
             policy = policy_of(profile)
-            fates = [live(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
+            timelines = [plan_timeline(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
             some = random.Random(seed)
             ways = {
-                "ours": [_ours(fate, policy, some) for fate in fates],
-                "every 5 s": [_told(fate, policy, growth=1) for fate in fates],
-                "documented": [_told(fate, policy, growth=2) for fate in fates],
+                "ours": [_ours(timeline, policy, some) for timeline in timelines],
+                "every 5 s": [_told(timeline, policy, growth=1) for timeline in timelines],
+                "documented": [_told(timeline, policy, growth=2) for timeline in timelines],
             }
             for way, known in ways.items():
                 round_ |= _figures(f"{kind.value}, {way}", known)
@@ -68,19 +68,19 @@ def policy_of(profile: str) -> Policy:
     return Profile.model_validate(BUILT_IN_PROFILES[profile]).policy()
 
 
-def _ours(fate: Fate, policy: Policy, some: random.Random) -> Known:
+def _ours(timeline: Timeline, policy: Policy, some: random.Random) -> Known:
     """Ask when our schedule says so, and let our rules decide when it is over."""
     due_at = schedule.first_poll_at(policy, SENT_AT, SENT_AT)
     message = new(due_at)
     while message.pending:
         at = message.due_at
-        answer = Answer(fate.status(at))
+        answer = Answer(timeline.status_at(at))
         message = lifecycle.advance(message, Observed(1, at, at - SENT_AT, answer), policy, "").message
         if message.pending:
             poll_at = schedule.next_poll_at(message, policy, at, at - SENT_AT, some.random())
             message = message._replace(due_at=poll_at)
     ended = message.status in FINAL_BY_PROVIDER
-    return Known(message.polls, message.finished_at - fate.final_at if ended else None)
+    return Known(message.polls, message.finished_at - timeline.final_at if ended else None)
 
 
 def new(due_at: int) -> Message:
@@ -106,13 +106,13 @@ def new(due_at: int) -> Message:
     )
 
 
-def _told(fate: Fate, policy: Policy, *, growth: int) -> Known:
+def _told(timeline: Timeline, policy: Policy, *, growth: int) -> Known:
     """Ask after five seconds, and then after `growth` times as long each time, until the time is over."""
     requests, after_us, wait_us = 0, 0, FIVE_SECONDS_US
     while after_us < policy.give_up_after_us:
         after_us += wait_us
         wait_us *= growth
         requests += 1
-        if SENT_AT + after_us >= fate.final_at:
-            return Known(requests, SENT_AT + after_us - fate.final_at)
+        if SENT_AT + after_us >= timeline.final_at:
+            return Known(requests, SENT_AT + after_us - timeline.final_at)
     return Known(requests, None)

@@ -19,11 +19,11 @@ from exporter.config import load
 from exporter.domain.model import SECOND_US
 from exporter.ingest.webhook_listener import PATH
 from exporter.runtime.clock import SteadyClock
-from exporter.simulator.fate import TrafficKind
-from exporter.simulator.mishaps import run_mishaps
+from exporter.simulator.background_faults import run_background_faults
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.timeline import TrafficKind
 from exporter.simulator.traffic import ORDER_CAMPAIGN, OTP_CAMPAIGN, PROMOTIONS, run_traffic
 from exporter.simulator.webhooks import WebhookOrder
 
@@ -98,7 +98,7 @@ async def run_demo(
     wire_clock = SteadyClock()
     token = secrets.token_hex(32)
     async with Simulator(simulated, clock=clock, wire_clock=wire_clock) as provider:
-        listed = provider.book.send(TrafficKind.ORDER, ORDER_CAMPAIGN, LISTED)
+        listed = provider.sent_messages.send(TrafficKind.ORDER, ORDER_CAMPAIGN, LISTED)
         _configure(options.config_file, drop, provider.url, token, listed)
         daemon = Daemon(options, load(options.config_file, environ), environ, clock)
 
@@ -125,11 +125,13 @@ async def run_demo(
             await asyncio.to_thread(files.put, campaign, ids, clock.now())
 
         async with asyncio.TaskGroup() as tasks:
-            traffic = tasks.create_task(run_traffic(provider.book, emit, seed=simulated.seed))
-            mishaps = tasks.create_task(run_mishaps(provider.faults, clock, wire_clock, simulated.speed))
+            traffic = tasks.create_task(run_traffic(provider.sent_messages, emit, seed=simulated.seed))
+            faults = tasks.create_task(
+                run_background_faults(provider.faults, clock, wire_clock, simulated.speed)
+            )
             await daemon.run(stop, welcome)
             traffic.cancel()
-            mishaps.cancel()
+            faults.cancel()
 
 
 def _webhooks(url: str, speed: float) -> WebhookOrder:

@@ -1,6 +1,6 @@
 """One run of the daemon from first to last: three campaigns on their way in, with or without kills.
 
-What it leaves is evidence: the books of the simulated provider, its log of
+What it leaves is evidence: the totals of the simulated provider, its record of
 requests, and what the exporter showed at the end.
 """
 
@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import random
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from exporter.simulator import Arrival
-from exporter.simulator.fate import HANG_SHARE, draw
+from exporter.simulator.timeline import HANG_SHARE, draw
+from tests.kit.arrivals import Arrival
 from tests.kit.daemon import Home, id_lines, sum_of
 from tests.kit.processes import Running
 from tests.kit.provider import Provider, simulated
+from tests.kit.totals import Totals
 from tests.kit.waiting import until
 from tests.kit.web import Answer, ask, free_port
 
@@ -50,9 +50,10 @@ ENOUGH_SECONDS = 90.0
 class Evidence:
     """What one run leaves."""
 
-    books: Mapping[str, Any]
+    totals: Totals
+    """The provider's."""
     arrivals: Sequence[Arrival]
-    most_in_hand: int
+    most_in_flight: int
     kill_at: Sequence[int]
     text: Answer
     openmetrics: Answer
@@ -182,9 +183,9 @@ class Run:
         accept = "application/openmetrics-text; version=1.0.0"
         assert self._daemon is not None
         return Evidence(
-            books=self.provider.books(),
+            totals=self.provider.totals(),
             arrivals=self.provider.arrivals(),
-            most_in_hand=self.provider.most_in_hand(),
+            most_in_flight=self.provider.most_in_flight(),
             kill_at=self.kill_at,
             text=ask(address, "/metrics"),
             openmetrics=ask(address, "/metrics", headers={"Accept": accept}),

@@ -1,4 +1,4 @@
-"""Two thousand messages, five kills, and the numbers in a real Prometheus equal the provider's books.
+"""Two thousand messages, five kills, and the numbers in a real Prometheus equal the provider's totals.
 
 Two runs go side by side, one left alone and one killed; Prometheus scrapes
 each in both formats, every second.
@@ -7,11 +7,11 @@ each in both formats, every second.
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -19,8 +19,6 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.domain.model import NANOS_PER_UNIT
 from exporter.metrics import catalogue
-from exporter.simulator import busiest_second, closest_repeat_us
-from exporter.simulator.tally import ACCOUNT_CURRENCY
 from tests.conftest import program
 from tests.e2e.campaigns import (
     ENDING,
@@ -33,8 +31,10 @@ from tests.e2e.campaigns import (
     Evidence,
     prepared,
 )
+from tests.kit.arrivals import count_busiest_second, find_closest_repeat_us
 from tests.kit.daemon import sum_in
 from tests.kit.prometheus import Prometheus, asked_for_text, scraping
+from tests.kit.totals import select
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
@@ -44,7 +44,6 @@ JOBS = ("calm-openmetrics", "calm-text", "killed-openmetrics", "killed-text")
 DURABLE = "|".join(family.name for family in catalogue.STATE if family.type is catalogue.Type.COUNTER)
 """The counters that must outlive a process."""
 PENDING = 'status=~"new|scheduled|processing|other"'
-CURRENCY = "UAH"
 BURST = max(1.0, RATE * 0.1)
 """What the account's bucket may have saved up."""
 
@@ -94,22 +93,6 @@ def shown(seen: Seen, job: str, name: str, *labels: str) -> dict[tuple[str, ...]
     return seen.prometheus.values(query, "campaign", *labels)
 
 
-def booked(evidence: Evidence, what: str) -> dict[tuple[str, ...], float]:
-    """The provider's own sums, by campaign and whatever they are broken down by, without those at 0."""
-    found: dict[tuple[str, ...], float] = {}
-
-    def walk(place: tuple[str, ...], value: Any) -> None:  # noqa: ANN401 - JSON
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                walk((*place, name), inner)
-        elif value:
-            found[place] = float(value)
-
-    for campaign, sums in evidence.books.items():
-        walk((campaign,), sums[what])
-    return found
-
-
 @pytest.mark.parametrize("job", JOBS)
 def test_every_message_is_tracked_once(seen: Seen, job: str) -> None:
     """However it came, and however often its file was shown or read again after a kill."""
@@ -128,21 +111,17 @@ def test_every_message_is_tracked_once(seen: Seen, job: str) -> None:
         ("smsbat_channel_messages_total", ("channel", "status"), "channels"),
     ],
 )
-def test_counters_equal_the_books(
+def test_counters_equal_the_totals(
     seen: Seen, job: str, name: str, labels: tuple[str, ...], what: str
 ) -> None:
     """Not one more, not one less, by campaign and by every label."""
-    assert shown(seen, job, name, *labels) == booked(seen.of(job), what)
+    assert shown(seen, job, name, *labels) == select(seen.of(job).totals, what)
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_costs_equal_the_books(seen: Seen, job: str) -> None:
+def test_costs_equal_the_totals(seen: Seen, job: str) -> None:
     """To the last billionth, by campaign and currency; what names no currency is the account's."""
-    due: dict[tuple[str, ...], int] = {}
-    for campaign, sums in seen.of(job).books.items():
-        for currency, cost in sums["cost"].items():
-            key = (campaign, CURRENCY if currency == ACCOUNT_CURRENCY else currency)
-            due[key] = due.get(key, 0) + cost["nanos"]
+    due = select(seen.of(job).totals, "cost_nanos")
     assert len({currency for _, currency in due}) > 1
     costs = shown(seen, job, "smsbat_cost_total", "currency")
     assert {key: round(cost * NANOS_PER_UNIT) for key, cost in costs.items()} == due
@@ -152,11 +131,10 @@ def test_costs_equal_the_books(seen: Seen, job: str) -> None:
 def test_messages_that_hang_stay_pending(seen: Seen, job: str) -> None:
     """What neither ended nor was given up is shown as pending, each campaign's in its place."""
     pending = shown(seen, job, f"smsbat_messages{{{PENDING}}}")
-    hanging = {
-        (campaign,): float(sum(sums["messages"].values()) - sum(sums["finished"].values()))
-        for campaign, sums in seen.of(job).books.items()
-    }
-    assert pending == {campaign: count for campaign, count in hanging.items() if count}
+    hanging: Counter[tuple[str, ...]] = Counter()
+    for (campaign, what, *_), count in seen.of(job).totals.items():
+        hanging[campaign,] += {"messages": count, "finished": -count}.get(what, 0)
+    assert pending == +hanging
     assert sum(pending.values()) == MESSAGES - ENDING > 0
 
 
@@ -164,7 +142,7 @@ def test_kills_change_no_number(seen: Seen) -> None:
     """The provider treated both runs alike, and so what is known of them is the same."""
     calm, killed = (seen.evidence[name] for name in RUNS)
     assert len(killed.kill_at) == KILLS
-    assert killed.books == calm.books
+    assert killed.totals == calm.totals
     query = f'{{__name__=~"{DURABLE}", __name__!~"smsbat_slo.*", job="%s"}}'
     names = ("__name__", "campaign", "source", "status", "type", "channel", "currency")
     finals = [seen.prometheus.values(query % f"{name}-openmetrics", *names) for name in RUNS]
@@ -201,7 +179,7 @@ def test_tracked_less_finished_is_pending_at_every_scrape(seen: Seen, job: str) 
 @pytest.mark.parametrize("run", RUNS)
 def test_no_message_is_asked_about_twice_within_a_second(seen: Seen, run: str) -> None:
     """I5, by the provider's own log: not over kills, and not over a reload."""
-    closest = closest_repeat_us(seen.evidence[run].arrivals)
+    closest = find_closest_repeat_us(seen.evidence[run].arrivals)
     assert closest is not None
     assert closest >= 1_000_000
 
@@ -214,15 +192,15 @@ def test_no_second_sees_more_requests_than_agreed(seen: Seen, run: str) -> None:
     """
     arrivals = seen.evidence[run].arrivals
     assert len(arrivals) > MESSAGES
-    assert busiest_second(arrivals) <= RATE + BURST + IN_FLIGHT
+    assert count_busiest_second(arrivals) <= RATE + BURST + IN_FLIGHT
     ten_seconds = [arrival._replace(at_us=arrival.at_us // 10) for arrival in arrivals]
-    assert busiest_second(ten_seconds) <= 10 * RATE + BURST + IN_FLIGHT
+    assert count_busiest_second(ten_seconds) <= 10 * RATE + BURST + IN_FLIGHT
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_no_more_requests_are_in_flight_than_agreed(seen: Seen, run: str) -> None:
     """By the provider's own count, and the limit was reached for: requests did overlap."""
-    assert 1 < seen.evidence[run].most_in_hand <= IN_FLIGHT
+    assert 1 < seen.evidence[run].most_in_flight <= IN_FLIGHT
 
 
 def test_both_formats_are_scraped_without_a_complaint(seen: Seen) -> None:
@@ -232,7 +210,7 @@ def test_both_formats_are_scraped_without_a_complaint(seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_promtool_finds_nothing_to_mend(seen: Seen, run: str) -> None:
+def test_promtool_finds_nothing_to_fix(seen: Seen, run: str) -> None:
     """`promtool check metrics` is silent about what a busy daemon shows."""
     answer = seen.evidence[run].text
     assert answer.content_type.startswith("text/plain; version=0.0.4")

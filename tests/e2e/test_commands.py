@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from exporter.simulator import SimulatorSettings
-from tests.kit.daemon import Home, address_of
-from tests.kit.processes import EXPORTER, environment, once
+from exporter.simulator.identifiers import IdCodec
+from tests.kit.daemon import KEY, Home, address_of
+from tests.kit.processes import EXPORTER, Running, environment, once
 from tests.kit.provider import Provider
 from tests.kit.waiting import until
-from tests.kit.web import ask
+from tests.kit.web import ask, free_port
 
 _BAD = """\
 accounts:
@@ -122,17 +123,31 @@ def test_a_key_that_the_provider_refuses_is_told_without_showing_it(home: Home) 
     assert "no-such-key" not in online.stdout + online.stderr
 
 
+def _delivered(provider: Provider, ids: Sequence[str]) -> bool:
+    headers = {"X-Authorization-Key": KEY}
+    answers = [ask(provider.address, f"/bat/message/{one}", headers=headers) for one in ids]
+    return all(answer.json()["deliverystatus"] == "delivered" for answer in answers)
+
+
+def test_the_simulator_does_as_its_flags_say(tmp_path: Path) -> None:
+    """It listens, sends what its seed gives and lets it end soon; 0 when it is asked to end."""
+    provider = Provider(f"127.0.0.1:{free_port()}", seed=7)
+    flags = [f"--listen={provider.address}", "--seed=7", "--speed=1200", "--requests-per-second=0"]
+    with Running([*EXPORTER, "simulator", *flags], tmp_path / "log") as simulator:
+        until(lambda: "event=simulator_ready" in simulator.said(), "it listens", within_seconds=20)
+        sent = provider.deliver("otp", 12)
+        assert set(sent) <= {IdCodec(7).write(index) for index in range(provider.sent)}
+        until(lambda: _delivered(provider, sent), "all are delivered", within_seconds=10)
+        simulator.signal(signal.SIGTERM)
+        assert simulator.ends(within_seconds=5) == 0
+
+
 def test_messages_can_be_asked_about(home: Home, provider: Provider) -> None:
     """What the provider says of each, in words; 1 when one of them has no answer."""
     sent = provider.deliver("otp", 2)
     config = f"--config.file={home.config}"
 
-    def known() -> bool:
-        key = {"X-Authorization-Key": SimulatorSettings().api_keys[0]}
-        answers = [ask(provider.address, f"/bat/message/{one}", headers=key).text for one in sent]
-        return all(json.loads(text)["deliverystatus"] == "delivered" for text in answers)
-
-    until(known, "both are delivered", within_seconds=10)
+    until(lambda: _delivered(provider, sent), "both are delivered", within_seconds=10)
     good = once("check-message", config, *sent, cwd=home.folder)
     assert good.returncode == 0
     assert [line.split(",")[0] for line in good.stdout.splitlines()] == [f"{one}: delivered" for one in sent]

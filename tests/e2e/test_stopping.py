@@ -74,7 +74,7 @@ def test_a_hanging_provider_keeps_no_daemon_from_ending(tmp_path: Path) -> None:
             daemon.signal(signal.SIGTERM)
             assert daemon.ends(within_seconds=5) == 0
             assert "Traceback" not in daemon.said()
-        assert provider.most_in_hand() == IN_FLIGHT
+        assert provider.most_in_flight() == IN_FLIGHT
 
 
 def test_a_second_signal_ends_it_at_once(home: Home) -> None:

@@ -31,8 +31,8 @@ class Mutant(NamedTuple):
         return original
 
 
-_POWER_CUT = "torture/test_cut.py::test_a_power_cut_loses_nothing_acknowledged"
-_CANARIES = "torture/test_privacy.py::test_no_phone_number_and_no_key_comes_out"
+_POWER_CUT = "torture/test_power_loss.py::test_a_power_cut_loses_nothing_acknowledged"
+_CANARIES = "torture/test_secret_leaks.py::test_no_phone_number_and_no_key_comes_out"
 
 MUTANTS = (
     Mutant(

@@ -13,7 +13,7 @@ from exporter.domain.model import SECOND_US, Answer, Outcome, Status
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT
 from tests.store.engines import arrivals, decide, tick_at, track
-from tests.torture.check import books, disagreements
+from tests.torture.check import disagreements, read_state
 
 ENDS = (Status.DELIVERED, Status.UNDELIVERABLE, Status.PROCESSING, Status.PERMANENTERROR)
 
@@ -41,7 +41,7 @@ def test_a_good_state_agrees_with_itself(tmp_path: Path, forgetting: bool) -> No
     """What the store writes adds up, before and after retention has forgotten messages."""
     path = filled(tmp_path, forgetting=forgetting)
     assert disagreements(path) == []
-    assert len(books(path).ids) + books(path).forgotten == 40
+    assert len(read_state(path).ids) + read_state(path).forgotten == 40
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_a_state_without_tables_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite3"
     path.touch()
     assert disagreements(path) == []
-    assert books(path).ids == frozenset()
+    assert read_state(path).ids == frozenset()

@@ -1,4 +1,4 @@
-"""A drop directory under random hands: whatever they do, what must hold of ids and files holds.
+"""A drop directory under random changes: whatever producers do, what must hold of ids and files holds.
 
 Producers write, append, pause inside a line, rename, replace, truncate, rewrite
 and delete; files change while they are read; the process dies at transactions
@@ -7,8 +7,8 @@ and begins again; room and time come and go. After each pass:
 - no id is tracked that no producer ever wrote as a whole line, or left unended for thirty seconds;
 - every line of every file in `done/` is tracked, and the same file is never there twice for one drop;
 
-and when the hands are still, every line that is left anywhere is tracked and
-nothing lies about.
+and once nothing changes any more, every line that is left anywhere is tracked
+and nothing lies about.
 """
 
 from __future__ import annotations

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.kit.daemon import KEY
 from tests.kit.processes import EXPORTER, Running
+from tests.kit.provider import Provider
+from tests.kit.totals import Totals
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
 
@@ -35,9 +37,9 @@ _COUNTED = {
     "smsbat_message_parts_total": ("parts", ()),
     "smsbat_fallbacks_total": ("fallbacks", ("type", "status")),
     "smsbat_channel_messages_total": ("channels", ("channel", "status")),
-    "smsbat_cost_total": ("cost", ("currency",)),
+    "smsbat_cost_total": ("cost_nanos", ("currency",)),
 }
-"""What the books know too, by the metric's name: their word for it, and the labels."""
+"""What the provider counts too, by the metric's name: its word for it in `Totals`, and the labels."""
 
 
 @dataclass
@@ -103,27 +105,18 @@ class House:
         connection.close()
         assert (response.status, report["accepted"] + report["duplicate"]) == (200, len(ids))
 
-    def counters(self) -> dict[tuple[str, ...], int]:
-        """What the books know too, as the daemon shows it, without what is 0; money in nanos."""
-        found: dict[tuple[str, ...], int] = {}
+    def counters(self) -> Totals:
+        """What the provider counts too, as the daemon shows it, without what is 0."""
+        found: Totals = Counter()
         for metric in text_string_to_metric_families(ask(self.address, "/metrics").text):
             for sample in metric.samples:
                 if sample.name in _COUNTED and sample.value:
                     word, labels = _COUNTED[sample.name]
                     key = (sample.labels["campaign"], word, *(sample.labels[label] for label in labels))
-                    found[key] = round(sample.value * 1e9) if word == "cost" else int(sample.value)
+                    found[key] = round(sample.value * 1e9) if word == "cost_nanos" else int(sample.value)
         return found
 
 
-def booked(books: dict[str, Any]) -> dict[tuple[str, ...], int]:
-    """The provider's books in the same form; the account's currency is UAH."""
-    found: dict[tuple[str, ...], int] = {}
-    for campaign, one in books.items():
-        found[campaign, "parts"] = one["parts"]
-        found |= {(campaign, "finished", status): count for status, count in one["finished"].items()}
-        for word in ("fallbacks", "channels"):
-            for name, statuses in one[word].items():
-                found |= {(campaign, word, name, status): count for status, count in statuses.items()}
-        for currency, amount in one["cost"].items():
-            found[campaign, "cost", "UAH" if currency == "account" else currency] = amount["nanos"]
-    return {key: value for key, value in found.items() if value}
+def counted_by(provider: Provider) -> Totals:
+    """What the counters must be: the provider's totals of messages that have ended."""
+    return Counter({key: value for key, value in provider.totals().items() if key[1] != "messages"})

@@ -13,7 +13,7 @@ import pytest
 from bench.flood import flood
 from bench.posting import post_all, request
 from exporter.http.connections import MAX_CONNECTIONS
-from tests.ingest.webhook.house import TOKEN, House, booked
+from tests.ingest.webhook.house import TOKEN, House, counted_by
 from tests.kit.daemon import sum_of
 from tests.kit.provider import Provider, simulated
 from tests.kit.waiting import until
@@ -92,8 +92,8 @@ async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> Non
         # In a long run some have ended meanwhile: those count, as the provider has them.
         await asyncio.to_thread(
             until,
-            lambda: house.counters() == booked(provider.books()),
-            "the counters equal the books",
+            lambda: house.counters() == counted_by(provider),
+            "the counters equal the provider's",
             within_seconds=20,
         )
         assert sum_of(address, "smsbat_status_conflicts_total") == 0

@@ -1,4 +1,4 @@
-"""A short version of the campaign with canaries; at length: `python -m tests.torture taint`."""
+"""A short version of the campaign with canaries; at length: `python -m tests.torture secret-leaks`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import base64
 import pytest
 
 from exporter.domain.message_ids import contains_phone
-from tests.torture.taint import KEY_MARK, PHONE_MARK, found_in
+from tests.torture.secret_leaks import KEY_MARK, PHONE_MARK, found_in
 from tests.torture.test_campaigns import campaign
 
 
 def test_no_phone_number_and_no_key_comes_out() -> None:
     """Planted in every input and answer, none is in a log, an answer, a page, a report or the state."""
-    assert campaign("taint", "--count", "60") == ""
+    assert campaign("secret-leaks", "--count", "60") == ""
 
 
 @pytest.mark.parametrize(

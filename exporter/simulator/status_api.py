@@ -1,4 +1,4 @@
-"""How one status request is answered: who asks, how often, what goes wrong, and what the book says.
+"""How one status request is answered: by its key, its rate, the faults in force and the message's timeline.
 
 Decides only, without a socket: `server` carries it out.
 """
@@ -9,16 +9,17 @@ from typing import NamedTuple
 
 from exporter.domain.model import SECOND_US
 from exporter.runtime.clock import Clock
-from exporter.simulator.answer import error_body, status_body, with_bad_cost, with_status_word
-from exporter.simulator.arrivals import NO_ANSWER, Arrivals
-from exporter.simulator.book import Book
+from exporter.simulator.answers import replace_status_word, spoil_cost, write_error, write_status
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
+from exporter.simulator.sent_messages import SentMessages
 from exporter.simulator.settings import SimulatorSettings
 
 KEY_USER = "@"
 """The user name that goes with an API key as password."""
 MAX_ID_CHARACTERS = 255
 UNKNOWN_STATUS_WORD = "read"
+NO_ANSWER = 0
+"""The code of a reply that never comes."""
 JSON = "application/json"
 HTML = "text/html"
 _UNANSWERED = frozenset({FaultKind.HANG, FaultKind.RESET, FaultKind.DROP_ALL})
@@ -43,8 +44,6 @@ class Reply(NamedTuple):
     content_type: str = JSON
     retry_after: str = ""
     fault: FaultOrder | None = None
-    tells_end_of: int = -1
-    """Index of the message whose final status the body tells; note it once the answer is out."""
 
 
 class _Bucket:
@@ -67,31 +66,35 @@ class _Bucket:
         return True
 
 
-class Door:
-    """Decides over status requests, and logs each."""
+class StatusApi:
+    """Decides over status requests."""
 
-    def __init__(
-        self, settings: SimulatorSettings, book: Book, arrivals: Arrivals, wire_clock: Clock
-    ) -> None:
-        """`wire_clock` is real time, whatever the speed of the book's clock."""
+    def __init__(self, settings: SimulatorSettings, sent: SentMessages, wire_clock: Clock) -> None:
+        """`wire_clock` is real time, whatever the speed of the messages' clock."""
         self.faults = FaultBoard(settings.seed)
         self._settings = settings
-        self._book = book
-        self._arrivals = arrivals
+        self._sent = sent
         self._wire_clock = wire_clock
         self._buckets: dict[str, _Bucket] = {}
         self._retry_after = "" if settings.retry_after_seconds is None else str(settings.retry_after_seconds)
 
     def decide(self, message_id: str, key: str | None, authorization: str | None) -> Reply:
-        """Return what becomes of a request for `message_id`, given its two headers of authentication."""
+        """Return the reply to a request for `message_id`, given its two headers of authentication."""
         now_us = self._wire_clock.monotonic()
-        index = self._book.find(message_id)
-        reply = self._reply(index, message_id, self._customer(key, authorization), now_us)
-        self._arrivals.add(now_us, index, message_id, reply.code)
-        return reply
+        customer = self._identify(key, authorization)
+        if not customer or self._sent.scenario.key_revoked:
+            return self._refuse(HTTPStatus.UNAUTHORIZED)
+        if self._settings.requests_per_second and not self._find_bucket(customer).take(now_us):
+            return self._refuse(HTTPStatus.TOO_MANY_REQUESTS)
+        fault = self.faults.pick_fault(now_us, self._sent.scenario.fault)
+        if fault is None:
+            return self._answer(message_id)
+        if fault.kind in _UNANSWERED:
+            return Reply(NO_ANSWER, fault=fault)
+        return self._spoil(fault, message_id)
 
-    def _customer(self, key: str | None, authorization: str | None) -> str:
-        """Return under which name the rate is counted; empty for one that isn't let in."""
+    def _identify(self, key: str | None, authorization: str | None) -> str:
+        """Return the name under which the rate is counted; empty for one that isn't let in."""
         if key is not None:
             return f"key {key}" if key in self._settings.api_keys else ""
         scheme, _, encoded = (authorization or "").partition(" ")
@@ -105,46 +108,34 @@ class Door:
             return f"key {password}" if password in self._settings.api_keys else ""
         return f"user {user}" if self._settings.passwords.get(user) == password else ""
 
-    def _reply(self, index: int, message_id: str, customer: str, now_us: int) -> Reply:
-        if not customer or self._book.scenario.key_revoked:
-            return self._error(HTTPStatus.UNAUTHORIZED)
-        if self._settings.requests_per_second and not self._bucket(customer).take(now_us):
-            return self._error(HTTPStatus.TOO_MANY_REQUESTS)
-        fault = self.faults.strike(now_us, self._book.scenario.fault)
-        if fault is None:
-            return self._truth(index, message_id)
-        if fault.kind in _UNANSWERED:
-            return Reply(NO_ANSWER, fault=fault)
-        return self._spoilt(fault, index, message_id)
+    def _answer(self, message_id: str) -> Reply:
+        """Return the true answer."""
+        index = self._sent.find(message_id)
+        if index < 0:
+            malformed = not message_id or len(message_id) > MAX_ID_CHARACTERS or "/" in message_id
+            return self._refuse(HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.NOT_FOUND)
+        body = write_status(index, message_id, self._sent.timeline_of(index), self._sent.clock.now())
+        return Reply(HTTPStatus.OK, body)
 
-    def _spoilt(self, fault: FaultOrder, index: int, message_id: str) -> Reply:
+    def _spoil(self, fault: FaultOrder, message_id: str) -> Reply:
+        """Return what a fault makes of the answer."""
         match fault.kind:
             case FaultKind.STATUS:
-                return self._error(fault.code)
+                return self._refuse(fault.code)
             case FaultKind.REVOKE_KEY:
-                return self._error(HTTPStatus.UNAUTHORIZED)
+                return self._refuse(HTTPStatus.UNAUTHORIZED)
             case FaultKind.GARBAGE:
                 return Reply(HTTPStatus.OK, _GARBAGE_BODY)
             case FaultKind.HTML:
                 return Reply(HTTPStatus.OK, _HTML_BODY, HTML)
-        truth = self._truth(index, message_id)
-        return _bent(truth, fault) if truth.code == HTTPStatus.OK else truth._replace(fault=fault)
+        return _alter(self._answer(message_id), fault)
 
-    def _truth(self, index: int, message_id: str) -> Reply:
-        if index < 0:
-            malformed = not message_id or len(message_id) > MAX_ID_CHARACTERS or "/" in message_id
-            return self._error(HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.NOT_FOUND)
-        now = self._book.clock.now()
-        fate = self._book.fate(index)
-        body = status_body(index, message_id, fate, now)
-        return Reply(HTTPStatus.OK, body, tells_end_of=index if now >= fate.final_at else -1)
-
-    def _error(self, code: int) -> Reply:
+    def _refuse(self, code: int) -> Reply:
         waits = code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-        body = error_body(_ERROR_CODES.get(code, "ERROR"), "the simulated provider says no")
+        body = write_error(_ERROR_CODES.get(code, "ERROR"), "the simulated provider says no")
         return Reply(code, body, retry_after=self._retry_after if waits else "")
 
-    def _bucket(self, customer: str) -> _Bucket:
+    def _find_bucket(self, customer: str) -> _Bucket:
         bucket = self._buckets.get(customer)
         if bucket is None:
             bucket = _Bucket(self._settings.requests_per_second, self._settings.burst)
@@ -152,11 +143,13 @@ class Door:
         return bucket
 
 
-def _bent(truth: Reply, fault: FaultOrder) -> Reply:
-    """The truth with one thing in it wrong, or late."""
+def _alter(answer: Reply, fault: FaultOrder) -> Reply:
+    """Return the true answer late, or with one thing in it wrong."""
     match fault.kind:
-        case FaultKind.UNKNOWN_STATUS:
-            return Reply(HTTPStatus.OK, with_status_word(truth.body, UNKNOWN_STATUS_WORD))
-        case FaultKind.BAD_COST:
-            return truth._replace(body=with_bad_cost(truth.body))
-    return truth._replace(fault=fault)
+        case FaultKind.DELAY:
+            return answer._replace(fault=fault)
+        case FaultKind.UNKNOWN_STATUS if answer.code == HTTPStatus.OK:
+            return answer._replace(body=replace_status_word(answer.body, UNKNOWN_STATUS_WORD))
+        case FaultKind.BAD_COST if answer.code == HTTPStatus.OK:
+            return answer._replace(body=spoil_cost(answer.body))
+    return answer

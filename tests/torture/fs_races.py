@@ -1,6 +1,6 @@
-"""Random hands in a drop directory, at length: sequences of what producers do, against a model.
+"""Random changes of files in a drop directory, at length: what producers do, against a model.
 
-What the hands do and what must hold stands in `tests.ingest.drop.model`.
+The changes, and what must hold after them, are in `tests.ingest.drop.model`.
 """
 
 from __future__ import annotations

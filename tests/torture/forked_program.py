@@ -40,7 +40,7 @@ class Child:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.pid = os.fork()
         if self.pid == 0:
-            _be_born(work, descriptor, waits=bool(tracer))
+            _run_child(work, descriptor, waits=bool(tracer))
         os.close(descriptor)
         self._tracer = self._attached(tracer) if tracer else None
         self._pidfd = os.pidfd_open(self.pid)
@@ -89,7 +89,7 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _be_born(work: Callable[[], int], descriptor: int, *, waits: bool) -> None:
+def _run_child(work: Callable[[], int], descriptor: int, *, waits: bool) -> None:
     """The child's whole life; never returns."""
     code = 70
     try:

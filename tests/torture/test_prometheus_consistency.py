@@ -1,4 +1,4 @@
-"""A short version of the campaign with Prometheus as the judge; at length: `... judge`."""
+"""A short version of the campaign; at length: `python -m tests.torture prometheus-consistency`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from tests.torture.test_campaigns import campaign
 
 
 @pytest.mark.needs("prometheus")
-def test_prometheus_sees_the_books_through_kills() -> None:
+def test_prometheus_sees_the_totals_through_kills() -> None:
     """Every message counted once, no reset, no false increase, whatever was killed when."""
-    assert campaign("judge", "--count", "10") == ""
+    assert campaign("prometheus-consistency", "--count", "10") == ""

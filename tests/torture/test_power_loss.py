@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.virtual import quick_folder
-from tests.torture.cut import History, Recording, cut, history, recorded
+from tests.torture.power_loss import History, Recording, cut, history, recorded
 from tests.torture.trace import MakeFolder, Sync
 
 IMAGES = 500

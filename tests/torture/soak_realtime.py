@@ -3,7 +3,7 @@
 The daemon as it is run, with everything on: ids come by file and over HTTP,
 webhooks come late, twice or not at all, the provider fails now and then, the
 configuration is reloaded each minute, and a scraper looks twice a second. In
-the end the counters equal the provider's books.
+the end the counters equal the provider's totals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from exporter.store.database import CACHE_KIB
 from exporter.store.directory import DATABASE
-from tests.ingest.webhook.house import House, booked
+from tests.ingest.webhook.house import House, counted_by
 from tests.kit.processes import Running
 from tests.kit.provider import Provider, simulated
 from tests.kit.waiting import until
@@ -69,7 +69,7 @@ def share(folder: Path, seconds: int, seed: int) -> Report:
             provider.webhooks(house.hook, **_BADLY)
             looks = _lived(house, daemon, provider, seconds)
             provider.heal()
-            _judge_books(report, house, provider)
+            _compare_totals(report, house, provider)
             report.findings += [
                 f"the log has {line}"
                 for line in daemon.events()
@@ -126,12 +126,12 @@ def _look(house: House, daemon: Running, at_seconds: float) -> Look:
     )
 
 
-def _judge_books(report: Report, house: House, provider: Provider) -> None:
+def _compare_totals(report: Report, house: House, provider: Provider) -> None:
     """Wait until the provider is quiet and every end is known."""
     try:
         until(
-            lambda: house.counters() == booked(provider.books()),
-            "the counters equal the books",
+            lambda: house.counters() == counted_by(provider),
+            "the counters equal the provider's",
             within_seconds=AGREE_SECONDS,
             every_seconds=1,
         )

@@ -17,8 +17,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.torture.forked_program import Child, program, until
 from tests.torture.hostile import HostileProvider
-from tests.torture.nursery import Child, program, until
 from tests.torture.report import Report
 
 PHONE_MARK = "38050917"
@@ -108,7 +108,7 @@ def dropped_file(suffix: str, ids: list[str], plant: Callable[[], str]) -> str:
             return "\n".join([*ids, *(plant() for _ in ids[:3]), f"{ids[0]};{plant()}", ""])
 
 
-class Tainted:
+class Target:
     """A daemon whose every input holds canaries, over two lives."""
 
     def __init__(self, folder: Path, url: str, canaries: Canaries, rng: random.Random) -> None:
@@ -223,16 +223,16 @@ def share(folder: Path, count: int, seed: int) -> Report:
     rng = random.Random(seed)
     canaries, report = Canaries(rng), Report()
     with HostileProvider(folder, Canaries(random.Random(seed)).either) as provider:
-        tainted = Tainted(folder, provider.url, canaries, rng)
+        target = Target(folder, provider.url, canaries, rng)
         for form in ("logfmt", "json"):
             enough = canaries.planted + count // 2
-            child = tainted.start(form)
-            ports = tainted.ports(child)
-            answers = list(tainted.broken_reloads(ports))
+            child = target.start(form)
+            ports = target.ports(child)
+            answers = list(target.broken_reloads(ports))
             while canaries.planted < enough:
-                tainted.drop()
-                answers += tainted.requests(ports)
-            assert until(child, lambda: not tainted.waiting(), PATIENCE_SECONDS), child.said()
+                target.drop()
+                answers += target.requests(ports)
+            assert until(child, lambda: not target.waiting(), PATIENCE_SECONDS), child.said()
             shown = scraped(child, ports["listen"])
             search(report, f"an answer ({form})", b"\n".join([*answers, *shown]))
             if form == "logfmt":

@@ -1,8 +1,8 @@
-"""What becomes of a message: a pure function of its draws, its scenario and the time.
+"""What happens to a message, and when: a pure function of its draws and its scenario.
 
-Nothing happens to a simulated message. Its whole life is fixed by a few random
-numbers hashed from (seed, index), so a million of them cost no timer and no
-record; looking at one is a matter of comparing instants.
+A timeline is fixed by a few random numbers hashed from (seed, index), so a
+million messages need no timer and no record; the status of one is found by
+comparing instants.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.domain.model import SECOND_US, Status
-from exporter.simulator.identifiers import seed_key
+from exporter.simulator.identifiers import derive_key
 from exporter.simulator.scenarios import Effects
 
 NEVER_AT = 1 << 62
 """The instant of what doesn't happen."""
 HANG_SHARE = 0.005
-"""Messages that never end, in the best of times."""
+"""Messages that never get a final status, even when everything works."""
 VIBER_STALL_SHARE = 0.3
-"""Viber attempts of an outage that neither fail nor end."""
+"""Viber attempts of an outage that neither succeed nor fail."""
 VIBER_OUTAGE_WAIT_FACTOR = 3
 """How much longer than usual Viber takes to fail in an outage."""
 _PERMANENT_SHARE = 0.2
@@ -64,7 +64,7 @@ _RAW_DRAWS = Struct(f"<{len(Draws._fields)}I")
 
 def draw(seed: int, index: int) -> Draws:
     """Return the random numbers of message number `index`; the same ones each time."""
-    digest = blake2b(index.to_bytes(8, "little"), key=seed_key(seed), digest_size=_RAW_DRAWS.size).digest()
+    digest = blake2b(index.to_bytes(8, "little"), key=derive_key(seed), digest_size=_RAW_DRAWS.size).digest()
     # Half a step up: a draw of exactly 0 has no logarithm.
     return Draws._make([(raw + 0.5) / 4294967296 for raw in _RAW_DRAWS.unpack(digest)])
 
@@ -75,7 +75,7 @@ class Latency(NamedTuple):
     median_seconds: float
     sigma: float
 
-    def at(self, u: float) -> int:
+    def quantile_us(self, u: float) -> int:
         """Return the quantile `u` in microseconds."""
         return int(self.median_seconds * exp(self.sigma * _STANDARD_NORMAL.inv_cdf(u)) * SECOND_US)
 
@@ -85,8 +85,8 @@ class Tariff(NamedTuple):
 
     rate_currency: str
     """Empty: the answer has nothing but `cost`, in the account's currency."""
-    cheapest: int
-    dearest: int
+    lowest: int
+    highest: int
     """Both in ten-thousandths of a currency unit."""
     bill_currency: str = ""
     bill_per_rate: int = 1
@@ -102,7 +102,7 @@ class Route:
     """Messages that try Viber first; the others are plain SMS."""
     viber: Latency
     viber_wait_seconds: tuple[float, float]
-    """After how long Viber is given up, least and most."""
+    """How long to wait for Viber, least and most."""
     has_fallback: bool
     """Whether SMS follows when Viber fails."""
     falls_back_share: float
@@ -157,8 +157,8 @@ ROUTES: Mapping[TrafficKind, Route] = MappingProxyType(
 )
 
 
-class Fate(NamedTuple):
-    """The whole life of one message."""
+class Timeline(NamedTuple):
+    """All that happens to one message."""
 
     processing_at: int
     fallback_at: int
@@ -173,59 +173,61 @@ class Fate(NamedTuple):
     rate_nanos: int
     """Price of one part in the rate's currency."""
 
-    def status(self, now: int) -> Status:
+    def status_at(self, now: int) -> Status:
         """Return the status at `now`."""
         if now >= self.final_at:
             return self.final
         return Status.PROCESSING if now >= self.processing_at else Status.SCHEDULED
 
-    def fallbacks(self, now: int) -> tuple[tuple[str, str], ...]:
+    def fallbacks_at(self, now: int) -> tuple[tuple[str, str], ...]:
         """Return (type, status) of each configured fallback at `now`."""
         if not self.has_fallback:
             return ()
-        return (("sms", self.status(now).word if now >= self.fallback_at else "not_used"),)
+        return (("sms", self.status_at(now).word if now >= self.fallback_at else "not_used"),)
 
-    def channels(self, now: int) -> tuple[tuple[str, str], ...]:
+    def channels_at(self, now: int) -> tuple[tuple[str, str], ...]:
         """Return (channel, status) of each channel at `now`; empty for plain SMS."""
         if not self.viber_first:
             return ()
         given_up = now >= self.fallback_at
-        viber = Status.UNDELIVERABLE if given_up else self.status(now)
-        return (("viber", viber.word), *self.fallbacks(now))
+        viber = Status.UNDELIVERABLE if given_up else self.status_at(now)
+        return (("viber", viber.word), *self.fallbacks_at(now))
 
-    def put_off(self, by_us: int, *, from_fallback: bool) -> Fate:
-        """Return the same life with its end so much later, and its fallback too if asked to."""
+    def postpone(self, by_us: int, *, from_fallback: bool) -> Timeline:
+        """Return the same timeline with its end so much later, and its fallback too if asked to."""
         return self._replace(
             fallback_at=self.fallback_at + by_us if from_fallback else self.fallback_at,
             final_at=self.final_at if self.final_at == NEVER_AT else self.final_at + by_us,
         )
 
+    @property
     def rate_amount_nanos(self) -> int:
-        """Return the price of the ended message in the rate's currency; 0 when not delivered."""
+        """The price of the message in the rate's currency, once it has ended; 0 when not delivered."""
         return self.rate_nanos * self.parts if self.final is Status.DELIVERED else 0
 
+    @property
     def bill_nanos(self) -> int:
-        """Return the price of the ended message in the bill's currency."""
-        return self.rate_amount_nanos() * self.tariff.bill_per_rate
+        """The price of the message in the bill's currency, once it has ended."""
+        return self.rate_amount_nanos * self.tariff.bill_per_rate
 
 
-def _between(bounds: tuple[float, float], u: float) -> int:
+def _interpolate_us(bounds: tuple[float, float], u: float) -> int:
     return int((bounds[0] + (bounds[1] - bounds[0]) * u) * SECOND_US)
 
 
-def live(kind: TrafficKind, draws: Draws, effects: Effects, sent_at: int) -> Fate:
-    """Return the life of a message sent at `sent_at` while `effects` hold."""
+def plan_timeline(kind: TrafficKind, draws: Draws, effects: Effects, sent_at: int) -> Timeline:
+    """Return the timeline of a message sent at `sent_at` while `effects` hold."""
     route = ROUTES[kind]
     viber_first = draws.channel < route.viber_share
     outage = viber_first and not effects.viber_works
-    processing_at = sent_at + _between(route.lead_seconds, draws.lead)
-    sms_us = route.sms.at(draws.sms) * effects.sms_delay_factor
+    processing_at = sent_at + _interpolate_us(route.lead_seconds, draws.lead)
+    sms_us = route.sms.quantile_us(draws.sms) * effects.sms_delay_factor
     failed = draws.end < HANG_SHARE + route.failed_share
     fallback_at = NEVER_AT
     if not viber_first:
         final_at = processing_at + sms_us
     elif failed or outage or draws.falls_back < route.falls_back_share:
-        wait_us = _between(route.viber_wait_seconds, draws.wait)
+        wait_us = _interpolate_us(route.viber_wait_seconds, draws.wait)
         final_at = processing_at + wait_us * (VIBER_OUTAGE_WAIT_FACTOR if outage else 1)
         if route.has_fallback:
             fallback_at = final_at
@@ -233,18 +235,18 @@ def live(kind: TrafficKind, draws: Draws, effects: Effects, sent_at: int) -> Fat
         else:
             failed = True
     else:
-        final_at = processing_at + route.viber.at(draws.viber)
+        final_at = processing_at + route.viber.quantile_us(draws.viber)
     if outage and draws.stall < VIBER_STALL_SHARE:
         fallback_at = final_at = NEVER_AT
     if effects.hangs or draws.end < HANG_SHARE:
         final_at = NEVER_AT
     tariff = route.tariffs[draws.channel >= route.first_tariff_share]
-    tenthousandths = tariff.cheapest + int((tariff.dearest - tariff.cheapest) * draws.price)
-    return Fate(
+    tenthousandths = tariff.lowest + int((tariff.highest - tariff.lowest) * draws.price)
+    return Timeline(
         processing_at,
         fallback_at,
         final_at,
-        _end(draws, failed=failed),
+        _pick_final_status(draws, failed=failed),
         viber_first,
         viber_first and route.has_fallback,
         1 + (draws.parts > _TWO_PARTS_ABOVE) + (draws.parts > _THREE_PARTS_ABOVE),
@@ -253,7 +255,7 @@ def live(kind: TrafficKind, draws: Draws, effects: Effects, sent_at: int) -> Fat
     )
 
 
-def _end(draws: Draws, *, failed: bool) -> Status:
+def _pick_final_status(draws: Draws, *, failed: bool) -> Status:
     if not failed:
         return Status.DELIVERED
     return Status.PERMANENTERROR if draws.permanent < _PERMANENT_SHARE else Status.UNDELIVERABLE

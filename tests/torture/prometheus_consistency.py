@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes through kills, and is asked at the end: its numbers must be the provider's."""
+"""A real Prometheus scrapes through kills, and is queried at the end: its numbers must be the provider's."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from exporter.domain.model import NANOS_PER_UNIT
 from exporter.metrics import catalogue
-from exporter.simulator.fate import HANG_SHARE, draw
-from exporter.simulator.tally import ACCOUNT_CURRENCY
+from exporter.simulator.timeline import HANG_SHARE, draw
 from tests.kit.daemon import Home, id_lines
 from tests.kit.prometheus import Prometheus, scraping
 from tests.kit.provider import Provider, simulated
+from tests.kit.totals import Totals, select
 from tests.kit.waiting import until
 from tests.kit.web import free_port
-from tests.torture.nursery import Child, program
+from tests.torture.forked_program import Child, program
 from tests.torture.report import Report
 
 KILLS_OF_A_SHARE = 50
@@ -100,23 +100,24 @@ def _total(prometheus: Prometheus, name: str) -> float:
 
 def differences(prometheus: Prometheus, provider: Provider, sent: int) -> list[str]:
     """Where the counters are not the provider's own sums."""
-    (book,) = provider.books().values()
-    nanos: dict[tuple[str, ...], int] = {}
-    for currency, cost in book["cost"].items():
-        key = ("UAH" if currency == ACCOUNT_CURRENCY else currency,)
-        nanos[key] = nanos.get(key, 0) + cost["nanos"]
-    costs = _by(prometheus, "smsbat_cost_total", "currency")
+    totals = provider.totals()
+    costs = {
+        label: round(cost * NANOS_PER_UNIT)
+        for label, cost in _by(prometheus, "smsbat_cost_total", "currency").items()
+    }
+    finished = _by(prometheus, "smsbat_messages_finished_total", "status")
     pairs: list[tuple[str, Any, Any]] = [
         ("tracked", _total(prometheus, "smsbat_messages_tracked_total"), sent),
-        ("parts", _total(prometheus, "smsbat_message_parts_total"), book["parts"]),
-        ("cost", {key: round(cost * NANOS_PER_UNIT) for key, cost in costs.items()}, nanos),
-        (
-            "finished",
-            _by(prometheus, "smsbat_messages_finished_total", "status"),
-            {(status,): count for status, count in book["finished"].items() if count},
-        ),
+        ("parts", _total(prometheus, "smsbat_message_parts_total"), select(totals, "parts").total()),
+        ("cost", costs, _of_all(totals, "cost_nanos")),
+        ("finished", finished, _of_all(totals, "finished")),
     ]
-    return [f"{what}: Prometheus has {seen}, the books {due}" for what, seen, due in pairs if seen != due]
+    return [f"{what}: Prometheus has {seen}, the provider {due}" for what, seen, due in pairs if seen != due]
+
+
+def _of_all(totals: Totals, what: str) -> dict[tuple[str, ...], int]:
+    """By label, of the only campaign that there is."""
+    return {tuple(labels): value for (_, *labels), value in select(totals, what).items()}
 
 
 def _by(prometheus: Prometheus, name: str, label: str) -> dict[tuple[str, ...], float]:
