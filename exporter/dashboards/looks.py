@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from exporter.dashboards import constants
 from exporter.dashboards.panels import Json, Panel
+from exporter.metrics.thresholds import Threshold
 
 LEGEND: Json = {"displayMode": "table", "placement": "bottom", "showLegend": True}
 NARROW = 8
@@ -37,7 +38,7 @@ def graded(panel: Panel, *steps: tuple[float | None, str], background: bool = Fa
     return replace(panel, steps=steps, colour={"mode": "thresholds"}, options=options)
 
 
-def limited(panel: Panel, limit: constants.Limit) -> Panel:
+def limited(panel: Panel, limit: Threshold) -> Panel:
     """Draw an alert's threshold: dashed, the area above it tinted."""
     custom = dict(panel.custom or {}) | {"thresholdsStyle": {"mode": "dashed+area"}}
     return replace(panel, steps=((None, "transparent"), (limit.value, constants.RED)), custom=custom)
