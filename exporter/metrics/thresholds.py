@@ -1,4 +1,7 @@
-"""The thresholds of alerts that the exporter's own page judges by too, so that both say the same."""
+"""The thresholds of alerts that the exporter's own page judges by too, so that both say the same.
+
+All others belong to the generator of the alerts: `tools/dashboards/constants.py`.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from exporter.dashboards import contents
+from tools.dashboards import contents
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"(\d+)(ms|[smhdw])")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from exporter.dashboards import contents
+from tools.dashboards import contents
 
 EVERYTHING = {"$account": ".+", "$campaign": ".+"}
 """What the variables hold when All is chosen."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporter.dashboards import constants, contents
 from exporter.metrics.thresholds import LAG_SECONDS, Threshold
 from tests.dashboards import cost_scenes, delivery_scenes, operation_scenes
 from tests.dashboards.scenes import Scene, documents
+from tools.dashboards import constants, contents
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = "docs/runbooks.md"

@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.dashboards import topics
-from exporter.dashboards.constants import JOB
 from exporter.simulator import SCENARIOS
 from tests.dashboards.stage import SPEED, Demo, Stage, staged
 from tests.kit.waiting import until
+from tools.dashboards import topics
+from tools.dashboards.constants import JOB
 
 CALM_SECONDS = 90.0
 """Three quarters of an hour of the demo: what is normal must be known before."""

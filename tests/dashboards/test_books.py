@@ -19,7 +19,6 @@ import pytest
 
 from exporter.app import Daemon, Options
 from exporter.config import load
-from exporter.dashboards.constants import JOB
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.runtime.clock import SteadyClock
 from exporter.simulator import CampaignTally, Simulator, SimulatorSettings, TrafficKind, tally
@@ -30,6 +29,7 @@ from tests.kit.daemon import KEY, sum_of
 from tests.kit.prometheus import Prometheus, prometheus
 from tests.kit.waiting import until
 from tests.kit.web import free_port
+from tools.dashboards.constants import JOB
 
 pytestmark = pytest.mark.needs("prometheus")
 SPEED = 60.0

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from exporter.dashboards import constants, contents
-from exporter.dashboards.constants import STATUS_COLOURS
 from exporter.domain.model import Status
 from tests.dashboards.asked import panels
 from tests.dashboards.schema import BOARD_KEYS, PANEL_KEYS, TARGET_KEYS, UNITS
+from tools.dashboards import constants, contents
+from tools.dashboards.constants import STATUS_COLOURS
 
 BOARDS: dict[str, dict[str, Any]] = {
     name: json.loads(text) for name, text in contents().items() if name.endswith(".json")

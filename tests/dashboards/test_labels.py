@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from exporter.dashboards import topics
-from exporter.dashboards.alert import Alert
 from tests.dashboards.asked import queries
 from tests.dashboards.labels import labels_of
 from tests.dashboards.test_promql import RECORDED, concrete, possible_labels
+from tools.dashboards import topics
+from tools.dashboards.alert import Alert
 
 
 def _kept(name: str) -> frozenset[str]:

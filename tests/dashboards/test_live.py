@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.dashboards import topics
-from exporter.dashboards.constants import JOB
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Type
 from tests.conftest import program
@@ -22,6 +20,8 @@ from tests.dashboards.stage import HURRIED, Stage, staged
 from tests.kit.alerting import Told
 from tests.kit.waiting import until
 from tests.kit.web import ask
+from tools.dashboards import topics
+from tools.dashboards.constants import JOB
 
 PATIENCE_SECONDS = 120.0
 """For what should take half a minute, on a machine that is busy with other things too."""

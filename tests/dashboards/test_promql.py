@@ -25,11 +25,11 @@ from promql_parser import (
     VectorSelector,
 )
 
-from exporter.dashboards import contents, topics
-from exporter.dashboards.constants import SCRAPE_INTERVAL_SECONDS
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family, Type
 from tests.conftest import program
+from tools.dashboards import contents, topics
+from tools.dashboards.constants import SCRAPE_INTERVAL_SECONDS
 
 NOT_SHOWN = {
     "smsbat_delivery_ratio": "for readers without queries; the panels divide the counters",

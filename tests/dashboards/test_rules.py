@@ -12,12 +12,12 @@ import pytest
 import yaml
 from promql_parser import BinaryExpr, Call, Expr
 
-from exporter.dashboards import burn, constants, contents, topics
-from exporter.dashboards.alert import FOR, Alert
-from exporter.dashboards.burn import ObjectiveClass
 from tests.conftest import program
 from tests.dashboards.regenerate import ROOT, RUNBOOKS, SCENES
 from tests.dashboards.scenes import KINDS, documents
+from tools.dashboards import burn, constants, contents, topics
+from tools.dashboards.alert import FOR, Alert
+from tools.dashboards.burn import ObjectiveClass
 
 PROMETHEUS = ROOT / "grafana" / "prometheus"
 CONTENTS = contents()

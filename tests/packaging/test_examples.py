@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.dashboards import contents, topics
-from exporter.dashboards.constants import DELIVERY, JOB
 from tests.kit.processes import ROOT, Running, environment
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
+from tools.dashboards import contents, topics
+from tools.dashboards.constants import DELIVERY, JOB
 
 EXAMPLES = ROOT / "examples"
 SERVICES: dict[str, Any] = yaml.safe_load((EXAMPLES / "compose.yaml").read_text("utf-8"))["services"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from exporter.dashboards.constants import BURN_CEILING
+from tools.dashboards.constants import BURN_CEILING
 
 
 class Pace(NamedTuple):

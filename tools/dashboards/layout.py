@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from exporter.dashboards.constants import AMBER, BLUE, DELIVERY, RED, TAG, Board
-from exporter.dashboards.panels import DATASOURCE, Json, Panel
-from exporter.dashboards.promql import shown
 from exporter.metrics import catalogue
+from tools.dashboards.constants import AMBER, BLUE, DELIVERY, RED, TAG, Board
+from tools.dashboards.panels import DATASOURCE, Json, Panel
+from tools.dashboards.promql import shown
 
 WIDTH = 24
 SCHEMA_VERSION = 39

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from exporter.dashboards import burn
-from exporter.dashboards.constants import (
+from exporter.metrics import catalogue
+from tools.dashboards import burn
+from tools.dashboards.constants import (
     ANSWERED_STATUSES,
     COST_WINDOW,
     DELIVERY_WINDOW,
@@ -21,8 +22,7 @@ from exporter.dashboards.constants import (
     STUCK_WINDOWS,
     UNOBSERVED_WINDOW,
 )
-from exporter.dashboards.promql import increase, one_of, over_replicas, select
-from exporter.metrics import catalogue
+from tools.dashboards.promql import increase, one_of, over_replicas, select
 
 _RAW_WINDOWS = ("5m", "15m", "30m", "1h", "6h", "1d")
 _LONG_WINDOW = "3d"

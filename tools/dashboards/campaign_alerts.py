@@ -6,9 +6,9 @@ where chance can't explain it.
 
 from __future__ import annotations
 
-from exporter.dashboards import burn, recording
-from exporter.dashboards import constants as limits
-from exporter.dashboards.alert import (
+from tools.dashboards import burn, recording
+from tools.dashboards import constants as limits
+from tools.dashboards.alert import (
     CAMPAIGN,
     CRITICAL,
     OBJECTIVE,

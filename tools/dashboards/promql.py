@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from exporter.dashboards.constants import REPLICA_LABELS
 from exporter.metrics.catalogue import Family, Type
+from tools.dashboards.constants import REPLICA_LABELS
 
 RATE = "$__rate_interval"
 RANGE = "$__range"

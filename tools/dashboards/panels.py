@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from exporter.dashboards import constants
+from tools.dashboards import constants
 
 Json: TypeAlias = dict[str, object]
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.dashboards import constants
-from exporter.dashboards.constants import (
+from exporter.metrics import catalogue
+from tools.dashboards import constants
+from tools.dashboards.constants import (
     FAILED_OUTCOMES,
     FAILING_SHARE,
     OUTCOME_COLOURS,
     PRIORITY_COLOURS,
     UP_OR_DOWN,
 )
-from exporter.dashboards.looks import coloured, limited, listed, logarithmic, sized, spelled, stacked, thin
-from exporter.dashboards.panels import (
+from tools.dashboards.looks import coloured, limited, listed, logarithmic, sized, spelled, stacked, thin
+from tools.dashboards.panels import (
     COUNT,
     SECONDS,
     SHARE,
@@ -25,7 +26,7 @@ from exporter.dashboards.panels import (
     ratio,
     timeline,
 )
-from exporter.dashboards.promql import (
+from tools.dashboards.promql import (
     RATE,
     active,
     increase,
@@ -37,7 +38,6 @@ from exporter.dashboards.promql import (
     shown,
     total,
 )
-from exporter.metrics import catalogue
 
 
 def requests() -> Panel:

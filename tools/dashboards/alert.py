@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exporter.dashboards import recording
-from exporter.dashboards.constants import DOCS_URL, GRAFANA_URL, Board
+from tools.dashboards import recording
+from tools.dashboards.constants import DOCS_URL, GRAFANA_URL, Board
 
 CRITICAL, WARNING = "critical", "warning"
 FOR = {CRITICAL: "5m", WARNING: "30m"}

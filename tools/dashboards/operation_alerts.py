@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from exporter.dashboards import constants as limits
-from exporter.dashboards import recording
-from exporter.dashboards.alert import ACCOUNT, COUNT, CRITICAL, DURATION, PER_ACCOUNT, SHARE, WARNING, Alert
-from exporter.dashboards.promql import over_replicas, select
 from exporter.domain.model import Outcome
 from exporter.metrics import catalogue
+from tools.dashboards import constants as limits
+from tools.dashboards import recording
+from tools.dashboards.alert import ACCOUNT, COUNT, CRITICAL, DURATION, PER_ACCOUNT, SHARE, WARNING, Alert
+from tools.dashboards.promql import over_replicas, select
 
 
 def provider() -> tuple[Alert, ...]:

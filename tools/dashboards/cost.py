@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.dashboards.constants import ANSWERED_STATUSES, COST, FALLBACK_SHARE, STATUS_COLOURS
-from exporter.dashboards.layout import Row, campaign_link, dashboard, only_campaign
-from exporter.dashboards.looks import (
+from exporter.metrics import catalogue
+from tools.dashboards.constants import ANSWERED_STATUSES, COST, FALLBACK_SHARE, STATUS_COLOURS
+from tools.dashboards.layout import Row, campaign_link, dashboard, only_campaign
+from tools.dashboards.looks import (
     coloured,
     in_currencies,
     in_lines,
@@ -16,7 +17,7 @@ from exporter.dashboards.looks import (
     stacked,
     styled,
 )
-from exporter.dashboards.panels import (
+from tools.dashboards.panels import (
     COUNT,
     SHARE,
     TIMES,
@@ -31,8 +32,7 @@ from exporter.dashboards.panels import (
     stat,
     table,
 )
-from exporter.dashboards.promql import RANGE, RATE, increase, one_of, per_minute, rate, share, shown, total
-from exporter.metrics import catalogue
+from tools.dashboards.promql import RANGE, RATE, increase, one_of, per_minute, rate, share, shown, total
 
 _USED = 'status!="not_used"'
 _DELIVERED = 'status="delivered"'

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from exporter.dashboards import provider
-from exporter.dashboards.constants import (
+from exporter.metrics import catalogue
+from tools.dashboards import provider
+from tools.dashboards.constants import (
     AMBER,
     EXPORTER,
     GREEN,
@@ -16,9 +17,9 @@ from exporter.dashboards.constants import (
     STATUS_COLOURS,
     UP_OR_DOWN,
 )
-from exporter.dashboards.layout import Row, dashboard
-from exporter.dashboards.looks import coloured, graded, listed, shortened, sized, spelled, stacked, styled
-from exporter.dashboards.panels import (
+from tools.dashboards.layout import Row, dashboard
+from tools.dashboards.looks import coloured, graded, listed, shortened, sized, spelled, stacked, styled
+from tools.dashboards.panels import (
     COUNT,
     SECONDS,
     SHARE,
@@ -36,8 +37,7 @@ from exporter.dashboards.panels import (
     table,
     timeline,
 )
-from exporter.dashboards.promql import RANGE, RATE, active, increase, per_minute, quantile, shown, total
-from exporter.metrics import catalogue
+from tools.dashboards.promql import RANGE, RATE, active, increase, per_minute, quantile, shown, total
 
 _JOB = 'job=~"$job"'
 

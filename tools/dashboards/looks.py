@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from exporter.dashboards import constants
-from exporter.dashboards.panels import Json, Panel
 from exporter.metrics.thresholds import Threshold
+from tools.dashboards import constants
+from tools.dashboards.panels import Json, Panel
 
 LEGEND: Json = {"displayMode": "table", "placement": "bottom", "showLegend": True}
 NARROW = 8

@@ -1,21 +1,20 @@
-"""Dashboards, rules and alerts that match this version's metrics, made from one table of thresholds.
+"""Generates the dashboards, rules and alerts in `grafana/` from the exporter's catalogue of metrics.
 
-`contents` says what every file holds; the copies in the folder `grafana/` are
-the same, and a test holds them to it.
+`make docs` writes them; a test compares the committed files with `contents`.
+The package carries them, and its command `dashboards` copies them to users.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from exporter.dashboards import campaign_alerts, cost, delivery, deploy, health, operation_alerts, recording
-from exporter.dashboards.alert import FOR, KEEP_FIRING_FOR, Alert
-from exporter.dashboards.constants import EVALUATION_INTERVAL
-from exporter.dashboards.panels import Json
+from tools.dashboards import campaign_alerts, cost, delivery, deploy, health, operation_alerts, recording
+from tools.dashboards.alert import FOR, KEEP_FIRING_FOR, Alert
+from tools.dashboards.constants import EVALUATION_INTERVAL
+from tools.dashboards.panels import Json
 
 _HEADER = "# Made by `smsbat-exporter dashboards`; changes here are lost.\n"
 
@@ -29,17 +28,6 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
-
-
-def write(out: Path) -> list[Path]:
-    """Write all files below `out`, folders included, and return their paths."""
-    written = []
-    for name, text in contents().items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-        written.append(path)
-    return written
 
 
 def contents() -> dict[str, str]:

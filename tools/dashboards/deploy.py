@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.dashboards.constants import DATASOURCE_UID, EVALUATION_INTERVAL, JOB, SCRAPE_INTERVAL_SECONDS
-from exporter.dashboards.panels import Json
+from tools.dashboards.constants import DATASOURCE_UID, EVALUATION_INTERVAL, JOB, SCRAPE_INTERVAL_SECONDS
+from tools.dashboards.panels import Json
 
 _SCRAPE_INTERVAL = f"{SCRAPE_INTERVAL_SECONDS}s"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.dashboards import cost, provider
-from exporter.dashboards.constants import (
+from exporter.metrics import catalogue
+from tools.dashboards import cost, provider
+from tools.dashboards.constants import (
     AMBER,
     ANSWERED_STATUSES,
     DELIVERY,
@@ -20,8 +21,8 @@ from exporter.dashboards.constants import (
     UNOBSERVED_SHARE,
     UP_OR_DOWN,
 )
-from exporter.dashboards.layout import Row, campaign_link, dashboard, only_campaign
-from exporter.dashboards.looks import (
+from tools.dashboards.layout import Row, campaign_link, dashboard, only_campaign
+from tools.dashboards.looks import (
     coloured,
     graded,
     limited,
@@ -33,7 +34,7 @@ from exporter.dashboards.looks import (
     styled,
     thin,
 )
-from exporter.dashboards.panels import (
+from tools.dashboards.panels import (
     COUNT,
     SECONDS,
     SHARE,
@@ -50,7 +51,7 @@ from exporter.dashboards.panels import (
     stat,
     table,
 )
-from exporter.dashboards.promql import (
+from tools.dashboards.promql import (
     RANGE,
     RATE,
     complement,
@@ -62,7 +63,6 @@ from exporter.dashboards.promql import (
     shown,
     total,
 )
-from exporter.metrics import catalogue
 
 SHARE_STEPS = ((None, RED), (LOWEST_FAIR_SHARE, AMBER), (LOWEST_GOOD_SHARE, GREEN))
 BUDGET_STEPS = ((None, RED), (0, AMBER), (0.25, GREEN))
