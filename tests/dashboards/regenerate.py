@@ -12,7 +12,7 @@ from pathlib import Path
 from exporter.metrics.thresholds import LAG_SECONDS, Threshold
 from tests.dashboards import cost_scenes, delivery_scenes, operation_scenes
 from tests.dashboards.scenes import Scene, documents
-from tools.dashboards import constants, contents
+from tools.dashboards import constants, render_files
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = "docs/runbooks.md"
@@ -27,7 +27,7 @@ _BEGIN, _END = "<!-- thresholds: made by program -->\n", "<!-- end of thresholds
 
 def expected() -> dict[str, str]:
     """What each file must hold, by its path in the checkout."""
-    files = {f"grafana/{name}": text for name, text in contents().items()}
+    files = {f"grafana/{name}": text for name, text in render_files().items()}
     for topic, scenes in SCENES.items():
         tests = documents(topic, scenes)
         files |= {f"grafana/prometheus/tests/{name}": text for name, text in tests.items()}

@@ -9,7 +9,7 @@ import pytest
 from tests.dashboards.asked import queries
 from tests.dashboards.labels import labels_of
 from tests.dashboards.test_promql import RECORDED, concrete, possible_labels
-from tools.dashboards import topics
+from tools.dashboards import build_rule_groups
 from tools.dashboards.alert import Alert
 
 
@@ -30,7 +30,7 @@ def test_what_names_a_series_is_left_of_its_labels(place: str) -> None:
 
 @pytest.mark.parametrize(
     "alert",
-    [alert for topic in topics().values() for alert in topic.alerts],
+    [alert for topic in build_rule_groups().values() for alert in topic.alerts],
     ids=lambda alert: " ".join((alert.name, *alert.extra_labels.values())),
 )
 def test_what_an_alert_says_is_left_of_its_labels(alert: Alert) -> None:
