@@ -11,7 +11,6 @@ from typing import NamedTuple
 from exporter import __version__
 from exporter.config import Settings
 from exporter.config.units import parse_duration_us
-from exporter.dashboards.constants import DELIVERY_WINDOW
 from exporter.domain.limiter import CircuitState
 from exporter.domain.model import SECOND_US, Priority
 from exporter.domain.snapshot import HOUR_US, HOURS, Kind, Snapshot
@@ -21,6 +20,7 @@ from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
 from exporter.metrics.instruments import Instruments
 from exporter.metrics.registry_values import RegistryValues
+from exporter.metrics.thresholds import DELIVERY_WINDOW
 from exporter.runtime.clock import Clock
 from exporter.status.campaigns import campaigns
 from exporter.status.counter_history import Marks

@@ -8,9 +8,9 @@ from itertools import accumulate
 from math import sqrt
 from typing import NamedTuple
 
-from exporter.dashboards.constants import DELIVERY_MIN_MISSED, DELIVERY_WINDOW, DELIVERY_Z
 from exporter.domain.model import FINISHED, NANOS_PER_UNIT, SECOND_US, Status
 from exporter.domain.snapshot import BUCKETS_US, HOUR_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.metrics.thresholds import DELIVERY_MIN_MISSED, DELIVERY_WINDOW, DELIVERY_Z
 from exporter.status.counter_history import Increase
 from exporter.status.model import CampaignView, Hours, Share
 

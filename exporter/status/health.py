@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.dashboards.constants import LAG_MIN_DUE, LAG_SECONDS
 from exporter.domain.limiter import CircuitState
+from exporter.metrics.thresholds import LAG_MIN_DUE, LAG_SECONDS
 from exporter.runtime.errors import Code, code_of
 from exporter.status.formatting import ago, counted, listed, number, share, span, time_of_day
 from exporter.status.message import RequestView

@@ -19,7 +19,6 @@ import pytest
 
 from exporter.app import Daemon, Options
 from exporter.config import load
-from exporter.dashboards.constants import JOB
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.runtime.clock import SteadyClock
 from exporter.simulator.sent_messages import SentMessages
@@ -32,6 +31,7 @@ from tests.kit.prometheus import Prometheus, prometheus
 from tests.kit.totals import Totals, select, sum_totals
 from tests.kit.waiting import until
 from tests.kit.web import free_port
+from tools.dashboards.constants import JOB
 
 pytestmark = pytest.mark.needs("prometheus")
 SPEED = 60.0

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.dashboards import contents, topics
-from exporter.dashboards.constants import DELIVERY, JOB
 from tests.kit.processes import ROOT, Running, environment
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
+from tools.dashboards import build_rule_groups, render_files
+from tools.dashboards.constants import DELIVERY, JOB
 
 EXAMPLES = ROOT / "examples"
 SERVICES: dict[str, Any] = yaml.safe_load((EXAMPLES / "compose.yaml").read_text("utf-8"))["services"]
@@ -50,9 +50,9 @@ def test_prometheus_reads_the_rules_and_knows_the_others() -> None:
     (pattern,) = config["rule_files"]
     rules = _in_container("prometheus", f"/etc/prometheus/{Path(pattern).parent}")
     assert {path.name for path in rules.glob(Path(pattern).name)} == {
-        f"smsbat.{name}.yaml" for name in topics()
+        f"smsbat.{name}.yaml" for name in build_rule_groups()
     }
-    shipped = yaml.safe_load(contents()["prometheus/prometheus.example.yaml"])
+    shipped = yaml.safe_load(render_files()["prometheus/prometheus.example.yaml"])
     assert config["global"] == shipped["global"]
     (job,) = config["scrape_configs"]
     assert job["job_name"] == JOB
@@ -105,7 +105,7 @@ def test_the_stack_without_containers_runs_and_leaves_nothing(tmp_path: Path) ->
 
         until(scrapes, "Prometheus scrapes the demo", within_seconds=PATIENCE_SECONDS)
         groups = ask(prometheus, "/api/v1/rules").json()["data"]["groups"]
-        assert {group["name"] for group in groups} == {f"smsbat-{name}" for name in topics()}
+        assert {group["name"] for group in groups} == {f"smsbat-{name}" for name in build_rule_groups()}
         managers = ask(prometheus, "/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
         assert [one["url"].split("/")[2] for one in managers] == [addresses["ALERTMANAGER_PORT"]]
         stack.signal(signal.SIGINT)

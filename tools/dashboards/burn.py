@@ -1,4 +1,4 @@
-"""How fast an error budget may burn before somebody is told, for any objective.
+"""How fast an error budget may burn before an alert fires, for any objective.
 
 A burn rate of 6 means missing 6 times what the objective allows. The classic
 14.4 can't happen below an objective of about 0.93: it would need more misses
@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from exporter.dashboards.constants import BURN_CEILING
+from tools.dashboards.constants import BURN_CEILING
 
 
 class Pace(NamedTuple):
@@ -51,7 +51,7 @@ _CLASSES = (
 _ROUNDING = 1e-9
 
 
-def classes(candidates: tuple[ObjectiveClass, ...] = _CLASSES) -> tuple[ObjectiveClass, ...]:
+def check_classes(candidates: tuple[ObjectiveClass, ...] = _CLASSES) -> tuple[ObjectiveClass, ...]:
     """The classes, from strict to lax; raises ValueError when one waits for ever or leaves a gap."""
     for one in candidates:
         if one.largest_share > BURN_CEILING.value + _ROUNDING:
@@ -64,9 +64,10 @@ def classes(candidates: tuple[ObjectiveClass, ...] = _CLASSES) -> tuple[Objectiv
     return candidates
 
 
-def threshold(objective: str, pace: int) -> str:
+def build_threshold(objective: str, pace: int) -> str:
     """PromQL: the share of misses at which the pace is too fast, for each series of `objective`."""
     branches = [
-        f"{one.factors[pace]:g} * (1 - ({objective} >= {one.low:g} < {one.high:g}))" for one in classes()
+        f"{one.factors[pace]:g} * (1 - ({objective} >= {one.low:g} < {one.high:g}))"
+        for one in check_classes()
     ]
     return "\nor\n".join(branches)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from exporter.dashboards.constants import AMBER, BLUE, DELIVERY, RED, TAG, Board
-from exporter.dashboards.panels import DATASOURCE, Json, Panel
-from exporter.dashboards.promql import shown
 from exporter.metrics import catalogue
+from tools.dashboards.constants import AMBER, BLUE, DELIVERY, RED, TAG, Board
+from tools.dashboards.panels import DATASOURCE, Json, Panel
+from tools.dashboards.promql import select_shown
 
 WIDTH = 24
 SCHEMA_VERSION = 39
@@ -24,12 +24,12 @@ class Row:
     collapsed: bool = False
 
 
-def only_campaign(panel: Panel) -> Panel:
+def link_campaign(panel: Panel) -> Panel:
     """Let a click on a campaign's series show that campaign alone on the delivery dashboard."""
-    return replace(panel, links=(*panel.links, campaign_link("${__field.labels.campaign}")))
+    return replace(panel, links=(*panel.links, build_campaign_link("${__field.labels.campaign}")))
 
 
-def campaign_link(campaign: str) -> Json:
+def build_campaign_link(campaign: str) -> Json:
     """A data link to the delivery dashboard, with the same time and variables but one campaign."""
     kept = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", "job", "account"))
     return {
@@ -38,21 +38,21 @@ def campaign_link(campaign: str) -> Json:
     }
 
 
-def dashboard(board: Board, description: str, rows: Sequence[Row]) -> Json:
+def build_dashboard(board: Board, description: str, rows: Sequence[Row]) -> Json:
     """The whole dashboard, as Grafana provisions and imports it."""
     return {
-        "annotations": {"list": _annotations()},
+        "annotations": {"list": _build_annotations()},
         "description": description,
         "editable": False,
         "fiscalYearStartMonth": 0,
         "graphTooltip": 1,
         "id": None,
-        "links": [_other_dashboards()],
-        "panels": _placed(rows),
+        "links": [_build_dropdown_link()],
+        "panels": _place_rows(rows),
         "refresh": "1m",
         "schemaVersion": SCHEMA_VERSION,
         "tags": [TAG],
-        "templating": {"list": _variables()},
+        "templating": {"list": _build_variables()},
         "time": {"from": "now-24h", "to": "now"},
         "timepicker": {},
         "timezone": "browser",
@@ -62,7 +62,7 @@ def dashboard(board: Board, description: str, rows: Sequence[Row]) -> Json:
     }
 
 
-def _placed(rows: Sequence[Row]) -> list[Json]:
+def _place_rows(rows: Sequence[Row]) -> list[Json]:
     """Rows and panels in the grid, top down; a collapsed row holds its panels."""
     placed: list[Json] = []
     y = 0
@@ -76,14 +76,14 @@ def _placed(rows: Sequence[Row]) -> list[Json]:
             "title": row.title,
             "type": "row",
         }
-        inside, below = _lines(row, y + 1)
+        inside, below = _place_lines(row, y + 1)
         placed += [heading | {"panels": inside}] if row.collapsed else [heading, *inside]
         # What a collapsed row holds takes no room until somebody opens it.
         y = y + 1 if row.collapsed else below
     return placed
 
 
-def _lines(row: Row, y: int) -> tuple[list[Json], int]:
+def _place_lines(row: Row, y: int) -> tuple[list[Json], int]:
     """The panels of a row from `y` on, and where the next row begins."""
     placed: list[Json] = []
     for line in row.lines:
@@ -98,7 +98,7 @@ def _lines(row: Row, y: int) -> tuple[list[Json], int]:
     return placed, y
 
 
-def _variables() -> list[Json]:
+def _build_variables() -> list[Json]:
     source: Json = {
         "current": {},
         "hide": 0,
@@ -115,13 +115,15 @@ def _variables() -> list[Json]:
     # Requests are counted from the start, also before the first message; campaigns come with messages.
     return [
         source,
-        _choice("job", "Job", catalogue.BUILD_INFO.name),
-        _choice("account", "Account", f'{catalogue.API_REQUESTS.name}{{job=~"$job"}}'),
-        _choice("campaign", "Campaign", f'{catalogue.SLO_MESSAGES.name}{{job=~"$job", account=~"$account"}}'),
+        _build_label_variable("job", "Job", catalogue.BUILD_INFO.name),
+        _build_label_variable("account", "Account", f'{catalogue.API_REQUESTS.name}{{job=~"$job"}}'),
+        _build_label_variable(
+            "campaign", "Campaign", f'{catalogue.SLO_MESSAGES.name}{{job=~"$job", account=~"$account"}}'
+        ),
     ]
 
 
-def _choice(name: str, label: str, selector: str) -> Json:
+def _build_label_variable(name: str, label: str, selector: str) -> Json:
     """A variable with all values of the label that the selector's series have."""
     query = f"label_values({selector}, {name})"
     return {
@@ -142,19 +144,22 @@ def _choice(name: str, label: str, selector: str) -> Json:
     }
 
 
-def _annotations() -> list[Json]:
+def _build_annotations() -> list[Json]:
     # Grafana marks only where a value is above 0.
     return [
-        _annotation(
-            "Provider down", RED, f"({shown(catalogue.API_UP)} == bool 0) > 0", "{{account}}: provider down"
+        _build_annotation(
+            "Provider down",
+            RED,
+            f"({select_shown(catalogue.API_UP)} == bool 0) > 0",
+            "{{account}}: provider down",
         ),
-        _annotation(
+        _build_annotation(
             "Exporter restarts",
             BLUE,
             'changes(process_start_time_seconds{job=~"$job"}[$__interval]) > 0',
             "{{instance}}: restarted",
         ),
-        _annotation(
+        _build_annotation(
             "Critical alerts",
             AMBER,
             # One mark an alert, and not one a campaign: an outage would cover the graphs with them.
@@ -165,7 +170,7 @@ def _annotations() -> list[Json]:
     ]
 
 
-def _annotation(name: str, colour: str, expr: str, text: str) -> Json:
+def _build_annotation(name: str, colour: str, expr: str, text: str) -> Json:
     return {
         "datasource": DATASOURCE,
         "enable": True,
@@ -178,7 +183,7 @@ def _annotation(name: str, colour: str, expr: str, text: str) -> Json:
     }
 
 
-def _other_dashboards() -> Json:
+def _build_dropdown_link() -> Json:
     return {
         "asDropdown": True,
         "icon": "external link",

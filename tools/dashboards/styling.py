@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from exporter.dashboards import constants
-from exporter.dashboards.panels import Json, Panel
+from exporter.metrics.thresholds import Threshold
+from tools.dashboards import constants
+from tools.dashboards.panels import Json, Panel
 
 LEGEND: Json = {"displayMode": "table", "placement": "bottom", "showLegend": True}
 NARROW = 8
 
 
-def sized(panel: Panel, width: int, height: int) -> Panel:
+def resize(panel: Panel, width: int, height: int) -> Panel:
     """Give the panel another size; a narrow one keeps less in its legend, so that names stay whole."""
     panel = replace(panel, width=width, height=height)
     legend = (panel.options or {}).get("legend")
@@ -22,7 +23,7 @@ def sized(panel: Panel, width: int, height: int) -> Panel:
     return replace(panel, options=dict(panel.options or {}) | {"legend": legend | {"calcs": calcs}})
 
 
-def spelled(panel: Panel, words: Mapping[int, tuple[str, str]]) -> Panel:
+def map_values(panel: Panel, words: Mapping[int, tuple[str, str]]) -> Panel:
     """Show words, in their colours, for values."""
     options = {
         str(value): {"color": colour, "index": i, "text": text}
@@ -31,19 +32,19 @@ def spelled(panel: Panel, words: Mapping[int, tuple[str, str]]) -> Panel:
     return replace(panel, mappings=({"type": "value", "options": options},), colour={"mode": "thresholds"})
 
 
-def graded(panel: Panel, *steps: tuple[float | None, str], background: bool = False) -> Panel:
+def set_thresholds(panel: Panel, *steps: tuple[float | None, str], background: bool = False) -> Panel:
     """Colour a number by thresholds; `background` only where red needs action."""
     options = dict(panel.options or {}) | ({"colorMode": "background"} if background else {})
     return replace(panel, steps=steps, colour={"mode": "thresholds"}, options=options)
 
 
-def limited(panel: Panel, limit: constants.Limit) -> Panel:
+def draw_threshold(panel: Panel, limit: Threshold) -> Panel:
     """Draw an alert's threshold: dashed, the area above it tinted."""
     custom = dict(panel.custom or {}) | {"thresholdsStyle": {"mode": "dashed+area"}}
     return replace(panel, steps=((None, "transparent"), (limit.value, constants.RED)), custom=custom)
 
 
-def stacked(panel: Panel) -> Panel:
+def stack(panel: Panel) -> Panel:
     """Stack the parts of one whole."""
     custom = dict(panel.custom or {}) | {
         "fillOpacity": 70,
@@ -51,29 +52,29 @@ def stacked(panel: Panel) -> Panel:
         "lineWidth": 0,
         "stacking": {"mode": "normal", "group": "A"},
     }
-    return listed(replace(panel, custom=custom))
+    return list_legend(replace(panel, custom=custom))
 
 
-def listed(panel: Panel) -> Panel:
+def list_legend(panel: Panel) -> Panel:
     """Name the series in a line instead of a table."""
     legend = LEGEND | {"calcs": [], "displayMode": "list"}
     return replace(panel, options=dict(panel.options or {}) | {"legend": legend})
 
 
-def lowest_first(panel: Panel) -> Panel:
+def sort_lowest_first(panel: Panel) -> Panel:
     """List the lowest series first, where low is bad."""
     options = dict(panel.options or {})
     worst: Json = {"calcs": ["min", "mean", "lastNotNull"], "sortBy": "Min", "sortDesc": False}
     return replace(panel, options=options | {"legend": LEGEND | worst})
 
 
-def logarithmic(panel: Panel, low: float | None = None) -> Panel:
+def use_log_scale(panel: Panel, low: float | None = None) -> Panel:
     """Give each order of magnitude the same height, from `low` on."""
     custom = dict(panel.custom or {}) | {"scaleDistribution": {"type": "log", "log": 10}}
     return replace(panel, custom=custom, bounds=(low, None))
 
 
-def shortened(panel: Panel) -> Panel:
+def shorten_paths(panel: Panel) -> Panel:
     """Name directories by the last two parts of their paths: the beginning is cut off otherwise."""
     rename: Json = {
         "id": "renameByRegex",
@@ -82,27 +83,29 @@ def shortened(panel: Panel) -> Panel:
     return replace(panel, transformations=(*panel.transformations, rename))
 
 
-def in_lines(panel: Panel) -> Panel:
+def arrange_vertically(panel: Panel) -> Panel:
     """Show several headlines below each other, where they have more room."""
     return replace(panel, options=dict(panel.options or {}) | {"orientation": "horizontal"})
 
 
-def coloured(panel: Panel, colours: Mapping[str, str], pattern: str = "{}") -> Panel:
+def colour_series(panel: Panel, colours: Mapping[str, str], pattern: str = "{}") -> Panel:
     """Fix the colours of series whose names are `pattern` with a key of `colours`.
 
     The name's pattern is part of a regular expression: `.* {}` colours by the last word.
     """
     rules: Iterable[Json] = (
-        _override("byRegexp", f"/^{pattern.format(name)}$/", color={"mode": "fixed", "fixedColor": colour})
+        _build_override(
+            "byRegexp", f"/^{pattern.format(name)}$/", color={"mode": "fixed", "fixedColor": colour}
+        )
         for name, colour in colours.items()
     )
     return replace(panel, overrides=(*panel.overrides, *rules))
 
 
-def in_currencies(panel: Panel, decimals: int) -> Panel:
+def format_currencies(panel: Panel, decimals: int) -> Panel:
     """Write amounts of money with the sign of the currency that ends the series' name."""
     rules = (
-        _override("byRegexp", f"/{code}$/", unit=f"currency{code}", decimals=decimals)
+        _build_override("byRegexp", f"/{code}$/", unit=f"currency{code}", decimals=decimals)
         for code in constants.CURRENCIES
     )
     # Prices are often far below 1, where an axis for counts would begin.
@@ -114,7 +117,7 @@ def in_currencies(panel: Panel, decimals: int) -> Panel:
     )
 
 
-def styled(panel: Panel, field: str, properties: Mapping[str, object]) -> Panel:
+def override_field(panel: Panel, field: str, properties: Mapping[str, object]) -> Panel:
     """Draw one column or series differently."""
     rule: Json = {
         "matcher": {"id": "byName", "options": field},
@@ -123,9 +126,9 @@ def styled(panel: Panel, field: str, properties: Mapping[str, object]) -> Panel:
     return replace(panel, overrides=(*panel.overrides, rule))
 
 
-def thin(panel: Panel, pattern: str) -> Panel:
+def draw_thin(panel: Panel, pattern: str) -> Panel:
     """Draw the series whose names fit the pattern thin and dashed, and leave them out of the legend."""
-    rule = _override(
+    rule = _build_override(
         "byRegexp",
         f"/^{pattern}$/",
         **{
@@ -137,7 +140,7 @@ def thin(panel: Panel, pattern: str) -> Panel:
     return replace(panel, overrides=(*panel.overrides, rule))
 
 
-def _override(matcher: str, what: str, **properties: object) -> Json:
+def _build_override(matcher: str, what: str, **properties: object) -> Json:
     return {
         "matcher": {"id": matcher, "options": what},
         "properties": [{"id": key, "value": value} for key, value in properties.items()],

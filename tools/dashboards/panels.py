@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from exporter.dashboards import constants
+from tools.dashboards import constants
 
 Json: TypeAlias = dict[str, object]
 
@@ -47,17 +47,17 @@ class Target:
         return answer | ({"interval": self.min_step} if self.min_step else {})
 
 
-def now(expr: str, legend: str = "") -> Target:
+def query_now(expr: str, legend: str = "") -> Target:
     """A single value at the end of the range."""
     return Target(expr, legend, instant=True)
 
 
-def ratio(expr: str, legend: str) -> Target:
+def query_ratio(expr: str, legend: str) -> Target:
     """A share over time, with a step that quiet campaigns can bear."""
     return Target(expr, legend, min_step=constants.RATIO_STEP)
 
 
-def column(expr: str) -> Target:
+def query_column(expr: str) -> Target:
     """One column of a table."""
     return Target(expr, instant=True, form="table")
 
@@ -96,7 +96,7 @@ class Panel:
         answer: Json = {
             "datasource": DATASOURCE,
             "description": self.description,
-            "fieldConfig": {"defaults": self._defaults(), "overrides": list(self.overrides)},
+            "fieldConfig": {"defaults": self._build_defaults(), "overrides": list(self.overrides)},
             "gridPos": {"h": self.height, "w": self.width, "x": x, "y": y},
             "id": self.id,
             "options": dict(self.options or {}),
@@ -106,7 +106,7 @@ class Panel:
         }
         return answer | ({"transformations": list(self.transformations)} if self.transformations else {})
 
-    def _defaults(self) -> Json:
+    def _build_defaults(self) -> Json:
         low, high = self.bounds
         answer: Json = {
             "color": dict(self.colour or {"mode": "thresholds"}),
@@ -125,7 +125,7 @@ class Panel:
         return answer | ({"noValue": self.no_value} if self.no_value else {})
 
 
-def stat(title: str, description: str, unit: str, *targets: Target) -> Panel:
+def build_stat(title: str, description: str, unit: str, *targets: Target) -> Panel:
     """A headline: one number, no sparkline."""
     options: Json = {
         "colorMode": "value",
@@ -142,7 +142,7 @@ def stat(title: str, description: str, unit: str, *targets: Target) -> Panel:
     )
 
 
-def graph(title: str, description: str, unit: str, *targets: Target) -> Panel:
+def build_graph(title: str, description: str, unit: str, *targets: Target) -> Panel:
     """Lines over time, coloured by name, with a table of their values below."""
     custom: Json = {
         "drawStyle": "line",
@@ -183,7 +183,7 @@ def graph(title: str, description: str, unit: str, *targets: Target) -> Panel:
     )
 
 
-def heatmap(title: str, description: str, selector_by_le: str) -> Panel:
+def build_heatmap(title: str, description: str, selector_by_le: str) -> Panel:
     """Cumulative buckets in seconds as a heatmap."""
     options: Json = {
         "calculate": False,
@@ -199,7 +199,7 @@ def heatmap(title: str, description: str, selector_by_le: str) -> Panel:
     return Panel("heatmap", title, description, (target,), SECONDS, options=options)
 
 
-def table(title: str, description: str, columns: Mapping[str, Target], *labels: str) -> Panel:
+def build_table(title: str, description: str, columns: Mapping[str, Target], *labels: str) -> Panel:
     """A row for each set of `labels`, a column for each query, in the order given.
 
     A query named "" only brings labels: its value, as of an info metric, says nothing.
@@ -229,7 +229,7 @@ def table(title: str, description: str, columns: Mapping[str, Target], *labels: 
     )
 
 
-def timeline(title: str, description: str, target: Target) -> Panel:
+def build_timeline(title: str, description: str, target: Target) -> Panel:
     """States over time."""
     options: Json = {
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},

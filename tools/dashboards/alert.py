@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exporter.dashboards import recording
-from exporter.dashboards.constants import DOCS_URL, GRAFANA_URL, Board
+from tools.dashboards import recording
+from tools.dashboards.constants import DOCS_URL, GRAFANA_URL, Board
 
 CRITICAL, WARNING = "critical", "warning"
 FOR = {CRITICAL: "5m", WARNING: "30m"}
@@ -51,17 +51,17 @@ class Alert:
         return f"{GRAFANA_URL}/d/{self.board.uid}?{'&'.join(chosen)}"
 
 
-def percentage_of(series: str, labels: tuple[str, ...] = PER_CAMPAIGN) -> str:
+def look_up_percentage(series: str, labels: tuple[str, ...] = PER_CAMPAIGN) -> str:
     """A template that looks up a share of the alert's campaign or account in another series."""
-    return _value_of(series, labels, "humanizePercentage")
+    return _look_up(series, labels, "humanizePercentage")
 
 
-def count_of(series: str) -> str:
+def look_up_count(series: str) -> str:
     """A template that looks up a count of the alert's campaign in another series."""
-    return _value_of(series, PER_CAMPAIGN, 'printf "%.0f"')
+    return _look_up(series, PER_CAMPAIGN, 'printf "%.0f"')
 
 
-def _value_of(series: str, labels: tuple[str, ...], how: str) -> str:
+def _look_up(series: str, labels: tuple[str, ...], how: str) -> str:
     # %q quotes like PromQL does: a campaign's name may hold quotes.
     matchers = ",".join(f"{label}=%q" for label in labels)
     values = " ".join(f"$labels.{label}" for label in labels)
@@ -69,4 +69,4 @@ def _value_of(series: str, labels: tuple[str, ...], how: str) -> str:
     return f"{found}{{{{ . | first | value | {how} }}}}{{{{ end }}}}"
 
 
-OBJECTIVE = percentage_of(recording.OBJECTIVE, ("job", "campaign"))
+OBJECTIVE = look_up_percentage(recording.OBJECTIVE, ("job", "campaign"))

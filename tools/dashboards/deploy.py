@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from exporter.dashboards.constants import DATASOURCE_UID, EVALUATION_INTERVAL, JOB, SCRAPE_INTERVAL_SECONDS
-from exporter.dashboards.panels import Json
+from tools.dashboards.constants import DATASOURCE_UID, EVALUATION_INTERVAL, JOB, SCRAPE_INTERVAL_SECONDS
+from tools.dashboards.panels import Json
 
 _SCRAPE_INTERVAL = f"{SCRAPE_INTERVAL_SECONDS}s"
 
 
-def dashboard_provider() -> Json:
+def build_dashboard_provider() -> Json:
     """Grafana loads every dashboard of the folder, and keeps them as they are."""
     return {
         "apiVersion": 1,
@@ -29,7 +29,7 @@ def dashboard_provider() -> Json:
     }
 
 
-def datasource() -> Json:
+def build_datasource() -> Json:
     """Grafana finds Prometheus; the scrape interval decides how far a rate looks back."""
     return {
         "apiVersion": 1,
@@ -47,8 +47,8 @@ def datasource() -> Json:
     }
 
 
-def prometheus() -> Json:
-    """An example: scrape the exporter, load the rules, tell Alertmanager."""
+def build_prometheus() -> Json:
+    """An example: scrape the exporter, load the rules, send alerts to Alertmanager."""
     return {
         "global": {"scrape_interval": _SCRAPE_INTERVAL, "evaluation_interval": EVALUATION_INTERVAL},
         "rule_files": ["smsbat.*.yaml"],
@@ -57,7 +57,7 @@ def prometheus() -> Json:
     }
 
 
-def alertmanager() -> Json:
+def build_alertmanager() -> Json:
     """An example: pages apart from tickets, and causes that mute what follows from them."""
     return {
         "route": {
@@ -73,7 +73,7 @@ def alertmanager() -> Json:
             {"name": "tickets", "webhook_configs": [{"url": "http://localhost:9095/tickets"}]},
         ],
         "inhibit_rules": [
-            # An exporter that is down keeps windows full of the past: nothing else of its job is news.
+            # An exporter that is down keeps windows full of the past: distrust all other alerts of its job.
             {
                 "source_matchers": ['alertname=~"SmsbatExporterDown|SmsbatExporterAbsent"'],
                 "target_matchers": ['alertname=~"Smsbat.*"', 'alertname!~"SmsbatExporter.*"'],

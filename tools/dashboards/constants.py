@@ -1,7 +1,8 @@
 """What dashboards, rules and runbooks agree on: thresholds, windows, names and colours.
 
-A number that a graph draws and an alert compares stands here once; the table
-of thresholds in the runbooks is printed from here too.
+A number that a graph draws and an alert compares is set here once, or in
+`exporter.metrics.thresholds` where the exporter's page judges by it too; the table of
+thresholds in the runbooks is printed from here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, Outcome, Priority, Status
+from exporter.metrics import thresholds
+from exporter.metrics.thresholds import Threshold
 
 JOB = "smsbat"
 """The scrape job that the alerts about the exporter itself look for."""
@@ -39,62 +42,47 @@ FAILED_OUTCOMES = tuple(
 QUICK_SECONDS = 30.0
 """What the share of quick deliveries counts as quick; a bound of the histogram."""
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One threshold of an alert."""
-
-    value: float
-    unit: str
-    """`ratio`, `seconds`, `messages`, `requests`, or "" for a plain factor."""
-    meaning: str
-
-    def __str__(self) -> str:
-        """Write the value as PromQL writes numbers."""
-        return f"{self.value:.10g}"
-
-
-DELIVERY_WINDOW = "30m"
-DELIVERY_Z = Limit(
-    2.33, "", "Standard deviations of the confidence bound that is compared with the objective"
-)
-DELIVERY_MIN_MISSED = Limit(
-    5, "messages", "Fewest missed messages in 30 minutes for the objective to be judged"
-)
+DELIVERY_WINDOW = thresholds.DELIVERY_WINDOW
+DELIVERY_Z = thresholds.DELIVERY_Z
+DELIVERY_MIN_MISSED = thresholds.DELIVERY_MIN_MISSED
 DROP_WINDOW = "15m"
-DROP_Z = Limit(4, "", "Standard deviations above a campaign's own normal share of missed messages")
-DROP_FLOOR = Limit(0.02, "ratio", "Share of missed messages that is normal for every campaign")
-DROP_MIN_MISSED = Limit(5, "messages", "Fewest missed messages in 15 minutes for a drop")
-DROP_MIN_HISTORY = Limit(50, "messages", "Fewest judged messages in the day before for a normal to be known")
-BURN_CEILING = Limit(0.60, "ratio", "Largest share of missed messages that a burn-rate alert may wait for")
-BURN_MIN_MISSED = Limit(10, "messages", "Fewest missed messages in the long window for a burn-rate alert")
+DROP_Z = Threshold(4, "", "Standard deviations above a campaign's own normal share of missed messages")
+DROP_FLOOR = Threshold(0.02, "ratio", "Share of missed messages that is normal for every campaign")
+DROP_MIN_MISSED = Threshold(5, "messages", "Fewest missed messages in 15 minutes for a drop")
+DROP_MIN_HISTORY = Threshold(
+    50, "messages", "Fewest judged messages in the day before for a normal to be known"
+)
+BURN_CEILING = Threshold(
+    0.60, "ratio", "Largest share of missed messages that a burn-rate alert may wait for"
+)
+BURN_MIN_MISSED = Threshold(10, "messages", "Fewest missed messages in the long window for a burn-rate alert")
 STUCK_WINDOWS = ("1h", "6h")
-STUCK_DEADLINES = Limit(2, "", "Age of the oldest pending message, in deadlines of its campaign")
-STUCK_SHARE = Limit(0.5, "ratio", "Share of accepted messages that got no answer in 1 hour, or in 6")
-STUCK_MIN_MESSAGES = Limit(20, "messages", "Fewest accepted messages in that window for messages to be stuck")
+STUCK_DEADLINES = Threshold(2, "", "Age of the oldest pending message, in deadlines of its campaign")
+STUCK_SHARE = Threshold(0.5, "ratio", "Share of accepted messages that got no answer in 1 hour, or in 6")
+STUCK_MIN_MESSAGES = Threshold(
+    20, "messages", "Fewest accepted messages in that window for messages to be stuck"
+)
 UNOBSERVED_WINDOW = "1h"
-UNOBSERVED_SHARE = Limit(0.05, "ratio", "Share of messages that nobody could look at in time, in 1 hour")
-UNOBSERVED_MIN = Limit(20, "messages", "Fewest unobserved messages in 1 hour")
+UNOBSERVED_SHARE = Threshold(0.05, "ratio", "Share of messages that nobody could look at in time, in 1 hour")
+UNOBSERVED_MIN = Threshold(20, "messages", "Fewest unobserved messages in 1 hour")
 COST_WINDOW = "1h"
-FALLBACK_SHARE = Limit(0.30, "ratio", "Used fallbacks per finished message, in 1 hour")
-FALLBACK_RISE = Limit(1.5, "", "Times the share of the day before that a high share of fallbacks must be")
-FALLBACK_MIN_USED = Limit(20, "messages", "Fewest used fallbacks in 1 hour")
+FALLBACK_SHARE = Threshold(0.30, "ratio", "Used fallbacks per finished message, in 1 hour")
+FALLBACK_RISE = Threshold(1.5, "", "Times the share of the day before that a high share of fallbacks must be")
+FALLBACK_MIN_USED = Threshold(20, "messages", "Fewest used fallbacks in 1 hour")
 SPEND_HISTORY = "2h"
 """How old a campaign must be for its hours to be compared."""
-SPEND_RISE = Limit(2, "", "Times the dearest hour of the last week that an hour's spend must be")
-SPEND_MIN_MESSAGES = Limit(20, "messages", "Fewest finished messages in that hour")
-REVOKED_MIN_REFUSALS = Limit(2, "requests", "Fewest refused requests in 5 minutes, with none answered in 2")
+SPEND_RISE = Threshold(2, "", "Times the dearest hour of the last week that an hour's spend must be")
+SPEND_MIN_MESSAGES = Threshold(20, "messages", "Fewest finished messages in that hour")
+REVOKED_MIN_REFUSALS = Threshold(
+    2, "requests", "Fewest refused requests in 5 minutes, with none answered in 2"
+)
 FAILING_WINDOW = "10m"
-FAILING_SHARE = Limit(0.30, "ratio", "Share of requests to the provider that failed in 10 minutes")
-FAILING_MIN = Limit(5, "requests", "Fewest failed requests in 10 minutes")
+FAILING_SHARE = Threshold(0.30, "ratio", "Share of requests to the provider that failed in 10 minutes")
+FAILING_MIN = Threshold(5, "requests", "Fewest failed requests in 10 minutes")
 LAG_WINDOW = "10m"
-LAG_SECONDS: Mapping[Priority, Limit] = {
-    Priority.HIGH: Limit(10, "seconds", "Lag of polls of high priority over 10 minutes"),
-    Priority.NORMAL: Limit(60, "seconds", "Lag of polls of normal priority over 10 minutes"),
-    Priority.LOW: Limit(900, "seconds", "Lag of polls of low priority over 10 minutes"),
-}
-LAG_MIN_DUE = Limit(10, "messages", "Fewest messages that waited for their poll all the time")
-STALE_AFTER = Limit(600, "seconds", "Time without a usable answer of the provider while there is work")
+LAG_SECONDS = thresholds.LAG_SECONDS
+LAG_MIN_DUE = thresholds.LAG_MIN_DUE
+STALE_AFTER = Threshold(600, "seconds", "Time without a usable answer of the provider while there is work")
 
 GREEN, AMBER, RED = "green", "orange", "red"
 GREY, BLUE, LIGHT_BLUE, PURPLE, YELLOW = "#8e8e8e", "blue", "light-blue", "purple", "yellow"

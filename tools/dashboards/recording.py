@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from exporter.dashboards import burn
-from exporter.dashboards.constants import (
+from exporter.metrics import catalogue
+from tools.dashboards import burn
+from tools.dashboards.constants import (
     ANSWERED_STATUSES,
     COST_WINDOW,
     DELIVERY_WINDOW,
@@ -21,8 +22,7 @@ from exporter.dashboards.constants import (
     STUCK_WINDOWS,
     UNOBSERVED_WINDOW,
 )
-from exporter.dashboards.promql import increase, one_of, over_replicas, select
-from exporter.metrics import catalogue
+from tools.dashboards.promql import aggregate_replicas, increase, match_any, select
 
 _RAW_WINDOWS = ("5m", "15m", "30m", "1h", "6h", "1d")
 _LONG_WINDOW = "3d"
@@ -30,7 +30,7 @@ _NORMAL_LIMIT = 0.98
 """A share of misses near 1 would divide by nothing below."""
 
 
-class Recorded(NamedTuple):
+class RecordingRule(NamedTuple):
     """One recording rule."""
 
     record: str
@@ -85,113 +85,115 @@ def burn_threshold(pace: burn.Pace) -> str:
     return f"campaign:smsbat_slo_burn_threshold:{pace.name}"
 
 
-def delivery() -> tuple[Recorded, ...]:
+def build_delivery() -> tuple[RecordingRule, ...]:
     """What the alerts about messages in time read."""
     return (
-        *_delivery_counts(),
-        *_shares(),
-        _objective(),
-        *_burn(),
-        _lower_bound(),
-        *_normal(),
-        *_waiting(),
-        _grew(UNOBSERVED, select(catalogue.SLO_UNOBSERVED), UNOBSERVED_WINDOW),
+        *_record_counts(),
+        *_record_shares(),
+        _record_objective(),
+        *_record_burn_thresholds(),
+        _record_lower_bound(),
+        *_record_normal(),
+        *_record_waiting(),
+        _record_increase(UNOBSERVED, select(catalogue.SLO_UNOBSERVED), UNOBSERVED_WINDOW),
     )
 
 
-def _grew(record: str, selector: str, window: str, *dropped: str) -> Recorded:
-    return Recorded(record, over_replicas("sum", increase(selector, window), *dropped))
+def _record_increase(record: str, selector: str, window: str, *dropped: str) -> RecordingRule:
+    return RecordingRule(record, aggregate_replicas("sum", increase(selector, window), *dropped))
 
 
-def _delivery_counts() -> list[Recorded]:
+def _record_counts() -> list[RecordingRule]:
     pairs = ((judged, catalogue.SLO_MESSAGES), (missed, catalogue.SLO_MISSED))
     counts = [
-        _grew(name(window), select(family), window) for window in _RAW_WINDOWS for name, family in pairs
+        _record_increase(name(window), select(family), window)
+        for window in _RAW_WINDOWS
+        for name, family in pairs
     ]
     # Hours added up: 3 days of raw samples would cost more than all other rules together. In the
     # first hour no full one was recorded yet, and the hour so far is all there is.
     counts += [
-        Recorded(name(_LONG_WINDOW), f"sum_over_time({name('1h')}[{_LONG_WINDOW}:1h])\nor\n{name('1h')}")
+        RecordingRule(name(_LONG_WINDOW), f"sum_over_time({name('1h')}[{_LONG_WINDOW}:1h])\nor\n{name('1h')}")
         for name, _ in pairs
     ]
     return counts
 
 
-def _shares() -> list[Recorded]:
+def _record_shares() -> list[RecordingRule]:
     windows = sorted(
         {window for pace in burn.PACES for window in (pace.long, pace.short)} | {DELIVERY_WINDOW}
     )
-    return [Recorded(missed_share(w), f"{missed(w)}\n  / ({judged(w)} > 0)") for w in windows]
+    return [RecordingRule(missed_share(w), f"{missed(w)}\n  / ({judged(w)} > 0)") for w in windows]
 
 
-def _objective() -> Recorded:
-    return Recorded(OBJECTIVE, over_replicas("min", select(catalogue.SLO_OBJECTIVE)))
+def _record_objective() -> RecordingRule:
+    return RecordingRule(OBJECTIVE, aggregate_replicas("min", select(catalogue.SLO_OBJECTIVE)))
 
 
-def _burn() -> list[Recorded]:
+def _record_burn_thresholds() -> list[RecordingRule]:
     return [
-        Recorded(burn_threshold(pace), burn.threshold(OBJECTIVE, number))
+        RecordingRule(burn_threshold(pace), burn.build_threshold(OBJECTIVE, number))
         for number, pace in enumerate(burn.PACES)
     ]
 
 
-def _lower_bound() -> Recorded:
+def _record_lower_bound() -> RecordingRule:
     """Wilson's lower bound of the missed share: with few messages it is far below the share itself."""
     n, z = judged(DELIVERY_WINDOW), DELIVERY_Z.value
     # Both counts are extrapolated, each by itself: the share could come out a little above 1.
     p = f"clamp_max({missed_share(DELIVERY_WINDOW)}, 1)"
     spread = f"{z:g} * sqrt({p} * (1 - {p}) / {n} + {z * z / 4:.10g} / ({n} ^ 2))"
-    return Recorded(
+    return RecordingRule(
         LOWER_BOUND,
         f"(\n  {p}\n  + {z * z / 2:.10g} / {n}\n  - {spread}\n)\n/ (1 + {z * z:.10g} / {n})",
     )
 
 
-def _normal() -> list[Recorded]:
+def _record_normal() -> list[RecordingRule]:
     """How far the missed share is from the campaign's own normal: that of the day before the window."""
     n, k = judged(DROP_WINDOW), missed(DROP_WINDOW)
     # A difference of two extrapolated counts may come out just below 0.
     earlier_missed = f"clamp_min({missed('1d')} - {k}, 0)"
     expected = f"clamp_max(clamp_min({NORMAL}, {DROP_FLOOR}), {_NORMAL_LIMIT})"
     return [
-        Recorded(JUDGED_BEFORE, f"{judged('1d')} - {n}"),
-        Recorded(NORMAL, f"{earlier_missed}\n  / ({JUDGED_BEFORE} > 0)"),
-        Recorded(
+        RecordingRule(JUDGED_BEFORE, f"{judged('1d')} - {n}"),
+        RecordingRule(NORMAL, f"{earlier_missed}\n  / ({JUDGED_BEFORE} > 0)"),
+        RecordingRule(
             DEVIATION,
             f"(\n  {k} - {n} * {expected}\n)\n/ sqrt(({n} > 0) * {expected} * (1 - {expected}))",
         ),
     ]
 
 
-def _waiting() -> list[Recorded]:
-    answered = select(catalogue.MESSAGES_FINISHED, one_of("status", ANSWERED_STATUSES))
-    age = f"time() - {over_replicas('min', select(catalogue.OLDEST_PENDING))}"
-    deadline = over_replicas("max", select(catalogue.SLO_DEADLINE))
-    waiting = [Recorded(PENDING_AGE, f"({age})\n  / {FROM_CAMPAIGN} ({deadline} > 0)")]
+def _record_waiting() -> list[RecordingRule]:
+    answered = select(catalogue.MESSAGES_FINISHED, match_any("status", ANSWERED_STATUSES))
+    age = f"time() - {aggregate_replicas('min', select(catalogue.OLDEST_PENDING))}"
+    deadline = aggregate_replicas("max", select(catalogue.SLO_DEADLINE))
+    waiting = [RecordingRule(PENDING_AGE, f"({age})\n  / {FROM_CAMPAIGN} ({deadline} > 0)")]
     for window in STUCK_WINDOWS:
-        in_window = over_replicas("sum", increase(answered, window), "status")
+        in_window = aggregate_replicas("sum", increase(answered, window), "status")
         waiting += [
-            _grew(accepted(window), select(catalogue.MESSAGES_TRACKED), window, "source"),
-            Recorded(unanswered_share(window), f"1 - {in_window}\n  / ({accepted(window)} > 0)"),
+            _record_increase(accepted(window), select(catalogue.MESSAGES_TRACKED), window, "source"),
+            RecordingRule(unanswered_share(window), f"1 - {in_window}\n  / ({accepted(window)} > 0)"),
         ]
     return waiting
 
 
-def cost() -> tuple[Recorded, ...]:
+def build_cost() -> tuple[RecordingRule, ...]:
     """What the alerts about fallbacks and money read."""
     used = select(catalogue.FALLBACKS, 'status!="not_used"')
     return (
-        _grew(FINISHED, select(catalogue.MESSAGES_FINISHED), COST_WINDOW, "status"),
-        _grew(FALLBACKS_USED, used, COST_WINDOW, "type", "status"),
-        Recorded(FALLBACK_SHARE, f"{FALLBACKS_USED}\n  / ({FINISHED} > 0)"),
-        _grew(SPEND, select(catalogue.COST), COST_WINDOW),
+        _record_increase(FINISHED, select(catalogue.MESSAGES_FINISHED), COST_WINDOW, "status"),
+        _record_increase(FALLBACKS_USED, used, COST_WINDOW, "type", "status"),
+        RecordingRule(FALLBACK_SHARE, f"{FALLBACKS_USED}\n  / ({FINISHED} > 0)"),
+        _record_increase(SPEND, select(catalogue.COST), COST_WINDOW),
     )
 
 
-def provider() -> tuple[Recorded, ...]:
+def build_provider() -> tuple[RecordingRule, ...]:
     """What the alerts about the provider's answers read."""
-    failed = select(catalogue.API_REQUESTS, one_of("outcome", FAILED_OUTCOMES))
+    failed = select(catalogue.API_REQUESTS, match_any("outcome", FAILED_OUTCOMES))
     return (
-        _grew(REQUESTS, select(catalogue.API_REQUESTS), FAILING_WINDOW, "outcome"),
-        _grew(FAILURES, failed, FAILING_WINDOW, "outcome"),
+        _record_increase(REQUESTS, select(catalogue.API_REQUESTS), FAILING_WINDOW, "outcome"),
+        _record_increase(FAILURES, failed, FAILING_WINDOW, "outcome"),
     )

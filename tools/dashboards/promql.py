@@ -1,11 +1,14 @@
-"""Pieces of PromQL, made from the catalogue of metrics, so that no name or label is spelled twice."""
+"""Pieces of PromQL, made from the catalogue of metrics, so that no name or label is spelled twice.
+
+`increase`, `rate` and `sum_by` are PromQL's own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from exporter.dashboards.constants import REPLICA_LABELS
 from exporter.metrics.catalogue import Family, Type
+from tools.dashboards.constants import REPLICA_LABELS
 
 RATE = "$__rate_interval"
 RANGE = "$__range"
@@ -22,13 +25,13 @@ def select(family: Family, *matchers: str, part: str = "") -> str:
     return f"{family.name}{part}" + (f"{{{', '.join(matchers)}}}" if matchers else "")
 
 
-def shown(family: Family, *matchers: str, part: str = "") -> str:
+def select_shown(family: Family, *matchers: str, part: str = "") -> str:
     """A selector for a panel: what the dashboard's variables leave of the metric."""
     chosen = [f'{name}=~"${name}"' for name in ("job", *_VARIABLES) if name == "job" or name in family.labels]
     return select(family, *chosen, *matchers, part=part)
 
 
-def one_of(label: str, values: Iterable[str]) -> str:
+def match_any(label: str, values: Iterable[str]) -> str:
     """A matcher for any of these values."""
     return f'{label}=~"{"|".join(values)}"'
 
@@ -43,22 +46,22 @@ def rate(selector: str) -> str:
     return f"rate({selector}[{RATE}])"
 
 
-def total(expression: str, *labels: str) -> str:
+def sum_by(expression: str, *labels: str) -> str:
     """The sum, by these labels."""
     return f"sum by ({', '.join(labels)}) ({expression})" if labels else f"sum({expression})"
 
 
-def per_minute(family: Family, *labels: str) -> str:
+def rate_per_minute(family: Family, *labels: str) -> str:
     """How much a counter grows in a minute, by these labels."""
-    return f"{total(rate(shown(family)), *labels)} * 60"
+    return f"{sum_by(rate(select_shown(family)), *labels)} * 60"
 
 
-def over_replicas(operator: str, expression: str, *dropped: str) -> str:
+def aggregate_replicas(operator: str, expression: str, *dropped: str) -> str:
     """Aggregate over copies of the exporter, and over the labels named, keeping every other one."""
     return f"{operator} without ({', '.join((*REPLICA_LABELS, *dropped))}) ({expression})"
 
 
-def share(part: str, whole: str) -> str:
+def divide(part: str, whole: str) -> str:
     """A ratio of sums, with a gap where there is nothing to divide by."""
     return f"{part}\n  / ({whole} > 0)"
 
@@ -68,13 +71,13 @@ def complement(ratio: str) -> str:
     return f"1 - (\n  {ratio}\n)"
 
 
-def active(expression: str, family: Family, *labels: str) -> str:
+def keep_active(expression: str, family: Family, *labels: str) -> str:
     """Only the series of a counter that grew in the range: the others would crowd the legend."""
-    grew = total(increase(shown(family), RANGE), *labels)
+    grew = sum_by(increase(select_shown(family), RANGE), *labels)
     return f"{expression}\n  and on ({', '.join(labels)}) ({grew} > 0)"
 
 
-def quantile(q: float, selector: str, window: str, *labels: str) -> str:
+def estimate_quantile(q: float, selector: str, window: str, *labels: str) -> str:
     """A quantile from classic buckets, with a gap where nothing was observed (NaN is not >= 0)."""
-    buckets = total(increase(selector, window), *labels, "le")
+    buckets = sum_by(increase(selector, window), *labels, "le")
     return f"histogram_quantile({q}, {buckets}) >= 0"
