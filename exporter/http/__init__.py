@@ -27,6 +27,7 @@ from exporter.http.connections import (
     text_response,
 )
 from exporter.http.metrics_routes import MetricsEndpoints, pages
+from exporter.runtime.addresses import format_address
 from exporter.runtime.errors import ListenError
 
 __all__ = [
@@ -122,4 +123,4 @@ def _address(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     if host in {"::", "0.0.0.0"}:  # noqa: S104 - only reads what was asked for
         return f":{port}"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return format_address(host, port)

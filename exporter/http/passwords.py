@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from base64 import b64decode
 from collections.abc import Mapping
 from concurrent.futures import Executor
 
 import bcrypt
 
-from exporter.runtime.secrets import Secret
+from exporter.runtime.secrets import Secret, parse_basic_credentials
 
 MAX_CHECKS = 8
 """Checks that run or wait; more requests with unknown passwords are told to come back."""
@@ -44,10 +43,10 @@ class Passwords:
 
     async def accept(self, authorization: str) -> bool:
         """Whether this header names a user and shows the password; raises BusyError."""
-        shown = _shown(authorization)
-        if shown is None:
+        credentials = parse_basic_credentials(authorization)
+        if credentials is None:
             return False
-        name, password = shown
+        name, password = credentials
         digest = hmac.digest(self._seal, password, "sha256")
         if hmac.compare_digest(self._verified.get(name, b""), digest):
             return True
@@ -66,15 +65,3 @@ class Passwords:
             return False
         self._verified[name] = digest
         return True
-
-
-def _shown(authorization: str) -> tuple[bytes, bytes] | None:
-    """User and password of a Basic header; None for any other."""
-    scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        name, colon, password = b64decode(encoded.strip(), validate=True).partition(b":")
-    except ValueError:
-        return None
-    return (name, password) if colon else None

@@ -3,12 +3,12 @@
 Decides only, without a socket: `server` carries it out.
 """
 
-from base64 import b64decode
 from http import HTTPStatus
 from typing import NamedTuple
 
 from exporter.domain.model import SECOND_US
 from exporter.runtime.clock import Clock
+from exporter.runtime.secrets import parse_basic_credentials
 from exporter.simulator.answer import error_body, status_body, with_bad_cost, with_status_word
 from exporter.simulator.arrivals import NO_ANSWER, Arrivals
 from exporter.simulator.book import Book
@@ -94,13 +94,10 @@ class Door:
         """Return under which name the rate is counted; empty for one that isn't let in."""
         if key is not None:
             return f"key {key}" if key in self._settings.api_keys else ""
-        scheme, _, encoded = (authorization or "").partition(" ")
-        if scheme.lower() != "basic":
+        credentials = parse_basic_credentials(authorization or "")
+        if credentials is None:
             return ""
-        try:
-            user, _, password = b64decode(encoded, validate=True).decode().partition(":")
-        except ValueError:
-            return ""
+        user, password = (part.decode("utf-8", "replace") for part in credentials)
         if user == KEY_USER:
             return f"key {password}" if password in self._settings.api_keys else ""
         return f"user {user}" if self._settings.passwords.get(user) == password else ""
