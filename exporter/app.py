@@ -35,8 +35,8 @@ from exporter.metrics.collector import Collector
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.runtime.errors import Code, ConfigError, ListenError
+from exporter.runtime.startup import log_slow_step
 from exporter.runtime.systemd import Notifier
-from exporter.runtime.waiting import log_slow_step
 from exporter.status.builder import ProcessState, StatusBuilder
 from exporter.status.lookup import Lookups
 from exporter.status.page import Pages
@@ -78,7 +78,7 @@ class Daemon:
         self._environ = environ
         self._clock = clock
         self._instruments = Instruments()
-        self._supervisor = Notifier(environ)
+        self._notifier = Notifier(environ)
         self._reload = asyncio.Event()
         self._reload_waiters: list[asyncio.Future[str]] = []
         self._maintenance: Maintenance | None = None
@@ -111,7 +111,7 @@ class Daemon:
                 self._instruments,
                 show,
                 self._options.lines_dropped,
-                self._supervisor.alive,
+                self._notifier.notify_alive,
             )
             self._follow()
             await maintenance.publish()
@@ -187,7 +187,7 @@ class Daemon:
             "pending": pending,
         }
         _log.info("Ready", extra={"event": "ready", "fields": fields})
-        self._supervisor.ready()
+        self._notifier.notify_ready()
 
     def _say_stopping(self) -> None:
         self._not_ready = "stopping"

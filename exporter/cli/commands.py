@@ -28,7 +28,7 @@ from exporter.http import webconfig
 from exporter.runtime import log
 from exporter.runtime.clock import SteadyClock
 from exporter.runtime.errors import Code, ExporterError, UsageError, format_error
-from exporter.runtime.startup import take_precautions
+from exporter.runtime.startup import check_environment
 from exporter.simulator.scenarios import SCENARIOS as _SCENARIOS
 from exporter.simulator.server import serve
 from exporter.simulator.settings import SimulatorSettings
@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = load(options.config_file, environ)
 
     async def daemon(stop: asyncio.Event, handle: log.LogHandle) -> None:
-        running = Daemon(replace(options, lines_dropped=handle.dropped), settings, environ, SteadyClock())
+        running = Daemon(
+            replace(options, lines_dropped=handle.count_dropped), settings, environ, SteadyClock()
+        )
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, running.reload)
         await running.run(stop)
 
@@ -224,8 +226,8 @@ def _until_stopped(
     # The event loop shares the interpreter with the threads of the store, the files and the rendering. While
     # a large file comes in, a scrape waits for several of their turns: half as long as with the usual 5 ms.
     sys.setswitchinterval(THREAD_TURN_SECONDS)
-    take_precautions()
-    handle = log.setup(arguments.log_level, arguments.log_format, sys.stderr)
+    check_environment()
+    handle = log.start_logging(arguments.log_level, arguments.log_format, sys.stderr)
 
     async def main() -> None:
         stop = asyncio.Event()

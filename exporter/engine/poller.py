@@ -26,7 +26,7 @@ from exporter.engine.request_history import InFlightRequest, Request
 from exporter.engine.tracker import Tracker
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
-from exporter.runtime.errors import Code, code_of
+from exporter.runtime.errors import Code, find_error_code
 
 _log = logging.getLogger("smsbat.poller")
 
@@ -261,7 +261,7 @@ def _say_word(account: AccountState, word: str) -> None:
 def _say_flow(account: str, gate: AccountLimiter, reply: Reply) -> None:
     """One line for each change of what the account may do, none for each try."""
     fields = {"account": account, "outcome": reply.outcome.value, "detail": reply.detail}
-    code = code_of(reply.outcome, reply.detail)
+    code = find_error_code(reply.outcome, reply.detail)
     if code is not None:
         fields["code"] = code
     match gate.flow:

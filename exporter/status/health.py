@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from exporter.dashboards.constants import LAG_MIN_DUE, LAG_SECONDS
 from exporter.domain.limiter import CircuitState
-from exporter.runtime.errors import Code, code_of
+from exporter.runtime.errors import Code, find_error_code
 from exporter.status.formatting import ago, counted, listed, number, share, span, time_of_day
 from exporter.status.message import RequestView
 from exporter.status.model import AccountView, CampaignView, DropView, Problem, Severity, State
@@ -138,7 +138,7 @@ def _of_account(account: AccountView, facts: HealthInputs) -> Iterator[Problem]:
     outcome = f" ({latest.outcome})" if latest is not None else ""
     if account.flow is CircuitState.UNAUTHORIZED:
         what = f"The provider refuses the key of account {name}."
-        if latest is not None and code_of(latest.outcome, latest.detail) is Code.CONFIG_KEY_FILE:
+        if latest is not None and find_error_code(latest.outcome, latest.detail) is Code.CONFIG_KEY_FILE:
             what = f"The key of account {name} can't be used, so nothing is sent to the provider."
         summary = f"{what} {last}{probe}"
         advice = (
