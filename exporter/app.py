@@ -26,7 +26,7 @@ from exporter.domain.model import SECOND_US
 from exporter.domain.snapshot import Snapshot
 from exporter.engine.maintenance import Maintenance
 from exporter.engine.tracker import Tracker
-from exporter.http import Listener, MetricsEndpoints, WebAuth, pages
+from exporter.http import Listener, MetricsEndpoints, WebAuth, build_routes
 from exporter.ingest.http_api import Intake
 from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.ingest.webhook_listener import Webhooks
@@ -94,7 +94,7 @@ class Daemon:
         self._say_start()
         async with AsyncExitStack() as resources:
             web_config = self._options.web_config_file
-            guard = resources.enter_context(WebAuth(web_config)) if web_config is not None else None
+            web_auth = resources.enter_context(WebAuth(web_config)) if web_config is not None else None
             store, tracker = await self._open(resources)
             unverified_ids = UnverifiedIds(tracker, store, self._clock, self._instruments)
             hearing = WebhookProcessor(tracker, store, unverified_ids, self._clock, self._instruments)
@@ -123,13 +123,13 @@ class Daemon:
                     loops.create_task(lookups.run()),
                     loops.create_task(self._feed(tracker, unverified_ids, webhooks, intake)),
                 ]
-                if guard is not None:
-                    work.append(loops.create_task(guard.follow()))
+                if web_auth is not None:
+                    work.append(loops.create_task(web_auth.follow_files()))
                 await webhooks.follow(self._settings.webhook)
                 addresses = self._options.listen_addresses
-                async with Listener(addresses, routes, guard, intake.routes()) as listener:
+                async with Listener(addresses, routes, web_auth, intake.routes()) as listener:
                     self.addresses = listener.addresses
-                    self.scheme = "https" if guard is not None and guard.tls is not None else "http"
+                    self.scheme = "https" if web_auth is not None and web_auth.tls is not None else "http"
                     self.webhook_addresses = webhooks.addresses
                     self._say_ready(tracker.state.pending)
                     if on_ready is not None:
@@ -176,7 +176,7 @@ class Daemon:
             collector.publish(snapshot)
             watch.show(snapshot)
 
-        return [*pages(self._site(collector)), *Pages(watch, lookups, thread).routes()], show
+        return [*build_routes(self._endpoints(collector)), *Pages(watch, lookups, thread).routes()], show
 
     def _say_ready(self, pending: int) -> None:
         self._not_ready = ""
@@ -221,7 +221,7 @@ class Daemon:
             )
         return store
 
-    def _site(self, collector: Collector) -> MetricsEndpoints:
+    def _endpoints(self, collector: Collector) -> MetricsEndpoints:
         return MetricsEndpoints(
             scrape=collector.render,
             unhealthy=self._unhealthy,

@@ -111,7 +111,7 @@ def check_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> i
     for problem in (*report.problems, *report.warnings):
         print(problem.render(str(arguments.file)))
     web_config_file: Path | None = arguments.web_config_file
-    web = webconfig.check(web_config_file) if web_config_file is not None else None
+    web = webconfig.check_web_config(web_config_file) if web_config_file is not None else None
     for problem in (*web.problems, *web.warnings) if web is not None else ():
         print(problem.render(str(web_config_file)))
     if report.settings is None or (web is not None and web.config is None):

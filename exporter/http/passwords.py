@@ -1,9 +1,9 @@
-"""Whether a request shows the password of a user, at a cost that tells nothing.
+"""Checks of passwords, in a time that does not reveal which users exist.
 
 bcrypt is slow on purpose, so it runs in a thread of its own, one check at a
-time, with few waiting; a password that was right is remembered by a keyed
-digest, and costs a scraper nothing from then on. A name that nobody has is
-checked against a hash that no password has: it takes as long to refuse.
+time, with few waiting. A correct password is remembered by a keyed digest, so
+that a scraper pays for one check only. An unknown user name is checked against
+a hash that matches no password: refusing it takes as long.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import bcrypt
 from exporter.runtime.secrets import Secret, parse_basic_credentials
 
 MAX_CHECKS = 8
-"""Checks that run or wait; more requests with unknown passwords are told to come back."""
+"""Checks that run or wait; further requests with unknown passwords get 503."""
 MAX_PASSWORD_BYTES = 72
-"""bcrypt looks at no more of a password, in every exporter."""
+"""bcrypt ignores the rest of a password, in every exporter."""
 
 
 class BusyError(Exception):
@@ -35,14 +35,14 @@ class Passwords:
         """`users` have bcrypt hashes; `executor` checks them, and has one thread."""
         self._hashes = {name.encode(): password.reveal().encode() for name, password in users.items()}
         cost = max((found[4:6] for found in self._hashes.values()), default=b"10")
-        self._nobodys = b"$2b$%b$%b" % (cost, b"." * 53)
+        self._unmatched = b"$2b$%b$%b" % (cost, b"." * 53)
         self._executor = executor
         self._seal = secrets.token_bytes(32)
         self._verified: dict[bytes, bytes] = {}
         self._checks = 0
 
     async def accept(self, authorization: str) -> bool:
-        """Whether this header names a user and shows the password; raises BusyError."""
+        """Whether this header has a user and the correct password; raises BusyError."""
         credentials = parse_basic_credentials(authorization)
         if credentials is None:
             return False
@@ -52,16 +52,16 @@ class Passwords:
             return True
         if self._checks >= MAX_CHECKS:
             raise BusyError
-        known = self._hashes.get(name, self._nobodys)
+        known = self._hashes.get(name, self._unmatched)
         self._checks += 1
         try:
             loop = asyncio.get_running_loop()
-            right = await loop.run_in_executor(
+            correct = await loop.run_in_executor(
                 self._executor, bcrypt.checkpw, password[:MAX_PASSWORD_BYTES], known
             )
         finally:
             self._checks -= 1
-        if not right or name not in self._hashes:
+        if not correct or name not in self._hashes:
             return False
         self._verified[name] = digest
         return True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.authority import PASSWORD, authority, furnished, hashed
+from tests.http.authority import PASSWORD, get_authority, hash_password, write_certificates
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import environment, once
 from tests.kit.waiting import until
@@ -17,7 +17,7 @@ from tests.kit.web import ask
 
 GOOD = f"""\
 tls_server_config: {{cert_file: server.crt, key_file: server.key}}
-basic_auth_users: {{prometheus: {hashed()}}}
+basic_auth_users: {{prometheus: {hash_password()}}}
 """
 BAD = """\
 tls_server_config: {cert_file: nowhere.crt, key_file: server.key}
@@ -29,14 +29,14 @@ basic_auth_users: {prometheus: hunter2}
 def home(tmp_path: Path) -> Home:
     """A daemon's folder with certificates."""
     home = Home(tmp_path / "home", "http://127.0.0.1:9")
-    furnished(home.folder)
+    write_certificates(home.folder)
     return home
 
 
 def status_of(address: str, password: str) -> int:
     """What a scraper gets over TLS."""
     context = ssl.create_default_context()
-    authority().configure_trust(context)
+    get_authority().configure_trust(context)
     connection = HTTPSConnection("localhost", int(address.rpartition(":")[2]), timeout=30, context=context)
     header = b64encode(f"prometheus:{password}".encode()).decode()
     try:
@@ -54,7 +54,7 @@ def test_the_daemon_serves_over_tls_to_who_knows_a_password(home: Home) -> None:
         address = address_of(daemon)
         assert (status_of(address, PASSWORD), status_of(address, "wrong")) == (200, 401)
         assert ask(address, "/metrics").text == "this port speaks HTTPS\n"
-        web.write_text(GOOD.replace(hashed(), hashed("new")))
+        web.write_text(GOOD.replace(hash_password(), hash_password("new")))
         until(lambda: status_of(address, "new") == 200, "the new password is known", within_seconds=20)
         assert status_of(address, PASSWORD) == 401
         web.write_text(BAD)
@@ -62,7 +62,11 @@ def test_the_daemon_serves_over_tls_to_who_knows_a_password(home: Home) -> None:
         assert f"{web}:2:20: basic_auth_users.prometheus: is not a bcrypt hash [SMSBAT-C009]\n" in problems
         assert status_of(address, "new") == 200
         said = daemon.said()
-        assert not [secret for secret in (PASSWORD, hashed(), hashed("new"), "hunter2") if secret in said]
+        assert not [
+            secret
+            for secret in (PASSWORD, hash_password(), hash_password("new"), "hunter2")
+            if secret in said
+        ]
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "check-config"])

@@ -11,7 +11,7 @@ from threading import Event
 
 from exporter.domain.model import NewMessage, Source
 from exporter.engine.tracker import Tracker
-from exporter.http import pages
+from exporter.http import build_routes
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.status.builder import ProcessState, StatusBuilder
@@ -19,7 +19,7 @@ from exporter.status.lookup import MAX_WAITING, Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
 from tests.engine.settings import settings_of
-from tests.http.client import SITE, fine, serving
+from tests.http.client import ENDPOINTS, report_fine, serve
 
 
 class Rig:
@@ -76,18 +76,18 @@ async def test_who_asks_while_the_store_hangs_is_told_so(tmp_path: Path) -> None
 async def test_metrics_and_the_page_do_not_wait_for_the_store(tmp_path: Path) -> None:
     """They are answered while as many lookups as may wait do."""
     async with rig(tmp_path) as one:
-        surroundings = ProcessState(fine, fine, tuple)
+        surroundings = ProcessState(report_fine, report_fine, tuple)
         with ThreadPoolExecutor(1) as thread:
             watch = StatusBuilder(one.tracker, one.clock, one.instruments, surroundings, thread)
-            routes = [*pages(SITE), *Pages(watch, one.lookups, thread).routes()]
-            async with serving(*routes) as client, asyncio.TaskGroup() as together:
+            routes = [*build_routes(ENDPOINTS), *Pages(watch, one.lookups, thread).routes()]
+            async with serve(*routes) as client, asyncio.TaskGroup() as together:
                 one.hang()
                 asking = [together.create_task(client.get("/api/v1/messages/known")) for _ in range(3)]
                 for path in ("/metrics", "/", "/api/v1/status"):
                     async with client.get(path) as answer:
                         assert answer.status == 200
                 assert not any(task.done() for task in asking)
-                answers = [await task for task in asking]
-                assert {(a.status, a.headers["Retry-After"]) for a in answers} == {(503, "2")}
-                assert await answers[0].json() == {"error": "busy"}
+                send_hiding = [await task for task in asking]
+                assert {(a.status, a.headers["Retry-After"]) for a in send_hiding} == {(503, "2")}
+                assert await send_hiding[0].json() == {"error": "busy"}
                 one.released.set()

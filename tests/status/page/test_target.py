@@ -7,7 +7,7 @@ from aiohttp import web
 
 from exporter.http import Listener
 from exporter.status.page.request_target import target_of
-from tests.http.client import ask
+from tests.http.client import send_request
 
 
 async def told(*hosts: str) -> tuple[str, str]:
@@ -18,7 +18,7 @@ async def told(*hosts: str) -> tuple[str, str]:
 
     async with Listener(["127.0.0.1:0"], [web.get("/", answer)]) as listener:
         lines = "".join(f"Host: {host}\r\n" for host in hosts)
-        received = await ask(
+        received = await send_request(
             listener, f"GET / HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode("latin-1")
         )
         return received.partition(b"\r\n\r\n")[2].decode(), listener.addresses[0]
