@@ -47,6 +47,8 @@ def build_routes(endpoints: MetricsEndpoints) -> list[web.AbstractRouteDef]:
     ]
     if endpoints.reload is not None:
         routes.append(web.post("/-/reload", _make_reload(endpoints.reload)))
+    else:
+        routes.append(web.route("*", "/-/reload", _refuse_reload))
     return routes
 
 
@@ -69,6 +71,10 @@ def _make_reload(reload: Callable[[], Awaitable[str]]) -> _Handler:
         )
 
     return reload_now
+
+
+async def _refuse_reload(_request: web.Request) -> web.StreamResponse:
+    return text_response(HTTPStatus.NOT_FOUND, "reload is not enabled: start with --web.enable-lifecycle")
 
 
 def _join_header(request: web.Request, header: str) -> str:

@@ -129,9 +129,10 @@ async def test_a_check_answers_ok_or_the_reason_against_it(path: str, word: str)
 
 
 async def test_reload_is_not_found_unless_it_is_enabled() -> None:
-    """Otherwise anyone who reaches the port could keep the exporter busy."""
+    """Otherwise anyone who reaches the port could keep the exporter busy; the answer names the flag."""
     async with serve(*build_routes(ENDPOINTS)) as client, client.post("/-/reload") as answer:
         assert answer.status == 404
+        assert "--web.enable-lifecycle" in await answer.text()
 
 
 async def test_reload_answers_with_what_is_wrong() -> None:
