@@ -38,7 +38,7 @@ from exporter.runtime.errors import Code, ConfigError, ListenError
 from exporter.runtime.startup import log_slow_step
 from exporter.runtime.systemd import Notifier
 from exporter.status.builder import ProcessState, StatusBuilder
-from exporter.status.lookup import Lookups
+from exporter.status.message import Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
 from exporter.workers import run_workers

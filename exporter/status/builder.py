@@ -25,9 +25,8 @@ from exporter.runtime.clock import Clock
 from exporter.status.campaigns import campaigns
 from exporter.status.counter_history import Marks
 from exporter.status.health import HealthInputs, evaluate
-from exporter.status.message import RequestView
+from exporter.status.message import RequestView, request_view
 from exporter.status.model import AccountView, DropView, IntakeView, Overview, WebhookView
-from exporter.status.requests import request_view
 
 FRESH_SECONDS = 1.0
 """Whoever looks again sooner is shown the same: any number of them costs one view a second."""

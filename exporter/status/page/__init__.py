@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
@@ -14,20 +15,20 @@ from aiohttp import hdrs, web
 from pydantic import TypeAdapter
 
 from exporter.domain.message_ids import reject_reason
+from exporter.runtime.addresses import format_address
 from exporter.status.builder import StatusBuilder
-from exporter.status.lookup import Lookups
-from exporter.status.message import Lookup
+from exporter.status.message import Lookup, Lookups
 from exporter.status.model import Overview
 from exporter.status.page.components import HEADERS
 from exporter.status.page.home import home
 from exporter.status.page.message import BUSY, REFUSALS, form_page, message_page
-from exporter.status.page.request_target import target_of
 
 STATUS_PATH = "/api/v1/status"
 MESSAGE_PATH = "/api/v1/messages/{id}"
 RETRY_AFTER_SECONDS = 2
 OVERVIEW = TypeAdapter(Overview)
 LOOKUP = TypeAdapter(Lookup)
+_HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _JSON_HEADERS = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
@@ -88,6 +89,18 @@ class Pages:
 
     async def _made(self, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever is made
         return await asyncio.get_running_loop().run_in_executor(self._thread, make)
+
+
+def target_of(request: web.Request) -> str:
+    """`host:port` from the Host header if that is one; else the address that took the connection."""
+    hosts = request.headers.getall(hdrs.HOST, [])
+    if len(hosts) == 1 and _HOST.fullmatch(hosts[0]):
+        return hosts[0]
+    name = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    if not name:
+        return "localhost:10978"
+    host, port = name[:2]
+    return format_address(host.removeprefix("::ffff:"), port)
 
 
 def _status_of(found: Lookup) -> HTTPStatus:

@@ -15,7 +15,7 @@ from exporter.http import build_routes
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.status.builder import ProcessState, StatusBuilder
-from exporter.status.lookup import MAX_WAITING, Lookups
+from exporter.status.message import MAX_WAITING, Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
 from tests.engine.settings import settings_of

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from exporter.http import Listener
-from exporter.status.page.request_target import target_of
+from exporter.status.page import target_of
 from tests.http.client import send_request
 
 
