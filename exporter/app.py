@@ -103,7 +103,7 @@ class Daemon:
             intake = Intake(tracker, self._clock, self._instruments)
             intake.follow(self._settings.intake)
             lookups = Lookups(tracker, store, self._clock)
-            routes, show = self._shown(resources, tracker, webhooks, lookups)
+            routes, show = self._build_routes(resources, tracker, webhooks, lookups)
             self._maintenance = maintenance = Maintenance(
                 tracker,
                 store,
@@ -155,7 +155,7 @@ class Daemon:
         resources.push_async_callback(tracker.drain)
         return store, tracker
 
-    def _shown(
+    def _build_routes(
         self, resources: AsyncExitStack, tracker: Tracker, webhooks: Webhooks, lookups: Lookups
     ) -> tuple[list[web.AbstractRouteDef], Callable[[Snapshot], None]]:
         """What the listener shows to Prometheus and to people, and who must be given each snapshot."""
@@ -163,20 +163,20 @@ class Daemon:
         collector = resources.enter_context(
             Collector(self._instruments.registry, created=exposition.created, exemplars=exposition.exemplars)
         )
-        surroundings = ProcessState(
+        process = ProcessState(
             lambda: self._not_ready,
             self._unhealthy,
             lambda: webhooks.addresses,
             self._options.demo_speed,
         )
         thread = resources.enter_context(ThreadPoolExecutor(1, "page"))
-        watch = StatusBuilder(tracker, self._clock, self._instruments, surroundings, thread)
+        status = StatusBuilder(tracker, self._clock, self._instruments, process, thread)
 
         def show(snapshot: Snapshot) -> None:
             collector.publish(snapshot)
-            watch.show(snapshot)
+            status.update(snapshot)
 
-        return [*build_routes(self._endpoints(collector)), *Pages(watch, lookups, thread).routes()], show
+        return [*build_routes(self._endpoints(collector)), *Pages(status, lookups, thread).routes()], show
 
     def _say_ready(self, pending: int) -> None:
         self._not_ready = ""

@@ -91,7 +91,7 @@ async def test_the_configured_headers_are_on_every_answer(tmp_path: Path) -> Non
 
 @pytest.mark.looptime
 async def test_requests_beyond_the_rate_limit_are_refused(tmp_path: Path) -> None:
-    """A burst, then one for each interval; before any password is checked, and for routes with a token too."""
+    """A burst, then one per interval; before any password is checked, and for routes with a token too."""
     async with serve_with_auth(tmp_path, USERS + "rate_limit: {interval: 10s, burst: 3}\n") as (
         client,
         _,
