@@ -9,10 +9,10 @@ import pytest
 from tests.kit.processes import ROOT, once
 
 MADE_BY_TESTS = "prometheus/tests/"
-"""The unit tests of the rules lie beside them, and are no part of the package."""
+"""The unit tests of the rules are beside them, and not part of the package."""
 
 
-def _files(folder: Path) -> dict[str, str]:
+def _read_files(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text("utf-8")
         for path in sorted(folder.rglob("*"))
@@ -21,12 +21,12 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 def test_the_command_writes_what_is_committed(tmp_path: Path) -> None:
-    """Every file of `grafana/` that users need, below a folder that is made, each one named."""
+    """Every file of `grafana/` that users need, in a new folder, each one named in the output."""
     ended = once("dashboards", "--out=new/folder", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    committed = _files(ROOT / "grafana")
+    committed = _read_files(ROOT / "grafana")
     expected = {name: text for name, text in committed.items() if not name.startswith(MADE_BY_TESTS)}
-    assert _files(tmp_path / "new" / "folder") == expected
+    assert _read_files(tmp_path / "new" / "folder") == expected
     assert sorted(ended.stdout.splitlines()) == [f"new/folder/{name}" for name in sorted(expected)]
 
 

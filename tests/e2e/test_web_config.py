@@ -1,4 +1,4 @@
-"""A web configuration as an operator meets it: the flag, its twin, and what is wrong with a file."""
+"""A web configuration as operators use it: the flag, its environment variable, and bad files."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def status_of(address: str, password: str) -> int:
-    """What a scraper gets over TLS."""
+def request_status(address: str, password: str) -> int:
+    """Scrape over TLS; returns the status."""
     context = ssl.create_default_context()
     get_authority().configure_trust(context)
     connection = HTTPSConnection("localhost", int(address.rpartition(":")[2]), timeout=30, context=context)
@@ -46,21 +46,23 @@ def status_of(address: str, password: str) -> int:
         connection.close()
 
 
-def test_the_daemon_serves_over_tls_to_who_knows_a_password(home: Home) -> None:
-    """And takes a new file while it runs; nothing secret is in its log."""
+def test_the_daemon_serves_over_tls_with_a_password(home: Home) -> None:
+    """And uses a new file while it runs; no secret is in its log."""
     web = home.folder / "web.yml"
     web.write_text(GOOD)
     with home.start(f"--web.config.file={web}") as daemon:
         address = address_of(daemon)
-        assert (status_of(address, PASSWORD), status_of(address, "wrong")) == (200, 401)
+        assert (request_status(address, PASSWORD), request_status(address, "wrong")) == (200, 401)
         assert ask(address, "/metrics").text == "this port speaks HTTPS\n"
         web.write_text(GOOD.replace(hash_password(), hash_password("new")))
-        until(lambda: status_of(address, "new") == 200, "the new password is known", within_seconds=20)
-        assert status_of(address, PASSWORD) == 401
+        until(
+            lambda: request_status(address, "new") == 200, "the new password is accepted", within_seconds=20
+        )
+        assert request_status(address, PASSWORD) == 401
         web.write_text(BAD)
         problems = daemon.event("web_config_failed")["problems"]
         assert f"{web}:2:20: basic_auth_users.prometheus: is not a bcrypt hash [SMSBAT-C009]\n" in problems
-        assert status_of(address, "new") == 200
+        assert request_status(address, "new") == 200
         said = daemon.said()
         assert not [
             secret
@@ -71,7 +73,7 @@ def test_the_daemon_serves_over_tls_to_who_knows_a_password(home: Home) -> None:
 
 @pytest.mark.parametrize("command", ["run", "demo", "check-config"])
 def test_a_bad_file_ends_with_78_and_all_its_problems(home: Home, command: str) -> None:
-    """Each with its place and a hint, before anything listens; the twin of the flag counts as well."""
+    """Each with its place and a hint, before anything listens; also by the environment variable."""
     web = home.folder / "web.yml"
     web.write_text(BAD)
     arguments = {"run": [f"--config.file={home.config}"], "demo": [], "check-config": [str(home.config)]}
@@ -96,7 +98,7 @@ def test_check_config_says_when_both_files_are_fine(home: Home) -> None:
     assert (ended.returncode, ended.stdout) == (0, "config.yaml: fine\nweb.yml: fine\n")
 
 
-def test_an_empty_flag_asks_for_nothing(home: Home) -> None:
-    """No TLS and no password, as without it."""
+def test_an_empty_flag_requires_nothing(home: Home) -> None:
+    """No TLS and no password, as without the flag."""
     with home.start("--web.config.file=") as daemon:
         assert ask(address_of(daemon), "/-/healthy").status == 200

@@ -17,5 +17,5 @@ from exporter.runtime.addresses import format_address
     ],
 )
 def test_an_ipv6_address_stands_in_brackets(host: str, written: str) -> None:
-    """So that its port can be told from its last group."""
+    """So that its port can be distinguished from its last group."""
     assert format_address(host, 80) == written

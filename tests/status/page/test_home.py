@@ -60,7 +60,7 @@ def parse_home(view: Overview, target: str = "exporter:10978", *, tls: bool = Fa
 
 
 def test_the_state_stands_first_and_describe_hours() -> None:
-    """As the first heading after the name, with what there is to do, and in the title."""
+    """As the first heading after the name, with its advice, and in the title."""
     problem = Problem(State.KEY_REFUSED, Severity.ERROR, "The key is refused.", "Put another.", "main")
     other = Problem(State.BEHIND, Severity.WARNING, "It is behind.", "Raise it.", "main")
     view = replace(
@@ -78,7 +78,7 @@ def test_the_state_stands_first_and_describe_hours() -> None:
 
 
 def test_the_numbers_of_a_campaign_stand_with_what_they_are_of() -> None:
-    """Shares with their messages, the objective, times, each currency for itself, pending and the oldest."""
+    """Shares with their counts, the objective, times, each currency of its own, pending and the oldest."""
     text = parse_home(OVERVIEW).text
     for words in (
         "1h: 97 % of 100",
@@ -93,7 +93,7 @@ def test_the_numbers_of_a_campaign_stand_with_what_they_are_of() -> None:
 
 
 def test_a_screen_reader_finds_its_way() -> None:
-    """A language, a title, one main heading, headings in order, and tables whose headers say of what."""
+    """A language, a title, one main heading, headings in order, and tables with labels and headers."""
     page = parse_home(OVERVIEW)
     assert page.all("html") == [{"lang": "en"}]
     assert [tag for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)] == ["h1"] + ["h2"] * 7
@@ -105,7 +105,7 @@ def test_a_screen_reader_finds_its_way() -> None:
 
 
 def test_it_loads_nothing_and_runs_nothing() -> None:
-    """No script, no address of elsewhere."""
+    """No script, no external address."""
     page = parse_home(OVERVIEW)
     assert not page.all("script") + page.all("img") + page.all("iframe")
     addresses = [attributes.get("href") for attributes in page.all("a")]
@@ -117,8 +117,8 @@ def test_it_loads_nothing_and_runs_nothing() -> None:
     assert not any("style" in attributes for _, attributes in page.tags)
 
 
-def test_whatever_a_name_holds_it_is_text() -> None:
-    """Campaigns, accounts, directories, details of failures: they come from outside."""
+def test_a_name_with_markup_is_shown_as_text() -> None:
+    """Campaigns, accounts, directories, details of failures: all of them are external input."""
     view = replace(
         OVERVIEW,
         summary=HOSTILE,
@@ -135,7 +135,7 @@ def test_whatever_a_name_holds_it_is_text() -> None:
 
 
 def test_many_campaigns_are_cut_and_counted() -> None:
-    """The page stays small, whatever there is: long names that each need escaping."""
+    """The page stays small, also with long names that need escaping."""
     campaigns = tuple(
         replace(CAMPAIGN, campaign=f"{number:03}" + "&" * 61, cost={"UAH": 1.0, "EUR": 2.0})
         for number in range(500)
@@ -150,7 +150,7 @@ def test_many_campaigns_are_cut_and_counted() -> None:
 
 
 def test_a_fresh_start_says_that_there_is_nothing_yet() -> None:
-    """No empty table, no zero for what is not known."""
+    """No empty table, and no zero for an unknown value."""
     account = replace(OVERVIEW.accounts[0], up=None, last_success_timestamp_seconds=None, lag_seconds={})
     text = parse_home(replace(OVERVIEW, campaigns=(), failures=(), accounts=(account,))).text
     assert "None yet: a campaign begins with its first message." in text
@@ -169,7 +169,7 @@ def test_the_demo_says_that_it_is_one(speed: float | None, words: str) -> None:
 
 
 def test_the_snippet_is_a_scrape_configuration() -> None:
-    """With the address that was given, and https where that is spoken."""
+    """With the given address, and with https where TLS is used."""
     assert (
         'scrape_configs: - job_name: smsbat static_configs: - targets: ["e:1"]'
         in parse_home(OVERVIEW, "e:1").text
@@ -177,7 +177,7 @@ def test_the_snippet_is_a_scrape_configuration() -> None:
     assert "job_name: smsbat scheme: https static_configs:" in parse_home(OVERVIEW, tls=True).text
 
 
-def test_a_picture_says_in_words_what_it_shows() -> None:
+def test_a_chart_has_a_description_in_words() -> None:
     """Sums, and the worst hour that can be judged."""
     hours = replace(HOURS, delivered=(*HOURS.delivered[:5], 20, *HOURS.delivered[6:]))
     words = describe_hours(hours)
@@ -196,8 +196,8 @@ def find_bars(drawing: str, kind: str) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("sent", [1, 7, 1_000_000])
-def test_bars_stay_in_their_draw_sparkline(sent: int) -> None:
-    """Whatever the counts; all hangs below the line in an hour in which nothing is delivered."""
+def test_bars_stay_inside_their_chart(sent: int) -> None:
+    """Whatever the counts; an hour without deliveries is entirely below the line."""
     drawing = draw_sparkline(Hours(NOW, (sent,) * 3, (0, sent, 0), judged=2))
     ((top, height),) = find_bars(drawing, "undelivered")
     assert (top, height <= 15) == (29.0, True)
