@@ -26,7 +26,7 @@ from exporter.domain.model import SECOND_US
 from exporter.domain.snapshot import Snapshot
 from exporter.engine.maintenance import Maintenance
 from exporter.engine.tracker import Tracker
-from exporter.http import Listener, MetricsEndpoints, WebAuth, pages
+from exporter.http import Listener, MetricsEndpoints, WebAuth, build_routes
 from exporter.ingest.http_api import Intake
 from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.ingest.webhook_listener import Webhooks
@@ -35,10 +35,10 @@ from exporter.metrics.collector import Collector
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.runtime.errors import Code, ConfigError, ListenError
+from exporter.runtime.startup import log_slow_step
 from exporter.runtime.systemd import Notifier
-from exporter.runtime.waiting import log_slow_step
 from exporter.status.builder import ProcessState, StatusBuilder
-from exporter.status.lookup import Lookups
+from exporter.status.message import Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
 from exporter.workers import run_workers
@@ -110,7 +110,7 @@ class Daemon:
                 self._instruments,
                 show,
                 self._options.lines_dropped,
-                self._notifier.alive,
+                self._notifier.notify_alive,
             )
             self._apply_settings_to_metrics()
             await maintenance.publish()
@@ -123,7 +123,7 @@ class Daemon:
                     loops.create_task(self._run_workers(tracker, unverified_ids, webhooks, intake)),
                 ]
                 if web_auth is not None:
-                    work.append(loops.create_task(web_auth.follow()))
+                    work.append(loops.create_task(web_auth.follow_files()))
                 await webhooks.follow(self._settings.webhook)
                 addresses = self._options.listen_addresses
                 async with Listener(addresses, routes, web_auth, intake.routes()) as listener:
@@ -162,23 +162,24 @@ class Daemon:
         collector = resources.enter_context(
             Collector(self._instruments.registry, created=exposition.created, exemplars=exposition.exemplars)
         )
-        process_state = ProcessState(
+        process = ProcessState(
             lambda: self._not_ready,
             self._find_stall,
             lambda: webhooks.addresses,
             self._options.demo_speed,
         )
         thread = resources.enter_context(ThreadPoolExecutor(1, "page"))
-        builder = StatusBuilder(tracker, self._clock, self._instruments, process_state, thread)
+        status = StatusBuilder(tracker, self._clock, self._instruments, process, thread)
 
         def show(snapshot: Snapshot) -> None:
             collector.publish(snapshot)
-            builder.show(snapshot)
+            status.update(snapshot)
 
-        return [
-            *pages(self._build_metrics_endpoints(collector)),
-            *Pages(builder, lookups, thread).routes(),
-        ], show
+        routes = [
+            *build_routes(self._build_metrics_endpoints(collector)),
+            *Pages(status, lookups, thread).routes(),
+        ]
+        return routes, show
 
     def _log_ready(self, pending: int) -> None:
         self._not_ready = ""
@@ -189,7 +190,7 @@ class Daemon:
             "pending": pending,
         }
         _log.info("Ready", extra={"event": "ready", "fields": fields})
-        self._notifier.ready()
+        self._notifier.notify_ready()
 
     def _log_stopping(self) -> None:
         self._not_ready = "stopping"

@@ -27,7 +27,7 @@ from exporter.http import webconfig
 from exporter.runtime import log
 from exporter.runtime.clock import SteadyClock
 from exporter.runtime.errors import Code, ExporterError, UsageError, format_error
-from exporter.runtime.startup import take_precautions
+from exporter.runtime.startup import check_environment
 from exporter.simulator.scenarios import SCENARIOS as _SCENARIOS
 from exporter.simulator.server import serve
 from exporter.simulator.settings import SimulatorSettings
@@ -55,7 +55,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = load(options.config_file, environ)
 
     async def daemon(stop: asyncio.Event, handle: log.LogHandle) -> None:
-        running = Daemon(replace(options, lines_dropped=handle.dropped), settings, environ, SteadyClock())
+        running = Daemon(
+            replace(options, lines_dropped=handle.count_dropped), settings, environ, SteadyClock()
+        )
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, running.reload)
         await running.run(stop)
 
@@ -108,7 +110,7 @@ def check_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> i
     for problem in (*report.problems, *report.warnings):
         print(problem.render(str(arguments.file)))
     web_config_file: Path | None = arguments.web_config_file
-    web = webconfig.check(web_config_file) if web_config_file is not None else None
+    web = webconfig.check_web_config(web_config_file) if web_config_file is not None else None
     for problem in (*web.problems, *web.warnings) if web is not None else ():
         print(problem.render(str(web_config_file)))
     if report.settings is None or (web is not None and web.config is None):
@@ -241,8 +243,8 @@ def _until_stopped(
     # The event loop shares the interpreter with the threads of the store, the files and the rendering. While
     # a large file comes in, a scrape waits for several of their turns: half as long as with the usual 5 ms.
     sys.setswitchinterval(THREAD_TURN_SECONDS)
-    take_precautions()
-    handle = log.setup(arguments.log_level, arguments.log_format, sys.stderr)
+    check_environment()
+    handle = log.start_logging(arguments.log_level, arguments.log_format, sys.stderr)
 
     async def main() -> None:
         stop = asyncio.Event()

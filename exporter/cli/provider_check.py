@@ -19,7 +19,7 @@ from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Outcome, Reply
 from exporter.domain.schedule import CLOSEST_US
 from exporter.provider.client import Client
 from exporter.runtime.clock import Clock
-from exporter.runtime.errors import Code, code_of
+from exporter.runtime.errors import Code, find_error_code
 from exporter.workers import build_client
 
 NEVER_SENT = ("smsbat-exporter-check", "smsbat-exporter-check-without-key")
@@ -98,7 +98,7 @@ class Finding(NamedTuple):
 
 def diagnose(reply: Reply, account: Account) -> Finding | None:
     """What is wrong with a reply; None when there is an answer."""
-    code = code_of(reply.outcome, reply.detail)
+    code = find_error_code(reply.outcome, reply.detail)
     return None if code is None else _finding(code, reply, account)
 
 

@@ -25,7 +25,7 @@ from exporter.engine.request_history import InFlightRequest, Request
 from exporter.engine.tracker import Tracker
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
-from exporter.runtime.errors import Code, code_of
+from exporter.runtime.errors import Code, find_error_code
 
 _log = logging.getLogger("smsbat.poller")
 
@@ -260,7 +260,7 @@ def _log_unknown_word(account: AccountState, word: str) -> None:
 def _log_circuit_change(account: str, limiter: AccountLimiter, reply: Reply) -> None:
     """Log one line for each change of the circuit, none for each try."""
     fields = {"account": account, "outcome": reply.outcome.value, "detail": reply.detail}
-    code = code_of(reply.outcome, reply.detail)
+    code = find_error_code(reply.outcome, reply.detail)
     if code is not None:
         fields["code"] = code
     match limiter.circuit:

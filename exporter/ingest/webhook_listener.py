@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from base64 import b64decode
 from collections.abc import Iterable
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -24,8 +23,9 @@ from exporter.http import CLIENT_DISCONNECTED, Listener
 from exporter.ingest.webhook_processor import WebhookProcessor
 from exporter.metrics.instruments import Instruments
 from exporter.provider.parsing import parse_webhook
+from exporter.runtime.addresses import format_address
 from exporter.runtime.errors import ConfigError
-from exporter.runtime.secrets import SecretSource
+from exporter.runtime.secrets import SecretSource, parse_basic_credentials
 
 PATH = "/webhook"
 BODY_SECONDS = 10.0
@@ -56,8 +56,7 @@ class Webhooks:
         """
         before, listener = self._settings, self._listener
         if settings is not None and (before is None or before.listen != settings.listen):
-            host, port = settings.listen
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            address = format_address(*settings.listen)
             self._listener = await Listener(
                 [address], [web.route("*", "/{path:.*}", self._answer)]
             ).__aenter__()
@@ -126,13 +125,8 @@ def shown_token(path: str, authorization: str) -> bytes:
     """The token that a request shows, in its path or as a password; empty when it shows none."""
     if path.startswith(f"{PATH}/"):
         return path.removeprefix(f"{PATH}/").encode("utf-8", "surrogateescape")
-    scheme, _, encoded = authorization.partition(" ")
-    if path != PATH or scheme.lower() != "basic":
-        return b""
-    try:
-        return b64decode(encoded, validate=True).partition(b":")[2]
-    except ValueError:
-        return b""
+    credentials = parse_basic_credentials(authorization) if path == PATH else None
+    return credentials[1] if credentials is not None else b""
 
 
 def sender_of(peer: str, forwarded: Iterable[str], trusted: Iterable[Network]) -> Ip | None:

@@ -15,6 +15,7 @@ from typing import Self
 
 from aiohttp import web
 
+from exporter.runtime.addresses import format_address
 from exporter.runtime.clock import Clock, SteadyClock
 from exporter.runtime.errors import ListenError
 from exporter.simulator.answers import write_error
@@ -75,11 +76,12 @@ class Simulator:
             try:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
-                message = f"the simulator can't listen on {host}:{port}: {error.strerror or error}"
+                message = (
+                    f"the simulator can't listen on {format_address(host, port)}: {error.strerror or error}"
+                )
                 hint = "stop what uses it, or choose another address with --listen"
                 raise ListenError(message, hint=hint) from error
-            bound_port = runner.addresses[0][1]
-            self.url = f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
+            self.url = f"http://{format_address(host, runner.addresses[0][1])}"
             tasks = await exits.enter_async_context(asyncio.TaskGroup())
             exits.callback(tasks.create_task(self.webhooks.run()).cancel)
             self._exits = exits.pop_all()

@@ -3,12 +3,12 @@
 Decides only, without a socket: `server` carries it out.
 """
 
-from base64 import b64decode
 from http import HTTPStatus
 from typing import NamedTuple
 
 from exporter.domain.model import SECOND_US
 from exporter.runtime.clock import Clock
+from exporter.runtime.secrets import parse_basic_credentials
 from exporter.simulator.answers import replace_status_word, spoil_cost, write_error, write_status
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
 from exporter.simulator.sent_messages import SentMessages
@@ -97,13 +97,10 @@ class StatusApi:
         """Return the name under which the rate is counted; empty for one that isn't let in."""
         if key is not None:
             return f"key {key}" if key in self._settings.api_keys else ""
-        scheme, _, encoded = (authorization or "").partition(" ")
-        if scheme.lower() != "basic":
+        credentials = parse_basic_credentials(authorization or "")
+        if credentials is None:
             return ""
-        try:
-            user, _, password = b64decode(encoded, validate=True).decode().partition(":")
-        except ValueError:
-            return ""
+        user, password = (part.decode("utf-8", "replace") for part in credentials)
         if user == KEY_USER:
             return f"key {password}" if password in self._settings.api_keys else ""
         return f"user {user}" if self._settings.passwords.get(user) == password else ""

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what goes wrong is said in a sentence, with a hint and a code."""
+"""The command line as users see it: each error is a sentence with a hint and a code."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_missing_configuration_is_named_with_a_hint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("run", "--config.file=bad.yaml"), ("check-config", "bad.yaml")])
-def test_every_problem_of_a_configuration_is_told_with_its_place(
+def test_every_problem_of_a_configuration_is_reported_with_its_place(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     """File, line and column of each, all at once, in the order of the file; 78."""
@@ -64,7 +64,7 @@ def test_every_problem_of_a_configuration_is_told_with_its_place(
 
 
 def test_a_second_daemon_on_the_same_state_is_refused_at_once(home: Home) -> None:
-    """75 within two seconds of its start, naming the file; the first one goes on undisturbed."""
+    """75 within two seconds of its start, naming the file; the first one continues undisturbed."""
     began_seconds = time.monotonic()
     once("--version", cwd=home.folder)
     start_seconds = time.monotonic() - began_seconds
@@ -83,8 +83,8 @@ def test_a_second_daemon_on_the_same_state_is_refused_at_once(home: Home) -> Non
         assert ask(address, "/metrics").status == 200
 
 
-def test_a_port_in_use_is_named_and_the_state_let_go(home: Home, provider: Provider) -> None:
-    """1 with a hint; nothing of the attempt is in the way of the next."""
+def test_a_port_in_use_is_named_and_the_state_released(home: Home, provider: Provider) -> None:
+    """1 with a hint; the failed start does not prevent the next."""
     taken = provider.address
     ended = once("run", f"--config.file={home.config}", f"--web.listen-address={taken}", cwd=home.folder)
     assert ended.returncode == 1
@@ -103,8 +103,8 @@ def test_a_state_that_can_not_be_written_is_named(home: Home) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_good_configuration_is_fine_and_its_key_can_be_tried(home: Home) -> None:
-    """0 with and without the provider's consent asked for."""
+def test_a_good_configuration_is_fine_and_its_key_can_be_checked(home: Home) -> None:
+    """0, with and without a check of the key at the provider."""
     alone = once("check-config", str(home.config), cwd=home.folder)
     assert (alone.returncode, alone.stdout) == (0, f"{home.config}: fine\n")
     online = once("check-config", str(home.config), "--online", cwd=home.folder)
@@ -112,8 +112,8 @@ def test_a_good_configuration_is_fine_and_its_key_can_be_tried(home: Home) -> No
     assert "account main: the provider accepts the key\n" in online.stdout
 
 
-def test_a_key_that_the_provider_refuses_is_told_without_showing_it(home: Home) -> None:
-    """1, and not a letter of the key."""
+def test_a_key_that_the_provider_refuses_is_reported_without_showing_it(home: Home) -> None:
+    """1, and the key is not in the output."""
     home.key.write_text("no-such-key\n", "ascii")
     online = once("check-config", str(home.config), "--online", cwd=home.folder)
     assert online.returncode == 1
@@ -142,8 +142,8 @@ def test_the_simulator_does_as_its_flags_say(tmp_path: Path) -> None:
         assert simulator.ends(within_seconds=5) == 0
 
 
-def test_messages_can_be_asked_about(home: Home, provider: Provider) -> None:
-    """What the provider says of each, in words; 1 when one of them has no answer."""
+def test_check_message_prints_the_status_of_messages(home: Home, provider: Provider) -> None:
+    """The provider's answer for each, in words; 1 when one of them has no answer."""
     sent = provider.deliver("otp", 2)
     config = f"--config.file={home.config}"
 
@@ -158,21 +158,21 @@ def test_messages_can_be_asked_about(home: Home, provider: Provider) -> None:
 
 
 def test_a_phone_number_in_place_of_an_id_is_refused_without_repeating_it(home: Home) -> None:
-    """2, and the number shows nowhere."""
+    """2, and the number is not in the output."""
     ended = once("check-message", f"--config.file={home.config}", "+380501234567", cwd=home.folder)
     assert ended.returncode == 2
     assert "hint: " in ended.stderr
     assert "380501234567" not in ended.stdout + ended.stderr
 
 
-def test_output_that_nobody_takes_is_told_in_a_sentence(home: Home) -> None:
+def test_output_that_can_not_be_written_is_reported_in_a_sentence(home: Home) -> None:
     """1 when the disk is full or the reader of a pipe is gone, and no stack trace."""
     reader, writer = os.pipe()
     os.close(reader)
-    for taker in (os.open("/dev/full", os.O_WRONLY), writer):
+    for target in (os.open("/dev/full", os.O_WRONLY), writer):
         ended = subprocess.run(
             [*EXPORTER, "check-config", home.config],
-            stdout=taker,
+            stdout=target,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(),
@@ -180,7 +180,7 @@ def test_output_that_nobody_takes_is_told_in_a_sentence(home: Home) -> None:
             check=False,
             timeout=20,
         )
-        os.close(taker)
+        os.close(target)
         assert ended.returncode == 1
         assert re.fullmatch(r"smsbat-exporter: can't write: [^\n]+\n", ended.stderr)
 
@@ -194,8 +194,8 @@ def test_output_that_nobody_takes_is_told_in_a_sentence(home: Home) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_is_told_with_a_hint(home: Home, arguments: tuple[str, ...]) -> None:
-    """2, one sentence and a hint, and nothing begins."""
+def test_wrong_usage_is_reported_with_a_hint(home: Home, arguments: tuple[str, ...]) -> None:
+    """2, one sentence and a hint, and nothing is started."""
     ended = once(*arguments, cwd=home.folder)
     assert ended.returncode == 2
     assert re.fullmatch(r"smsbat-exporter: [^\n]+\n  hint: [^\n]+\n", ended.stderr)

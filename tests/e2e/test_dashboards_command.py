@@ -12,7 +12,7 @@ from tests.kit.processes import ROOT, environment, once
 
 
 def test_the_command_writes_what_is_committed(tmp_path: Path) -> None:
-    """Every file of `grafana/` that users need, below a folder that is made, each one named."""
+    """Every file of `grafana/` that users need, in a new folder, each one named in the output."""
     ended = once("dashboards", "--out=new/folder", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     expected = read_committed()

@@ -1,4 +1,4 @@
-"""The demo: something to look at within seconds, and nothing left behind."""
+"""The demo: it shows numbers within seconds, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.kit.web import ask
 
 @pytest.fixture
 def temporary(tmp_path: Path) -> Path:
-    """Where the demo puts its files."""
+    """The folder for the temporary files of the demo."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     return folder
@@ -31,8 +31,8 @@ def demo(tmp_path: Path, temporary: Path) -> Iterator[Running]:
         yield running
 
 
-def opened(demo: Running) -> tuple[str, str]:
-    """The addresses of exporter and provider, as the demo prints them."""
+def wait_for_addresses(demo: Running) -> tuple[str, str]:
+    """Wait until the demo prints the addresses of exporter and provider; returns them."""
 
     def printed() -> tuple[str, str] | None:
         if "Ctrl-C" not in demo.printed():
@@ -44,14 +44,14 @@ def opened(demo: Running) -> tuple[str, str]:
         assert provider
         return metrics[1], provider[1]
 
-    found = until(printed, "the demo says what to open", within_seconds=START_SECONDS)
+    found = until(printed, "the demo prints its addresses", within_seconds=START_SECONDS)
     assert found is not None
     return found
 
 
 def test_the_demo_shows_growing_numbers_within_seconds(demo: Running) -> None:
-    """Messages are tracked and finished, and go on to be."""
-    address, _ = opened(demo)
+    """Messages are tracked and finished, continuously."""
+    address, _ = wait_for_addresses(demo)
     name = "smsbat_messages_finished_total"
     until(lambda: (sum_of(address, name) or 0) > 0, "messages finish", within_seconds=10)
     seen = sum_of(address, name) or 0
@@ -59,54 +59,58 @@ def test_the_demo_shows_growing_numbers_within_seconds(demo: Running) -> None:
     assert ask(address, "/").status == 200
 
 
-def test_what_the_demo_offers_to_break_can_be_broken(demo: Running) -> None:
-    """The command that it prints works."""
-    opened(demo)
+def test_the_command_that_changes_the_scenario_works(demo: Running) -> None:
+    """As the demo prints it."""
+    wait_for_addresses(demo)
     command = re.search(r"curl -X POST http://(\S+?)(/-/scenario/\S+)", demo.printed())
     assert command
     assert ask(command[1], command[2], method="POST").json()["current"] == "viber-outage"
 
 
-def test_webhooks_bring_the_news_until_they_are_lost(demo: Running) -> None:
-    """Both ways of learning an end show, and the command that it prints changes from one to the other."""
-    address, _ = opened(demo)
+def test_webhooks_are_first_until_they_are_lost(demo: Running) -> None:
+    """Final statuses are known first from webhooks, or from polls after the command that the demo prints."""
+    address, _ = wait_for_addresses(demo)
 
     def first_by(source: str) -> float:
         return sum_of(address, "smsbat_first_knowledge_total", source=source) or 0
 
-    # At first nobody knows that there are webhooks, and polls are as quick.
-    until(lambda: first_by("webhook") > 100, "webhooks tell ends", within_seconds=30)
-    told, polled = first_by("webhook"), first_by("poll")
-    until(lambda: first_by("webhook") > told + 100, "webhooks tell more ends", within_seconds=30)
-    assert first_by("poll") - polled < 50
+    # Until webhooks are known to be reliable, polls are as fast.
+    until(lambda: first_by("webhook") > 100, "webhooks report final statuses", within_seconds=30)
+    by_webhook, by_poll = first_by("webhook"), first_by("poll")
+    until(
+        lambda: first_by("webhook") > by_webhook + 100,
+        "webhooks report more final statuses",
+        within_seconds=30,
+    )
+    assert first_by("poll") - by_poll < 50
     command = re.search(r"curl -X DELETE http://(\S+?)(/-/webhook)", demo.printed())
     assert command
     assert ask(command[1], command[2], method="DELETE").status == 200
     seen = first_by("poll")
-    until(lambda: first_by("poll") > seen + 100, "polls learn ends", within_seconds=30)
+    until(lambda: first_by("poll") > seen + 100, "polls find final statuses", within_seconds=30)
 
 
-def test_ids_that_are_hidden_are_taken_in_later(demo: Running) -> None:
-    """A drop directory that is moved away is told of, and all goes on when it comes back."""
-    address, _ = opened(demo)
+def test_hidden_ids_are_accepted_later(demo: Running) -> None:
+    """A drop directory that is moved away is reported, and processed again when it is back."""
+    address, _ = wait_for_addresses(demo)
     command = re.search(r"mv (\S+) (\S+)", demo.printed())
     assert command
     drop, hidden = Path(command[1]), Path(command[2])
     drop.rename(hidden)
-    until(lambda: sum_of(address, "smsbat_drop_up") == 0, "its absence is seen", within_seconds=30)
+    until(lambda: sum_of(address, "smsbat_drop_up") == 0, "its absence is reported", within_seconds=30)
     seen = sum_of(address, "smsbat_messages_tracked_total") or 0
     hidden.rename(drop)
-    until(lambda: sum_of(address, "smsbat_drop_up") == 1, "its return is seen", within_seconds=30)
+    until(lambda: sum_of(address, "smsbat_drop_up") == 1, "its return is reported", within_seconds=30)
     until(
         lambda: (sum_of(address, "smsbat_messages_tracked_total") or 0) > seen,
-        "ids are taken in again",
+        "ids are accepted again",
         within_seconds=30,
     )
 
 
 def test_the_demo_leaves_nothing_behind(demo: Running, temporary: Path) -> None:
     """0 at Ctrl-C, an empty temporary folder, and no stack trace."""
-    opened(demo)
+    wait_for_addresses(demo)
     assert list(temporary.iterdir())
     demo.signal(signal.SIGINT)
     assert demo.ends(within_seconds=5) == 0

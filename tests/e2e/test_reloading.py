@@ -1,4 +1,4 @@
-"""The configuration read again: by signal, or by request where that is allowed."""
+"""A reload of the configuration: by signal, or by request where that is enabled."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def home(tmp_path: Path, provider: Provider) -> Home:
     return Home(tmp_path / "home", provider.url)
 
 
-def told(address: str, successful: float) -> None:
-    """Wait until the gauge tells how the last reload went."""
+def wait_for_reload(address: str, successful: float) -> None:
+    """Wait until the gauge shows the result of the last reload."""
     until(
         lambda: sum_of(address, SUCCESSFUL) == successful, f"{SUCCESSFUL} is {successful}", within_seconds=5
     )
 
 
-def test_a_bad_file_changes_nothing_and_two_gauges_tell(home: Home, provider: Provider) -> None:
-    """The old configuration goes on working; the mended file is taken at the next signal."""
+def test_a_bad_file_changes_nothing_and_two_gauges_show_it(home: Home, provider: Provider) -> None:
+    """The old configuration stays in force; the fixed file is used at the next signal."""
     with home.start() as daemon:
         address = address_of(daemon)
         assert sum_of(address, SUCCESSFUL) == 1
@@ -39,24 +39,24 @@ def test_a_bad_file_changes_nothing_and_two_gauges_tell(home: Home, provider: Pr
         assert read_at is not None
         home.config.write_text("accounts: []\n", "utf-8")
         daemon.signal(signal.SIGHUP)
-        told(address, 0)
+        wait_for_reload(address, 0)
         assert sum_of(address, SUCCESS_AT) == read_at
         failed = daemon.event("reload_failed")
         assert f"{home.config}:1:" in failed["problems"]
         assert failed["code"] == "SMSBAT-C006"
         ids = provider.deliver("otp", 5)
         home.put("ids.txt", id_lines(ids))
-        _finished(address, 5)
+        _wait_for_finished(address, 5)
         home.listed["default"] = provider.deliver("otp", 3)
         home.configure()
         daemon.signal(signal.SIGHUP)
-        told(address, 1)
+        wait_for_reload(address, 1)
         assert (sum_of(address, SUCCESS_AT) or 0) > read_at
-        _finished(address, 8)
+        _wait_for_finished(address, 8)
         assert sum_of(address, "smsbat_messages_tracked_total", source="config") == 3
 
 
-def _finished(address: str, count: int) -> None:
+def _wait_for_finished(address: str, count: int) -> None:
     until(
         lambda: sum_of(address, "smsbat_messages_finished_total") == count,
         f"{count} finished",
@@ -64,8 +64,8 @@ def _finished(address: str, count: int) -> None:
     )
 
 
-def test_a_request_reloads_only_where_that_is_allowed(home: Home) -> None:
-    """Without the flag there is no such path."""
+def test_a_request_reloads_only_where_that_is_enabled(home: Home) -> None:
+    """Without the flag the path is not found."""
     with home.start() as daemon:
         address = address_of(daemon)
         home.config.write_text("accounts: []\n", "utf-8")
@@ -73,8 +73,8 @@ def test_a_request_reloads_only_where_that_is_allowed(home: Home) -> None:
         assert sum_of(address, SUCCESSFUL) == 1
 
 
-def test_a_request_is_told_how_the_reload_went(home: Home) -> None:
-    """200 for a good file, 500 with every problem for a bad one, 405 for a mere look."""
+def test_a_request_is_answered_with_the_result_of_the_reload(home: Home) -> None:
+    """200 for a good file, 500 with every problem for a bad one, 405 for GET."""
     with home.start("--web.enable-lifecycle") as daemon:
         address = address_of(daemon)
         assert ask(address, "/-/reload").status == 405
@@ -92,27 +92,27 @@ def test_a_request_is_told_how_the_reload_went(home: Home) -> None:
         assert "Traceback" not in daemon.said()
 
 
-def _asks(daemon: Running, provider: Provider) -> None:
+def _wait_for_refusal(daemon: Running, provider: Provider) -> None:
     """Wait until the provider has refused the daemon."""
     assert daemon.event("account_revoked")["code"] == "SMSBAT-P001"
     assert provider.requests()
 
 
 def test_a_rotated_key_is_used_within_seconds(tmp_path: Path, provider: Provider) -> None:
-    """While the key is refused hardly anything is asked; with a new one in the file it goes on at once."""
+    """While the key is refused almost nothing is polled; with a new key polling continues at once."""
     home = Home(tmp_path / "home", provider.url)
     home.key.write_text("revoked-key\n", "ascii")
     home.put("ids.txt", id_lines(provider.deliver("otp", 30)))
     first = provider.requests()
     with home.start() as daemon:
         address = address_of(daemon)
-        _asks(daemon, provider)
+        _wait_for_refusal(daemon, provider)
         assert sum_of(address, "smsbat_api_up") == 0
-        # A request of ours, for the time of the rotation by the provider's clock.
+        # This request records the time of the rotation by the provider's clock.
         ask(provider.address, "/bat/message/rotated-now")
         home.key.write_text("demo-key\n", "ascii")
         until(lambda: sum_of(address, "smsbat_api_up") == 1, "the provider answers again", within_seconds=10)
-        _finished(address, 30)
+        _wait_for_finished(address, 30)
         assert "revoked-key" not in daemon.said()
     arrivals = provider.arrivals()[first:]
     rotated_at = next(one.at_us for one in arrivals if one.message_id == "rotated-now")

@@ -1,4 +1,4 @@
-"""A view of something, to start a test from."""
+"""An example overview, to start a test from."""
 
 from __future__ import annotations
 

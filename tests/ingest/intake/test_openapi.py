@@ -19,7 +19,7 @@ from exporter.ingest.formats.formats import FAULTS
 from exporter.status import page
 from exporter.status.page.message import REFUSALS
 from tests.kit.processes import EXPORTER, ROOT, Running, environment
-from tests.status.page.schema import schemas
+from tests.status.page.schema import build_schemas
 
 DOCUMENT = resources.files("exporter") / "openapi.json"
 TOKEN = "a-token-of-some-length-1234567890"
@@ -119,7 +119,7 @@ def test_the_server_tells_as_the_document_says(served: Served, tmp_path: Path) -
 
 def test_what_is_shown_has_the_schema_of_the_code(document: dict[str, Any]) -> None:
     """Each key with its type and its words, as `python -m tests.status.page.schema` prints them."""
-    made = schemas()
+    made = build_schemas()
     assert {name: document["components"]["schemas"].get(name) for name in made} == made
     reasons = {"busy", *REFUSALS}
     assert set(document["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"]) == reasons

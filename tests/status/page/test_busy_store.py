@@ -1,4 +1,4 @@
-"""Looking up a message while the store hangs: nobody waits for long, and nothing else waits at all."""
+"""Looking up a message while the store hangs: no client waits long, and nothing else waits at all."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from threading import Event
 
 from exporter.domain.model import NewMessage, Source
 from exporter.engine.tracker import Tracker
-from exporter.http import pages
+from exporter.http import build_routes
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.status.builder import ProcessState, StatusBuilder
-from exporter.status.lookup import MAX_WAITING, Lookups
+from exporter.status.message import MAX_WAITING, Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
 from tests.engine.settings import make_settings
-from tests.http.client import SITE, fine, serving
+from tests.http.client import ENDPOINTS, report_fine, serve
 
 
 class Rig:
     """A tracker with one message, and its store's only thread."""
 
     def __init__(self, folder: Path, thread: ThreadPoolExecutor) -> None:
-        """Nothing is read yet."""
         self.clock = SteadyClock()
         self.thread = thread
         self.instruments = Instruments()
@@ -36,13 +35,13 @@ class Rig:
         self.released = Event()
 
     def hang(self) -> None:
-        """Let the store's thread do nothing until `released`."""
+        """Block the store's thread until `released`."""
         self.thread.submit(self.released.wait)
 
 
 @asynccontextmanager
-async def rig(folder: Path) -> AsyncIterator[Rig]:
-    """One that runs."""
+async def run_rig(folder: Path) -> AsyncIterator[Rig]:
+    """A rig that runs."""
     with ThreadPoolExecutor(1) as thread:
         made = Rig(folder, thread)
         try:
@@ -53,20 +52,20 @@ async def rig(folder: Path) -> AsyncIterator[Rig]:
                 try:
                     yield made
                 finally:
-                    # What has begun in the store is waited for, whoever is cancelled.
+                    # A call of the store that has begun is waited for, even when its task is cancelled.
                     made.released.set()
                     running.cancel()
         finally:
             made.store.close()
 
 
-async def test_who_asks_while_the_store_hangs_is_told_so(tmp_path: Path) -> None:
-    """All that may wait, and at once whoever is one too many; afterwards it answers again."""
-    async with rig(tmp_path) as one:
+async def test_lookups_while_the_store_hangs_return_nothing_soon(tmp_path: Path) -> None:
+    """After a short wait, or at once when too many wait; afterwards it answers again."""
+    async with run_rig(tmp_path) as one:
         one.hang()
         async with asyncio.TaskGroup() as together:
-            asking = [together.create_task(one.lookups.look_up("known")) for _ in range(MAX_WAITING + 5)]
-        assert {task.result() for task in asking} == {None}
+            lookups = [together.create_task(one.lookups.look_up("known")) for _ in range(MAX_WAITING + 5)]
+        assert {task.result() for task in lookups} == {None}
         one.released.set()
         found = await one.lookups.look_up("known")
         assert found is not None
@@ -74,20 +73,20 @@ async def test_who_asks_while_the_store_hangs_is_told_so(tmp_path: Path) -> None
 
 
 async def test_metrics_and_the_page_do_not_wait_for_the_store(tmp_path: Path) -> None:
-    """They are answered while as many lookups as may wait do."""
-    async with rig(tmp_path) as one:
-        surroundings = ProcessState(fine, fine, tuple)
+    """They are answered while lookups wait."""
+    async with run_rig(tmp_path) as one:
+        process = ProcessState(report_fine, report_fine, tuple)
         with ThreadPoolExecutor(1) as thread:
-            watch = StatusBuilder(one.tracker, one.clock, one.instruments, surroundings, thread)
-            routes = [*pages(SITE), *Pages(watch, one.lookups, thread).routes()]
-            async with serving(*routes) as client, asyncio.TaskGroup() as together:
+            status_builder = StatusBuilder(one.tracker, one.clock, one.instruments, process, thread)
+            routes = [*build_routes(ENDPOINTS), *Pages(status_builder, one.lookups, thread).routes()]
+            async with serve(*routes) as client, asyncio.TaskGroup() as together:
                 one.hang()
-                asking = [together.create_task(client.get("/api/v1/messages/known")) for _ in range(3)]
+                lookups = [together.create_task(client.get("/api/v1/messages/known")) for _ in range(3)]
                 for path in ("/metrics", "/", "/api/v1/status"):
                     async with client.get(path) as answer:
                         assert answer.status == 200
-                assert not any(task.done() for task in asking)
-                answers = [await task for task in asking]
-                assert {(a.status, a.headers["Retry-After"]) for a in answers} == {(503, "2")}
-                assert await answers[0].json() == {"error": "busy"}
+                assert not any(task.done() for task in lookups)
+                send_hiding = [await task for task in lookups]
+                assert {(a.status, a.headers["Retry-After"]) for a in send_hiding} == {(503, "2")}
+                assert await send_hiding[0].json() == {"error": "busy"}
                 one.released.set()

@@ -1,4 +1,4 @@
-"""What the pages answer to those who ask nicely."""
+"""What the routes of the metrics listener answer."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from exporter.http import Listener, MetricsEndpoints, pages
+from exporter.http import Listener, MetricsEndpoints, build_routes
 from exporter.metrics.collector import Collector
 from exporter.metrics.exposition import Format, Rendering
-from tests.http.client import SITE, ask, body, connected, fine, serving
+from tests.http.client import ENDPOINTS, connect, report_fine, scrape_body, send_request, serve
 from tests.metrics.example import EXAMPLE, large
 
 
 async def test_a_scrape_gets_the_parts_as_one_body() -> None:
-    """With the exact content type, its length, and what it depends on."""
-    async with serving(*pages(SITE)) as client, client.get("/metrics") as answer:
+    """With the exact Content-Type, Content-Length and Vary."""
+    async with serve(*build_routes(ENDPOINTS)) as client, client.get("/metrics") as answer:
         assert (answer.status, await answer.read()) == (200, b"one 1.0\ntwo 2.0\n")
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         assert answer.headers["Content-Length"] == "16"
@@ -28,8 +28,8 @@ async def test_a_scrape_gets_the_parts_as_one_body() -> None:
 
 
 async def test_head_gets_the_headers_of_get_and_no_body() -> None:
-    """And the connection can be used again."""
-    async with serving(*pages(SITE)) as client:
+    """And the connection can be reused."""
+    async with serve(*build_routes(ENDPOINTS)) as client:
         for _ in range(2):
             async with client.head("/metrics") as answer:
                 assert (answer.status, await answer.read()) == (200, b"")
@@ -38,11 +38,13 @@ async def test_head_gets_the_headers_of_get_and_no_body() -> None:
 
 
 async def test_format_and_encoding_are_negotiated() -> None:
-    """By Accept and Accept-Encoding, also when those come in several lines."""
+    """By Accept and Accept-Encoding, also when they come in several lines."""
     openmetrics = ("Accept", "application/openmetrics-text;version=1.0.0")
     with Collector(CollectorRegistry(), created=False) as collector:
         collector.publish(EXAMPLE)
-        async with serving(*pages(MetricsEndpoints(collector.render, fine, fine))) as client:
+        async with serve(
+            *build_routes(MetricsEndpoints(collector.render, report_fine, report_fine))
+        ) as client:
             headers = [
                 ("Accept", "text/html"),
                 openmetrics,
@@ -61,8 +63,8 @@ async def test_format_and_encoding_are_negotiated() -> None:
 async def test_a_scrape_before_the_first_snapshot_is_refused() -> None:
     """503, so that Prometheus stores nothing: zeros now would be a reset later."""
     with Collector(CollectorRegistry(), created=False) as collector:
-        site = MetricsEndpoints(collector.render, fine, fine)
-        async with serving(*pages(site)) as client, client.get("/metrics") as answer:
+        endpoints = MetricsEndpoints(collector.render, report_fine, report_fine)
+        async with serve(*build_routes(endpoints)) as client, client.get("/metrics") as answer:
             assert (answer.status, await answer.text()) == (503, "the state is not loaded yet\n")
             assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
 
@@ -72,47 +74,53 @@ async def test_64_scrapers_at_once_are_all_answered() -> None:
     with Collector(CollectorRegistry(), created=False) as collector:
         collector.publish(large(50))
         async with (
-            Listener(["127.0.0.1:0"], pages(MetricsEndpoints(collector.render, fine, fine))) as listener,
+            Listener(
+                ["127.0.0.1:0"], build_routes(MetricsEndpoints(collector.render, report_fine, report_fine))
+            ) as listener,
             asyncio.TaskGroup() as together,
         ):
             request = b"GET /metrics HTTP/1.1\r\nHost: exporter\r\nConnection: close\r\n\r\n"
-            answers = [together.create_task(ask(listener, request)) for _ in range(64)]
+            answers = [together.create_task(send_request(listener, request)) for _ in range(64)]
     assert len({answer.result().partition(b"\r\n\r\n")[2] for answer in answers}) == 1
     assert all(answer.result().startswith(b"HTTP/1.1 200 OK\r\n") for answer in answers)
 
 
 async def test_scrapers_that_do_not_read_share_the_bytes() -> None:
-    """Sixty of them, of 20 MB each: none has a copy of its own."""
+    """Sixty of them, 20 MB each: none has a copy of its own."""
     megabytes_20 = Rendering((bytes(20 * 2**20),), Format.TEXT.value)
 
     async def scrape(_accept: str, _accept_encoding: str) -> Rendering:
         return megabytes_20
 
     async with (
-        Listener(["127.0.0.1:0"], pages(MetricsEndpoints(scrape, fine, fine))) as listener,
+        Listener(
+            ["127.0.0.1:0"], build_routes(MetricsEndpoints(scrape, report_fine, report_fine))
+        ) as listener,
         AsyncExitStack() as slow,
     ):
-        before = resident_bytes()
+        before = count_resident_bytes()
         for _ in range(60):
-            reader, writer = await slow.enter_async_context(connected(listener, buffer_bytes=4096))
+            reader, writer = await slow.enter_async_context(connect(listener, buffer_bytes=4096))
             writer.write(b"GET /metrics HTTP/1.1\r\nHost: exporter\r\n\r\n")
             assert await reader.read(1) == b"H"
-        answer = await ask(listener, b"GET /-/healthy HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n")
+        answer = await send_request(
+            listener, b"GET /-/healthy HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n"
+        )
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert resident_bytes() - before < 16 * 2**20
+        assert count_resident_bytes() - before < 16 * 2**20
 
 
-def resident_bytes() -> int:
+def count_resident_bytes() -> int:
     """Memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 @pytest.mark.parametrize(("path", "word"), [("/-/healthy", "healthy"), ("/-/ready", "ready")])
-async def test_a_check_says_that_all_is_well_or_why_not(path: str, word: str) -> None:
-    """Each asks its own question."""
+async def test_a_check_answers_ok_or_the_reason_against_it(path: str, word: str) -> None:
+    """Each check has a reason of its own."""
     reasons = {"/-/healthy": "", "/-/ready": ""}
-    site = MetricsEndpoints(body, lambda: reasons["/-/healthy"], lambda: reasons["/-/ready"])
-    async with serving(*pages(site)) as client:
+    endpoints = MetricsEndpoints(scrape_body, lambda: reasons["/-/healthy"], lambda: reasons["/-/ready"])
+    async with serve(*build_routes(endpoints)) as client:
         async with client.get(path) as answer:
             assert (answer.status, await answer.text()) == (200, f"{word}\n")
         reasons[path] = "stopping"
@@ -120,20 +128,23 @@ async def test_a_check_says_that_all_is_well_or_why_not(path: str, word: str) ->
             assert (answer.status, await answer.text()) == (503, "stopping\n")
 
 
-async def test_reload_is_not_there_unless_it_is_enabled() -> None:
-    """Who can reach the port could otherwise keep us busy."""
-    async with serving(*pages(SITE)) as client, client.post("/-/reload") as answer:
+async def test_reload_is_not_found_unless_it_is_enabled() -> None:
+    """Otherwise anyone who reaches the port could keep the exporter busy; the answer names the flag."""
+    async with serve(*build_routes(ENDPOINTS)) as client, client.post("/-/reload") as answer:
         assert answer.status == 404
+        assert "--web.enable-lifecycle" in await answer.text()
 
 
 async def test_reload_answers_with_what_is_wrong() -> None:
-    """200 when the configuration was taken, 500 with its problems when not; only POST does it."""
+    """200 when the configuration is in force, 500 with its problems when not; only POST reloads."""
     problems = ["", "line 3: unknown key"]
 
     async def reload() -> str:
         return problems.pop(0)
 
-    async with serving(*pages(MetricsEndpoints(body, fine, fine, reload))) as client:
+    async with serve(
+        *build_routes(MetricsEndpoints(scrape_body, report_fine, report_fine, reload))
+    ) as client:
         async with client.get("/-/reload") as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "POST")
         async with client.post("/-/reload") as answer:

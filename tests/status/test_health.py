@@ -1,4 +1,4 @@
-"""The state in words: what goes on, what is wrong, and what to do about it."""
+"""The state in words: what the exporter does, what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ SITUATIONS = [
     (
         replace(FINE, pending=0),
         State.QUIET,
-        "Quiet: every message has ended. The last usable answer came 3 s ago.",
+        "Quiet: every message is finished. The last usable answer came 3 s ago.",
     ),
-    (replace(FINE, tracked=0, pending=0), State.NO_IDS, "Waiting for ids: none has come in yet."),
+    (replace(FINE, tracked=0, pending=0), State.NO_IDS, "Waiting for ids: none received yet."),
     (
         replace(FINE, accounts=(UNASKED,)),
         State.WAITING,
         "Waiting for the first answer: 4 messages are tracked.",
     ),
     (replace(FINE, unready="starting"), State.STARTING, "Starting. The state is being loaded."),
-    (replace(FINE, unready="stopping"), State.STOPPING, "Stopping. What was learned is saved."),
+    (replace(FINE, unready="stopping"), State.STOPPING, "Stopping. All results so far are saved."),
     (
         replace(FINE, stalled=True),
         State.STALLED,
-        "The loops stand still: nothing has moved for half a minute.",
+        "The exporter is stuck: its internal loops made no progress for half a minute.",
     ),
     (
         replace(FINE, store_up=False),
         State.STORE_FULL,
-        "Holding still: the disk has no room. Nothing is asked or taken in, and nothing is lost.",
+        "Paused: disk full. No polls are sent and no ids are accepted; nothing is lost.",
     ),
     (
         replace(FINE, accounts=(REVOKED,)),
@@ -99,7 +99,7 @@ SITUATIONS = [
         replace(FINE, accounts=(PAUSED,)),
         State.RATE_LIMITED,
         (
-            "The provider asks account main to slow down: nothing is asked for 1 min 30 s. "
+            "The provider asked account main to slow down: no polls for 1 min 30 s. "
             "The last usable answer came 3 s ago."
         ),
     ),
@@ -124,14 +124,14 @@ SITUATIONS = [
     (
         replace(FINE, drop=replace(DROP, blocked=True)),
         State.DROP_BLOCKED,
-        "Dropped files wait: as many messages are tracked as limits.max_tracked allows.",
+        "Dropped files wait: limits.max_tracked is reached.",
     ),
     (
         replace(FINE, accounts=(LATE,)),
         State.BEHIND,
         (
-            "Account main is behind: 5,003 messages of normal and low priority are due, and the latest was "
-            "asked about 16 min late."
+            "Account main is behind: 5,003 messages of normal and low priority are due, and the latest poll "
+            "was 16 min late."
         ),
     ),
     (
@@ -142,37 +142,37 @@ SITUATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("facts", "state", "words"), SITUATIONS)
-def test_each_situation_has_its_words(facts: HealthInputs, state: State, words: str) -> None:
-    """A state, what it means, and what to do where there is something to do."""
-    told = evaluate(facts)
-    assert (told.state, told.summary) == (state, words)
-    assert bool(told.advice) == (state not in {State.RECEIVING, State.QUIET, State.WAITING})
-    assert bool(told.problems) == (state not in {State.RECEIVING, State.QUIET, State.WAITING, State.NO_IDS})
+@pytest.mark.parametrize(("inputs", "state", "summary"), SITUATIONS)
+def test_each_situation_has_its_summary(inputs: HealthInputs, state: State, summary: str) -> None:
+    """A state, its summary, and advice where there is something to do."""
+    health = evaluate(inputs)
+    assert (health.state, health.summary) == (state, summary)
+    assert bool(health.advice) == (state not in {State.RECEIVING, State.QUIET, State.WAITING})
+    assert bool(health.problems) == (state not in {State.RECEIVING, State.QUIET, State.WAITING, State.NO_IDS})
 
 
-def test_every_state_is_told_of_somewhere() -> None:
-    """No word of the contract that nothing ever says."""
+def test_every_state_occurs() -> None:
+    """No state of the API is unused."""
     assert {state for _, state, _ in SITUATIONS} == set(State)
 
 
 def test_the_worst_comes_first_and_nothing_is_hidden() -> None:
-    """Several accounts and the disk at once."""
-    facts = replace(
+    """Several accounts and the disk at the same time."""
+    inputs = replace(
         FINE,
         accounts=(replace(PAUSED, account="a"), replace(REVOKED, account="b"), ACCOUNT),
         store_up=False,
         reload_refused=True,
     )
-    told = evaluate(facts)
-    assert told.state is State.STORE_FULL
-    assert [(problem.code, problem.account) for problem in told.problems] == [
+    health = evaluate(inputs)
+    assert health.state is State.STORE_FULL
+    assert [(problem.code, problem.account) for problem in health.problems] == [
         (State.STORE_FULL, None),
         (State.KEY_REFUSED, "b"),
         (State.RATE_LIMITED, "a"),
         (State.CONFIGURATION_REFUSED, None),
     ]
-    assert [problem.severity for problem in told.problems] == [
+    assert [problem.severity for problem in health.problems] == [
         Severity.ERROR,
         Severity.ERROR,
         Severity.WARNING,
@@ -180,14 +180,14 @@ def test_the_worst_comes_first_and_nothing_is_hidden() -> None:
     ]
 
 
-def test_who_is_held_back_is_not_called_behind() -> None:
-    """The outage is what is wrong; messages are late because of it."""
+def test_an_account_in_an_outage_or_a_pause_is_not_behind() -> None:
+    """The outage is the problem; late messages are its consequence."""
     held = (replace(OUTAGE, lag_seconds={"low": 9_000.0}), replace(PAUSED, lag_seconds={"low": 9_000.0}))
     assert State.BEHIND not in {problem.code for problem in evaluate(replace(FINE, accounts=held)).problems}
 
 
-def test_the_demo_has_patience() -> None:
-    """Its time passes faster than anybody can work."""
+def test_the_demo_tolerates_more_lag() -> None:
+    """Its time passes faster than work can be done."""
     late = replace(FINE, accounts=(LATE,))
     assert evaluate(replace(late, patience=60.0)).state is State.RECEIVING
 
@@ -195,8 +195,8 @@ def test_the_demo_has_patience() -> None:
 @pytest.mark.parametrize(
     ("used", "advice"), [(9.0, "10 requests a second are too few"), (1.0, "not used up")]
 )
-def test_who_is_behind_hears_whether_the_rate_is_to_blame(used: float, advice: str) -> None:
-    """More rate helps nobody who does not use what there is."""
+def test_the_advice_says_whether_a_higher_rate_would_help(used: float, advice: str) -> None:
+    """It would not where the present rate is not used."""
     assert advice in evaluate(replace(FINE, accounts=(replace(LATE, requests_per_second=used),))).advice
 
 
@@ -206,10 +206,10 @@ def test_who_is_behind_hears_whether_the_rate_is_to_blame(used: float, advice: s
         ({"/drop": True}, False, "Rename a file of ids into /drop."),
         ({"/drop": True}, True, "Rename a file of ids into /drop, or post them to /api/v1/messages."),
         ({}, True, "Post them to /api/v1/messages."),
-        ({}, False, "Name a drop directory, ids or intake in the configuration."),
+        ({}, False, "Add a drop directory, messages or intake to the configuration."),
     ],
 )
-def test_who_has_no_ids_yet_hears_how_they_come_in(
+def test_without_ids_the_advice_says_how_to_send_some(
     directories: dict[str, bool | None], advice: str, *, intake: bool
 ) -> None:
     """By the ways that are configured."""
