@@ -123,12 +123,12 @@ def walk(events: Sequence[Event], message: Message = MESSAGE) -> list[Step]:
     return steps
 
 
-def sums(steps: list[Step]) -> dict[tuple[Kind, str, str], int]:
+def sum_steps(steps: list[Step]) -> dict[tuple[Kind, str, str], int]:
     """What all steps come to."""
     return dict(sum_counts(count for step in steps for count in step.counts))
 
 
-def in_status(status: Status) -> Message:
+def make_in_status(status: Status) -> Message:
     """A message that got to `status` some time ago, judged where that takes it."""
     ended = status in FINISHED
     return MESSAGE._replace(

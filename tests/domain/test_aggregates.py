@@ -108,7 +108,7 @@ def test_a_finished_message_is_not_pending_and_removing_it_keeps_counters() -> N
 
 
 def test_a_series_is_there_before_it_counts() -> None:
-    """An expected series shows 0, and keeps what it has."""
+    """An initialized series shows 0; one that has a value keeps it."""
     state = make_state()
     key = SeriesKey(CAMPAIGN, Kind.COST_NANOS, "UAH")
     state.initialize_series(key)
@@ -378,10 +378,10 @@ def test_pruned_cohorts_leave_no_sample() -> None:
     assert get_delivery_ratios(state, now) == {"1h": 1.0, "24h": 1.0}
 
 
-# --- what a ratio is state, and the hours of the day ------------------------------------------------------
+# --- what a ratio is computed from, and the hours of the day --------------------------------------------
 
 
-def test_a_ratio_says_how_many_messages_it_is_of() -> None:
+def test_a_ratio_says_how_many_messages_it_is_computed_from() -> None:
     """The number of messages that matured in the window, whatever their status."""
     state = make_state()
     track(state, SENT_AT, 3)

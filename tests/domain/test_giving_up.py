@@ -21,11 +21,11 @@ from tests.domain.example import (
     MESSAGE,
     SENT_AT,
     advance,
-    in_status,
     make_failed,
+    make_in_status,
     make_observed,
     make_tick,
-    sums,
+    sum_steps,
     walk,
 )
 
@@ -48,7 +48,7 @@ def test_not_found_for_good() -> None:
         [make_failed(Outcome.NOT_FOUND, 60 * SECOND_US), make_failed(Outcome.NOT_FOUND, 70 * SECOND_US)]
     )
     assert steps[0].message.status is Status.NOT_FOUND
-    assert sums(steps)[Kind.FINISHED, "not_found", ""] == 1
+    assert sum_steps(steps)[Kind.FINISHED, "not_found", ""] == 1
     assert steps[0].verdict is Verdict.MISSED
 
 
@@ -62,7 +62,7 @@ def test_three_refusals() -> None:
     """An answer that rejects the message ends it as `rejected` at the third time, not before."""
     steps = walk([make_failed(Outcome.CLIENT_ERROR, n * SECOND_US) for n in (1, 2, 3, 4)])
     assert [step.message.pending for step in steps] == [True, True, False, False]
-    assert sums(steps)[Kind.FINISHED, "rejected", ""] == 1
+    assert sum_steps(steps)[Kind.FINISHED, "rejected", ""] == 1
 
 
 def test_other_failures_are_no_refusals() -> None:
@@ -113,10 +113,10 @@ def test_the_cap_of_an_outage() -> None:
 @pytest.mark.parametrize("via", list(Via))
 def test_a_late_final_status(given_up: Status, via: Via) -> None:
     """A final status after we gave up moves the gauge and is counted as late, not as finished."""
-    steps = walk([make_observed(DELIVERED, 30 * HOUR_US, via=via)] * 2, in_status(given_up))
+    steps = walk([make_observed(DELIVERED, 30 * HOUR_US, via=via)] * 2, make_in_status(given_up))
     assert steps[0].message.status is DELIVERED
     assert steps[0].message.outcome is given_up
-    come_to = sums(steps)
+    come_to = sum_steps(steps)
     assert come_to[Kind.LATE, "delivered", ""] == 1
     assert come_to[Kind.FIRST_KNOWLEDGE, via.value, ""] == 1
     assert not [series for series in come_to if series[0] in {Kind.FINISHED, Kind.DURATION_BUCKET}]
@@ -126,4 +126,4 @@ def test_a_late_final_status(given_up: Status, via: Via) -> None:
 def test_a_late_final_status_brings_its_cost() -> None:
     """What a late message cost is money all the same, and counted once."""
     event = Observed(1, SENT_AT + 30 * HOUR_US, 0, Answer(DELIVERED, cost_nanos=7, currency="USD"))
-    assert sums(walk([event, event], in_status(Status.EXPIRED)))[Kind.COST_NANOS, "USD", ""] == 7
+    assert sum_steps(walk([event, event], make_in_status(Status.EXPIRED)))[Kind.COST_NANOS, "USD", ""] == 7

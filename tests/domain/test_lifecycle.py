@@ -28,11 +28,11 @@ from tests.domain.example import (
     SENT_AT,
     advance,
     count_by_label,
-    in_status,
     make_failed,
+    make_in_status,
     make_observed,
     make_tick,
-    sums,
+    sum_steps,
     walk,
 )
 
@@ -71,7 +71,7 @@ def test_the_table_is_the_documented_one() -> None:
 @pytest.mark.parametrize("known", sorted(ALL))
 def test_each_pair_of_statuses(known: Status, reported: Status, via: Via) -> None:
     """An answer moves a message where the table says, and nowhere else; the gauge follows it."""
-    step = advance(in_status(known), make_observed(reported, 2 * SECOND_US, via=via))
+    step = advance(make_in_status(known), make_observed(reported, 2 * SECOND_US, via=via))
     after = reported if reported in LEGAL[known] else known
     assert step.message.status is after
     moved = {known.word: -1, reported.word: 1} if after is not known else {}
@@ -90,7 +90,7 @@ def test_each_pair_of_statuses(known: Status, reported: Status, via: Via) -> Non
 )
 def test_a_final_status_never_changes(final: Status, event: Event) -> None:
     """After the provider's final status no event changes or counts anything about the message."""
-    step = advance(in_status(final), event)
+    step = advance(make_in_status(final), event)
     assert (step.message.status, step.message.outcome, step.counts) == (final, final, ())
     assert not step.newly_finished
     assert not step.newly_delivered
@@ -117,13 +117,15 @@ def test_a_conflict_is_the_provider_against_itself(
     known: Status, reported: Status, via: Via, *, conflict: bool
 ) -> None:
     """Only an answer that contradicts an earlier one is a conflict: not a late one, not a repeated one."""
-    assert advance(in_status(known), make_observed(reported, 2 * SECOND_US, via=via)).conflict is conflict
+    assert (
+        advance(make_in_status(known), make_observed(reported, 2 * SECOND_US, via=via)).conflict is conflict
+    )
 
 
 @pytest.mark.parametrize("known", [Status.NEW, SCHEDULED])
 def test_a_move_and_the_expiry_in_one_answer(known: Status) -> None:
     """An answer that moves a message whose time has run out takes it to `expired`, counted once."""
-    step = advance(in_status(known), make_observed(PROCESSING, 25 * HOUR_US))
+    step = advance(make_in_status(known), make_observed(PROCESSING, 25 * HOUR_US))
     assert step.message.status is Status.EXPIRED
     assert count_by_label(step, Kind.MESSAGES) == {known.word: -1, "expired": 1}
     assert count_by_label(step, Kind.FINISHED) == {"expired": 1}
@@ -166,7 +168,7 @@ def test_any_history(history: list[Event]) -> None:
     """Whatever comes: finished and judged at most once, one status each, no count but the gauge falls."""
     steps = walk(history)
     last = steps[-1].message if steps else MESSAGE
-    come_to = sums(steps)
+    come_to = sum_steps(steps)
     statuses = {label: n for (kind, label, _), n in come_to.items() if kind is Kind.MESSAGES}
     assert statuses == ({"new": -1, last.status.word: 1} if last.status is not Status.NEW else {})
     finished = sum(n for (kind, *_), n in come_to.items() if kind is Kind.FINISHED)
@@ -200,7 +202,7 @@ final_statuses = st.builds(
 @given(st.lists(st.one_of(webhooks_under_way, polls_under_way), max_size=4), final_statuses)
 def test_one_final_status_in_any_order(before: list[Event], final: Observed) -> None:
     """All permutations of a history with one final status come to the same totals."""
-    results = [sums(walk(order)) for order in permutations([*before, final])]
+    results = [sum_steps(walk(order)) for order in permutations([*before, final])]
     assert all(result == results[0] for result in results)
 
 
@@ -217,5 +219,5 @@ def test_two_final_statuses_in_any_order(
     for order in permutations([*before, first, second]):
         steps = walk(order * repeats)
         assert sum(step.newly_finished for step in steps) == 1
-        assert sum(n for (kind, *_), n in sums(steps).items() if kind is Kind.FINISHED) == 1
+        assert sum(n for (kind, *_), n in sum_steps(steps).items() if kind is Kind.FINISHED) == 1
         assert sum(step.conflict for step in walk(order)) == 1

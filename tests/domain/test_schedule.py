@@ -43,7 +43,9 @@ policies = st.sampled_from(PROFILES)
 HUGE = 10**9
 
 
-def after(message: Message, policy: Policy = DEFAULT, *, seconds: float = 0, u: float = 0.5) -> float:
+def compute_seconds_to_poll(
+    message: Message, policy: Policy = DEFAULT, *, seconds: float = 0, u: float = 0.5
+) -> float:
     """Seconds until the next poll, `seconds` after sending; the provider answers all the time."""
     past_us = int(seconds * SECOND_US)
     now = SENT_AT + past_us
@@ -109,14 +111,16 @@ def test_a_poll_when_the_time_runs_out(policy: Policy, polls: int, answered_us: 
 
 def test_intervals_grow() -> None:
     """After each answered poll the interval is longer, up to the longest."""
-    delays = [after(JUDGED._replace(polls=n), seconds=3600) for n in (0, 1, 2, 3, 4, 30, HUGE)]
+    delays = [
+        compute_seconds_to_poll(JUDGED._replace(polls=n), seconds=3600) for n in (0, 1, 2, 3, 4, 30, HUGE)
+    ]
     assert delays == [5, 5, 7.5, 11.25, 16.875, 1800, 1800]
 
 
 @pytest.mark.parametrize(("u", "seconds"), [(0, 4.5), (0.5, 5), (1, 5.5)])
 def test_intervals_jitter(u: float, seconds: float) -> None:
     """An interval is up to a tenth longer or shorter, so that what came together doesn't stay together."""
-    assert after(JUDGED._replace(polls=1), seconds=3600, u=u) == pytest.approx(seconds)
+    assert compute_seconds_to_poll(JUDGED._replace(polls=1), seconds=3600, u=u) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -125,9 +129,9 @@ def test_intervals_jitter(u: float, seconds: float) -> None:
 def test_failures_back_off_with_full_jitter(failures: int, ceiling: float) -> None:
     """After failures the delay is anywhere between the closest and a ceiling that doubles."""
     message = JUDGED._replace(failures=failures, polls=7)
-    assert after(message, seconds=3600, u=0) == CLOSEST_US / SECOND_US
-    assert after(message, seconds=3600, u=0.5) == pytest.approx(max(ceiling / 2, 1.05))
-    assert after(message, seconds=3600, u=1) == pytest.approx(ceiling)
+    assert compute_seconds_to_poll(message, seconds=3600, u=0) == CLOSEST_US / SECOND_US
+    assert compute_seconds_to_poll(message, seconds=3600, u=0.5) == pytest.approx(max(ceiling / 2, 1.05))
+    assert compute_seconds_to_poll(message, seconds=3600, u=1) == pytest.approx(ceiling)
 
 
 @pytest.mark.parametrize(("sent_seconds_ago", "seconds"), [(0, 5), (2, 3), (5, 0), (86_400, 0), (-3600, 5)])

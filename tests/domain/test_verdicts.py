@@ -29,7 +29,7 @@ from tests.domain.example import (
     make_failed,
     make_observed,
     make_tick,
-    sums,
+    sum_steps,
     walk,
 )
 
@@ -53,7 +53,7 @@ TOLERANCE_US = lifecycle.compute_tolerance_us(DEADLINE_US)
         (make_observed(DELIVERED, DEADLINE_US + TOLERANCE_US), Verdict.MET),
         (make_observed(DELIVERED, DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
         (make_observed(Status.UNDELIVERABLE, SECOND_US), Verdict.MISSED),
-        # Only failures would be certain now: judging just those would bend the ratio.
+        # Only failures would be certain now: judging just those would bias the ratio.
         (make_observed(Status.UNDELIVERABLE, DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
         (make_failed(Outcome.TIMEOUT, DEADLINE_US + TOLERANCE_US), Verdict.NONE),
         (make_failed(Outcome.TIMEOUT, DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
@@ -61,14 +61,14 @@ TOLERANCE_US = lifecycle.compute_tolerance_us(DEADLINE_US)
         (make_tick(DEADLINE_US + TOLERANCE_US + 1), Verdict.UNOBSERVED),
         # A webhook reports the past, and a better one may be on its way: it is not a poll.
         (make_observed(PROCESSING, DEADLINE_US, via=Via.WEBHOOK), Verdict.NONE),
-        # The provider's own time counts, however late we hear it, for deliveries and failures alike.
+        # The provider's own time counts, however late we receive it, for deliveries and failures alike.
         (make_observed(DELIVERED, HOUR_US, via=Via.WEBHOOK, occurred_after_us=DEADLINE_US), Verdict.MET),
         (
             make_observed(DELIVERED, HOUR_US, via=Via.WEBHOOK, occurred_after_us=DEADLINE_US + 1),
             Verdict.MISSED,
         ),
         (make_observed(Status.UNDELIVERABLE, HOUR_US, via=Via.WEBHOOK, occurred_after_us=1), Verdict.MISSED),
-        # Its clock is ahead: it can't have happened after we heard of it.
+        # Its clock is ahead: it can't have happened after we received it.
         (make_observed(DELIVERED, DEADLINE_US, via=Via.WEBHOOK, occurred_after_us=HOUR_US), Verdict.MET),
     ],
 )
@@ -125,7 +125,7 @@ def test_parts_fallbacks_and_channels() -> None:
         channels=(("viber", "undeliverable"), ("sms", "delivered")),
     )
     step = advance(MESSAGE, Observed(1, SENT_AT, 0, answer))
-    come_to = sums([step])
+    come_to = sum_steps([step])
     assert come_to[Kind.PARTS, "", ""] == 3
     assert come_to[Kind.FALLBACKS, "sms", "delivered"] == 2
     assert come_to[Kind.FALLBACKS, "email", "not_used"] == 1

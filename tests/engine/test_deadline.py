@@ -127,18 +127,18 @@ async def test_a_stall_shows_when_the_first_deadline_has_passed(
     async with start_rig(tmp_path, provider, make_settings(rate=50, campaigns={"alerts": profile})) as rig:
         number = 0
 
-        async def traffic(seconds: int) -> None:
+        async def send_traffic(seconds: int) -> None:
             nonlocal number
             for _ in range(seconds):
                 number += 1
                 await rig.send(1, "alerts", prefix=f"n{number}")
                 await rig.pass_time(1)
 
-        await traffic(4 * MINUTES)
+        await send_traffic(4 * MINUTES)
         provider.answer = answer_under_way
         stalled_at = rig.now_seconds
         while rig.sum_series(Kind.SLO_MISSED) < 5:
-            await traffic(1)
+            await send_traffic(1)
             assert rig.now_seconds - stalled_at <= compute_shown_after_seconds(deadline_seconds) + 5
         assert rig.sum_series(Kind.SLO_UNOBSERVED) == 0
 

@@ -49,7 +49,7 @@ def test_an_id_that_is_not_known_yet_is_no_failure() -> None:
 
 
 def test_what_is_about_one_message_comes_once_and_in_order() -> None:
-    """Also a failure that is in both memories."""
+    """Also a failure that is among the latest requests and among the latest failures."""
     history = RequestHistory(BEGAN_AT)
     for second, outcome in enumerate((Outcome.TIMEOUT, Outcome.OK, Outcome.SERVER_ERROR, Outcome.OK)):
         history.record(make_request(second, outcome, "one"))

@@ -1,4 +1,4 @@
-"""The process dies between any two moments: promises to the provider hold, and so do the counters."""
+"""The process is killed at any moment: limits and counters survive."""
 
 from __future__ import annotations
 
