@@ -38,17 +38,18 @@ MUTANTS = (
     Mutant(
         "I1",
         "a file is moved before its ids are on disk",
-        "exporter/ingest/drop/drop.py",
+        "exporter/ingest/drop/worker.py",
         [
             (
                 "        for _ in range(TURN_BATCHES):\n",
                 (
-                    '        put_aside(self._settings.directory, reading.found, Plan("done", False, b""))\n'
+                    '        plan = ArchivePlan("done", False, b"")\n'
+                    "        archive_file(self._settings.directory, reader.found, plan)\n"
                     "        for _ in range(TURN_BATCHES):\n"
                 ),
             )
         ],
-        "sources/test_drop.py::test_ids_are_on_disk_before_their_file_is_moved",
+        "ingest/drop/test_drop.py::test_ids_are_on_disk_before_their_file_is_moved",
     ),
     Mutant(
         "I1",
@@ -212,8 +213,8 @@ MUTANTS = (
         "exporter/ingest/drop/reporting.py",
         [
             (
-                "def _hashed(found: DropFile) -> str:\n",
-                "def _hashed(found: DropFile) -> str:\n    if found.name:\n        return found.name\n",
+                "def _hash_path(found: DropFile) -> str:\n",
+                "def _hash_path(found: DropFile) -> str:\n    if found.name:\n        return found.name\n",
             )
         ],
         _CANARIES,

@@ -23,7 +23,7 @@ from exporter.domain.lifecycle import Event, Observed, PollFailed
 from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Answer, Outcome, Status
 from exporter.engine.tracker import Tracker
-from exporter.ingest.drop.drop import DropDirectory, DropSettings
+from exporter.ingest.drop.worker import DropSettings, DropWorker
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.store.sqlite import SqliteStore
@@ -77,7 +77,7 @@ class Run:
         tracker = Tracker(store, executor, settings, clock, instruments)
         with self._step():
             await tracker.start()
-        directory = DropDirectory(
+        directory = DropWorker(
             DropSettings(str(self._folder / "drop"), "main", "default", settle_us=0),
             {"main"},
             tracker,

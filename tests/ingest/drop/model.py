@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from exporter.domain.model import SECOND_US
-from exporter.ingest.drop.drop import UNENDED_US
+from exporter.ingest.drop.worker import UNTERMINATED_US
 from tests.ingest.drop.rig import NOW, Crash, Rig
 
 UNBOUNDED = 10**9
@@ -83,7 +83,7 @@ class Model:
     def _check(self) -> None:
         for text in self._rig.ids() - self._written:
             age_us = self._rig.clock.monotonic() - self._halves[text]
-            assert age_us >= UNENDED_US, "half an id"
+            assert age_us >= UNTERMINATED_US, "half an id"
         done = self._rig.path / "done"
         for path in done.iterdir() if done.is_dir() else ():
             assert set(path.read_text().split()) <= self._rig.ids(), "moved before it was tracked"

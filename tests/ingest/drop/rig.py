@@ -11,8 +11,8 @@ from pathlib import Path
 
 from exporter.domain.model import SECOND_US, NewMessage, Source
 from exporter.engine.tracker import Tracked
-from exporter.ingest.drop.drop import After, DropDirectory, DropSettings
 from exporter.ingest.drop.reporting import Summary
+from exporter.ingest.drop.worker import After, DropSettings, DropWorker
 from exporter.store import READ_TO_THE_END
 
 NOW = 1_795_000_000 * SECOND_US
@@ -134,7 +134,7 @@ class Rig:
     clock: HandClock
     intake: MemoryIntake
     counts: Counts
-    drop: DropDirectory
+    drop: DropWorker
     after: After
 
     @classmethod
@@ -180,8 +180,6 @@ class Rig:
         return set(self.intake.messages)
 
 
-def _watcher(
-    path: Path, after: After, intake: MemoryIntake, counts: Counts, clock: HandClock
-) -> DropDirectory:
+def _watcher(path: Path, after: After, intake: MemoryIntake, counts: Counts, clock: HandClock) -> DropWorker:
     settings = DropSettings(os.fspath(path), "main", "default", after)
-    return DropDirectory(settings, ACCOUNTS, intake, counts, clock)
+    return DropWorker(settings, ACCOUNTS, intake, counts, clock)

@@ -7,7 +7,7 @@ import resource
 import stat
 from pathlib import Path
 
-from exporter.ingest.drop.drop import MAX_OPEN, PASS_FILES, After
+from exporter.ingest.drop.worker import MAX_OPEN, PASS_FILES, After
 from exporter.ingest.formats.formats import BATCH_MESSAGES
 from exporter.store import READ_TO_THE_END
 from tests.ingest.drop.rig import Rig, lines

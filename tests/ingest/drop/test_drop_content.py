@@ -10,7 +10,7 @@ import random
 import pytest
 
 from exporter.domain.model import SECOND_US
-from exporter.ingest.drop.drop import MAX_FILE_BYTES
+from exporter.ingest.drop.worker import MAX_FILE_BYTES
 from tests.ingest.drop.rig import Rig, lines
 
 PHONE = "+380501234567"
@@ -23,7 +23,9 @@ async def test_good_lines_of_a_bad_file_count_and_bad_ones_are_reported_by_numbe
     assert (summary.accepted, summary.rejected, summary.files) == (3, 2, {"done": 1})
     assert rig.names("done") == {"a.txt"}
     assert (rig.path / "failed" / "a.txt.reason").read_text() == (
-        "used: 3\nrefused: 1 bad_characters\nrefused: 1 looks_like_phone\n"
+        "used: 3\n"
+        "refused: 1 bad_characters (an id may have only letters A-Z a-z, digits, - and _)\n"
+        "refused: 1 looks_like_phone (a phone number is no message_id)\n"
         "line 2: looks_like_phone\nline 4: bad_characters\n"
     )
     assert rig.counts.reasons == {"looks_like_phone": 1, "bad_characters": 1}
@@ -58,7 +60,7 @@ async def test_an_unusable_file_goes_to_failed_with_its_fault(
     await rig.settle()
     assert (rig.ids(), rig.names(), rig.counts.files) == (set(), set(), {"failed": 1})
     assert rig.names("failed") == {name, f"{name}.reason"}
-    assert (rig.path / "failed" / f"{name}.reason").read_text().startswith(f"file: {fault}\n")
+    assert (rig.path / "failed" / f"{name}.reason").read_text().startswith(f"file: {fault} (")
 
 
 async def test_a_file_over_the_cap_is_refused_unread(rig: Rig) -> None:
@@ -67,7 +69,8 @@ async def test_a_file_over_the_cap_is_refused_unread(rig: Rig) -> None:
     os.truncate(target, MAX_FILE_BYTES + 1)
     await rig.settle()
     assert (rig.ids(), rig.counts.files) == (set(), {"too_large": 1})
-    assert (rig.path / "failed" / "a.txt.reason").read_text() == "file: too_large\nused: 0\n"
+    report = (rig.path / "failed" / "a.txt.reason").read_text()
+    assert report == "file: too_large (it may have 1 GiB, or 64 MiB in a .json file)\nused: 0\n"
 
 
 async def test_the_report_of_a_file_of_bad_lines_is_bounded(rig: Rig) -> None:
@@ -75,7 +78,8 @@ async def test_the_report_of_a_file_of_bad_lines_is_bounded(rig: Rig) -> None:
     rig.drop_file("a.txt", "!\n" * 25_000)
     await rig.settle()
     report = (rig.path / "failed" / "a.txt.reason").read_text().splitlines()
-    assert report[:2] == ["used: 0", "refused: 25000 bad_characters"]
+    assert report[0] == "used: 0"
+    assert report[1].startswith("refused: 25000 bad_characters (")
     assert (len(report), report[-1]) == (10_003, "and 15000 more lines")
 
 
@@ -133,3 +137,48 @@ async def test_a_file_that_takes_long_is_told_of_every_ten_seconds(
     assert (read[0] < 60, read[-1]) == (True, 100)
     assert progress[-1]["messages_per_second"] == pytest.approx(10_000 / 7, rel=0.2)
     assert progress[-1]["left_seconds"] == 0
+
+
+async def test_the_report_of_a_json_file_counts_records(rig: Rig) -> None:
+    """A list of objects may be all in one line: its records are numbered, not its lines."""
+    rig.drop_file("a.json", '[{"message_id": "aaa"}, {"message_id": ""}]')
+    await rig.settle()
+    assert (rig.path / "failed" / "a.json.reason").read_text() == (
+        "used: 1\nrefused: 1 empty (there is no message_id)\nrecord 2: empty\n"
+    )
+
+
+async def test_the_log_says_why_a_directory_is_unusable(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """With the directory and the system's own reason, once; then that it is usable again."""
+    caplog.set_level(logging.INFO, "smsbat.drop")
+    rig.path.rmdir()
+    await rig.settle()
+    rig.path.mkdir()
+    await rig.settle()
+    (rig.path / "done").write_text("")
+    rig.drop_file("a.txt", "aaa\n")
+    await rig.settle()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Can't read {rig.path}: No such file or directory (ENOENT)",
+        "The drop directory is usable again",
+        f"Can't move files that were read within {rig.path}: Not a directory (ENOTDIR)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("aaa\n", "Read a dropped file"),
+        ("aaa\n!\n", "Some records of a dropped file can't be used"),
+        ("!\n", "Most records of a dropped file can't be used"),
+        ("aaa\0\n", "Could not use a dropped file: it is not text, it has NUL bytes"),
+    ],
+)
+async def test_the_log_says_what_happened_to_a_file(
+    rig: Rig, caplog: pytest.LogCaptureFixture, content: str, sentence: str
+) -> None:
+    """In one sentence, with the reason where nothing of it can be used."""
+    caplog.set_level(logging.DEBUG, "smsbat.drop")
+    rig.drop_file("a.txt", content)
+    await rig.settle()
+    assert [record.getMessage() for record in caplog.records] == [sentence]

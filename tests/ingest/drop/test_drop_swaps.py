@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from exporter.ingest.drop.directory import DropFile, Identity, open_found, scan_directory
+from exporter.ingest.drop.directory import DropFile, Identity, open_file, scan_directory
 from tests.kit.processes import Running
 from tests.kit.waiting import until
 
@@ -46,7 +46,7 @@ def test_links_swapped_in_all_the_time_lead_nowhere(tmp_path: Path) -> None:
             listed = scan_directory(str(drop), ()).files
             assert not {found.identity.inode for found in listed} & hidden
             for found in (DropFile("", "a.txt", within), DropFile("otp", "b.txt", within)):
-                opened = open_found(str(drop), found)
+                opened = open_file(str(drop), found)
                 if isinstance(opened, int):
                     inode = os.fstat(opened).st_ino
                     os.close(opened)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain.timestamps import parse_timestamp
-from exporter.ingest.formats.formats import BATCH_MESSAGES, parser
-from tests.ingest.drop.parsing import CONTEXT, ids, parse, reasons
+from exporter.ingest.formats.formats import BATCH_MESSAGES, make_parser
+from tests.ingest.drop.parsing import RECORDS, ids, parse, reasons
 
 
 @given(
@@ -47,8 +47,8 @@ def test_a_stray_quote_costs_only_its_own_line() -> None:
 
 def test_a_stray_quote_does_not_hold_up_the_lines_after_it() -> None:
     """What waits for a closing quote is bounded by the cap on a line."""
-    reading = parser(".csv", CONTEXT)
-    batches = list(reading.feed(('message_id,note\naaa,"open\n' + "bbb,\n" * 25_000).encode()))
+    parser = make_parser(".csv", RECORDS)
+    batches = list(parser.feed(('message_id,note\naaa,"open\n' + "bbb,\n" * 25_000).encode()))
     assert [len(batch.messages) for batch in batches] == [BATCH_MESSAGES, BATCH_MESSAGES]
 
 

@@ -14,8 +14,8 @@ from exporter.domain.message_ids import reject_reason
 from exporter.domain.model import SECOND_US, NewMessage
 from exporter.ingest.formats.decoding import HEAD_BYTES
 from exporter.ingest.formats.fields import REASONS
-from exporter.ingest.formats.formats import BATCH_MESSAGES, FAULTS, SUFFIXES, Reject, parser
-from tests.ingest.drop.parsing import CONTEXT, IDS, NOW, ids, parse, reasons
+from exporter.ingest.formats.formats import BATCH_MESSAGES, FAULTS, SUFFIXES, Reject, make_parser
+from tests.ingest.drop.parsing import IDS, NOW, RECORDS, ids, parse, reasons
 
 PHONE = "380501234567"
 
@@ -208,10 +208,10 @@ def test_a_document_is_used_up_to_where_it_breaks(broken: str) -> None:
 
 def test_a_document_over_the_cap_is_refused() -> None:
     """What must be held in memory whole is bounded."""
-    reading = parser(".json", CONTEXT)
+    parser = make_parser(".json", RECORDS)
     for _ in range(65):
-        assert list(reading.feed(b" " * 2**20)) == []
-    assert reading.fault == "too_large"
+        assert list(parser.feed(b" " * 2**20)) == []
+    assert parser.fault == "too_large"
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl", ".json"])
@@ -224,8 +224,8 @@ def test_batches_are_of_the_size_of_a_transaction(suffix: str) -> None:
         ".jsonl": "\n".join(f'{{"message_id":"{text}"}}' for text in texts),
         ".json": json.dumps([{"message_id": text} for text in texts]),
     }[suffix]
-    reading = parser(suffix, CONTEXT)
-    batches = [*reading.feed(content.encode()), *reading.feed(b"", final=True)]
+    parser = make_parser(suffix, RECORDS)
+    batches = [*parser.feed(content.encode()), *parser.feed(b"", final=True)]
     header = suffix == ".csv"
     assert [len(batch.messages) for batch in batches] == [BATCH_MESSAGES, BATCH_MESSAGES, 5000]
     assert [batch.offset - header for batch in batches] == [10_000, 20_000, 25_000]
