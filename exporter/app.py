@@ -27,9 +27,9 @@ from exporter.domain.snapshot import Snapshot
 from exporter.engine.maintenance import Maintenance
 from exporter.engine.tracker import Tracker
 from exporter.http import Listener, MetricsEndpoints, WebAuth, pages
-from exporter.ingest.http_api import Intake
+from exporter.ingest.http_api import HttpIntake
 from exporter.ingest.unverified_ids import UnverifiedIds
-from exporter.ingest.webhook_listener import Webhooks
+from exporter.ingest.webhook_listener import WebhookListener
 from exporter.ingest.webhook_processor import WebhookProcessor
 from exporter.metrics.collector import Collector
 from exporter.metrics.instruments import Instruments
@@ -98,10 +98,10 @@ class Daemon:
             store, tracker = await self._open(resources)
             unverified_ids = UnverifiedIds(tracker, store, self._clock, self._instruments)
             hearing = WebhookProcessor(tracker, store, unverified_ids, self._clock, self._instruments)
-            webhooks = Webhooks(hearing, self._instruments)
+            webhooks = WebhookListener(hearing, self._instruments)
             resources.push_async_callback(webhooks.close)
-            intake = Intake(tracker, self._clock, self._instruments)
-            intake.follow(self._settings.intake)
+            intake = HttpIntake(tracker, self._clock, self._instruments)
+            intake.configure(self._settings.intake)
             lookups = Lookups(tracker, store, self._clock)
             routes, show = self._shown(resources, tracker, webhooks, lookups)
             self._maintenance = maintenance = Maintenance(
@@ -125,7 +125,7 @@ class Daemon:
                 ]
                 if guard is not None:
                     work.append(loops.create_task(guard.follow()))
-                await webhooks.follow(self._settings.webhook)
+                await webhooks.configure(self._settings.webhook)
                 addresses = self._options.listen_addresses
                 async with Listener(addresses, routes, guard, intake.routes()) as listener:
                     self.addresses = listener.addresses
@@ -156,7 +156,7 @@ class Daemon:
         return store, tracker
 
     def _shown(
-        self, resources: AsyncExitStack, tracker: Tracker, webhooks: Webhooks, lookups: Lookups
+        self, resources: AsyncExitStack, tracker: Tracker, webhooks: WebhookListener, lookups: Lookups
     ) -> tuple[list[web.AbstractRouteDef], Callable[[Snapshot], None]]:
         """What the listener shows to Prometheus and to people, and who must be given each snapshot."""
         exposition = self._settings.exposition
@@ -256,7 +256,7 @@ class Daemon:
         return await outcome
 
     async def _feed(
-        self, tracker: Tracker, unverified_ids: UnverifiedIds, webhooks: Webhooks, intake: Intake
+        self, tracker: Tracker, unverified_ids: UnverifiedIds, webhooks: WebhookListener, intake: HttpIntake
     ) -> None:
         """Run the feeds, and new ones after each reload that brings usable settings."""
         while True:
@@ -267,9 +267,9 @@ class Daemon:
                 waiters = await self._next_settings()
                 feeds.cancel()
             await tracker.configure(self._settings)
-            intake.follow(self._settings.intake)
+            intake.configure(self._settings.intake)
             try:
-                await webhooks.follow(self._settings.webhook)
+                await webhooks.configure(self._settings.webhook)
             except ListenError as error:
                 more = {"event": "webhook_refused", "fields": {"code": error.code}}
                 _log.error("%s; webhooks go on as before", error.message, extra=more)

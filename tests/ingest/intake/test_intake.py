@@ -18,7 +18,7 @@ from exporter.domain.snapshot import Kind
 from exporter.http import Listener
 from exporter.ingest import http_api
 from exporter.ingest.formats.formats import SUFFIXES
-from exporter.ingest.http_api import Intake
+from exporter.ingest.http_api import HttpIntake
 from tests.engine.provider import Provider, under_way
 from tests.engine.rig import Rig, running
 from tests.engine.settings import settings_of
@@ -89,8 +89,8 @@ async def opened(tmp_path: Path, *accounts: str, **more: Any) -> AsyncIterator[D
     settings = settings_of(*names, profiles=SLOW, **more)
     providers = {name: Provider(under_way) for name in names}
     async with running(tmp_path, providers, settings) as rig, aiohttp.ClientSession() as session:
-        door = Intake(rig.tracker, rig.clock, rig.instruments)
-        door.follow(IntakeSettings.model_validate({"token_file": str(token)}))
+        door = HttpIntake(rig.tracker, rig.clock, rig.instruments)
+        door.configure(IntakeSettings.model_validate({"token_file": str(token)}))
         async with Listener(["127.0.0.1:0"], door.routes()) as listener:
             yield Door(rig, session, listener.addresses[0])
 
@@ -239,17 +239,17 @@ async def test_several_accounts_must_be_told_apart(tmp_path: Path) -> None:
 async def test_it_is_there_only_when_configured(tmp_path: Path) -> None:
     """Without settings there is nothing; with new ones it is there again."""
     async with running(tmp_path, Provider(under_way)) as rig, aiohttp.ClientSession() as session:
-        door = Intake(rig.tracker, rig.clock, rig.instruments)
+        door = HttpIntake(rig.tracker, rig.clock, rig.instruments)
         async with Listener(["127.0.0.1:0"], door.routes()) as listener:
             client = Door(rig, session, listener.addresses[0])
             assert (await client.post(b"id-1\n")).status == 404
             token = tmp_path / "token"
             token.write_text(TOKEN, "ascii")
-            door.follow(IntakeSettings.model_validate({"token_file": str(token)}))
+            door.configure(IntakeSettings.model_validate({"token_file": str(token)}))
             assert (await client.post(b"id-1\n")).status == 200
             token.unlink()
             assert (await client.post(b"id-1\n")).status == 200
-            door.follow(None)
+            door.configure(None)
             assert (await client.post(b"id-1\n")).status == 404
 
 

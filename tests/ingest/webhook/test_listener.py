@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from exporter.config import Webhook
-from exporter.ingest.webhook_listener import Webhooks
+from exporter.ingest.webhook_listener import WebhookListener
 from exporter.runtime.errors import ListenError
 from tests.engine.rig import Rig, running
 from tests.ingest.webhook.world import World, events, listening
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 class Door:
     """A listener, the daemon behind it, and a client."""
 
-    def __init__(self, rig: Rig, webhooks: Webhooks, session: aiohttp.ClientSession) -> None:
+    def __init__(self, rig: Rig, webhooks: WebhookListener, session: aiohttp.ClientSession) -> None:
         """All of them run."""
         self.rig = rig
         self.webhooks = webhooks
@@ -65,8 +65,8 @@ async def opened(tmp_path: Path, **more: object) -> AsyncIterator[Door]:
     )
     settings = settings.model_copy(update={"webhook": section})
     async with running(tmp_path, World().provider, settings) as rig, aiohttp.ClientSession() as session:
-        webhooks = Webhooks(rig.processor, rig.instruments)
-        await webhooks.follow(section)
+        webhooks = WebhookListener(rig.processor, rig.instruments)
+        await webhooks.configure(section)
         try:
             yield Door(rig, webhooks, session)
         finally:
@@ -173,14 +173,14 @@ async def test_settings_that_change(tmp_path: Path) -> None:
     async with opened(tmp_path) as door:
         before = door.webhooks.addresses
         section = door.rig.settings.webhook
-        await door.webhooks.follow(webhook_of(section, allowed_senders=()))
+        await door.webhooks.configure(webhook_of(section, allowed_senders=()))
         assert door.webhooks.addresses == before
         taken = webhook_of(section, listen=("127.0.0.1", int(before[0].rpartition(":")[2])))
         with pytest.raises(ListenError):
-            await door.webhooks.follow(taken)
+            await door.webhooks.configure(taken)
         assert door.webhooks.addresses == before
         assert (await door.ask(json=NEWS)).status == 204
-        await door.webhooks.follow(None)
+        await door.webhooks.configure(None)
         assert door.webhooks.addresses == ()
 
 

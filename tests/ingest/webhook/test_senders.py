@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from exporter.ingest.webhook_listener import sender_of, shown_token
+from exporter.ingest.webhook_listener import find_sender, read_token
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")]
 
@@ -43,7 +43,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")]
 )
 def test_the_sender(peer: str, forwarded: list[str], sender: str | None) -> None:
     """The peer, or behind our own proxies the last hop that isn't one of them."""
-    found = sender_of(peer, forwarded, PROXIES)
+    found = find_sender(peer, forwarded, PROXIES)
     assert (str(found) if found is not None else None) == sender
 
 
@@ -71,4 +71,4 @@ def basic(pair: str) -> str:
 )
 def test_the_token(path: str, authorization: str, shown: bytes) -> None:
     """In the path, or as the password of HTTP Basic; nowhere else."""
-    assert shown_token(path, authorization) == shown
+    assert read_token(path, authorization) == shown
