@@ -35,13 +35,13 @@ def store(engine: Engine) -> Store:
 @pytest.fixture
 def account(store: Store) -> int:
     """An account."""
-    return store.account_id("main")
+    return store.ensure_account("main")
 
 
 @pytest.fixture
 def campaign(store: Store, account: int) -> int:
     """A campaign of the account."""
-    return store.campaign_id(account, "default")
+    return store.ensure_campaign(account, "default")
 
 
 def saw(row: int, status: Status, after_us: int = 5 * SECOND_US) -> Observed:
@@ -51,7 +51,7 @@ def saw(row: int, status: Status, after_us: int = 5 * SECOND_US) -> Observed:
 
 def schedule(store: Store) -> list[Planned]:
     """All pending messages' places."""
-    return list(chain.from_iterable(store.schedule()))
+    return list(chain.from_iterable(store.read_schedule()))
 
 
 # --- names and birth --------------------------------------------------------------------------------
@@ -69,8 +69,8 @@ def test_a_new_store_is_empty(store: Store) -> None:
 def test_names_keep_their_ids(engine: Engine) -> None:
     """Accounts and campaigns get an id when they are new and keep it, apart from one another."""
     store = engine.open()
-    accounts = [store.account_id(name) for name in ("main", "other", "main")]
-    campaigns = [store.campaign_id(accounts[n], "sale") for n in (0, 1, 0)]
+    accounts = [store.ensure_account(name) for name in ("main", "other", "main")]
+    campaigns = [store.ensure_campaign(accounts[n], "sale") for n in (0, 1, 0)]
     assert accounts[0] == accounts[2] != accounts[1]
     assert campaigns[0] == campaigns[2] != campaigns[1]
     engine.crash()
@@ -92,8 +92,8 @@ def test_names_keep_their_ids(engine: Engine) -> None:
 def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
     """Accepted ids are there after a crash: as messages, in the schedule and in the counters."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     accepted = store.track(
         account,
         arrivals(campaign, IDS[:2]),
@@ -122,7 +122,7 @@ def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
 
 def test_a_known_id_changes_nothing(store: Store, account: int, campaign: int) -> None:
     """A duplicate, in the same batch or later, under any campaign, is neither stored nor counted."""
-    other = store.campaign_id(account, "other")
+    other = store.ensure_campaign(account, "other")
     first = track(store, account, arrivals(campaign, ["a", "b", "a"]))
     again = track(store, account, arrivals(other, ["b", "c"]))
     assert len(first.planned) == 2
@@ -132,9 +132,9 @@ def test_a_known_id_changes_nothing(store: Store, account: int, campaign: int) -
 
 def test_accounts_have_ids_of_their_own(store: Store, account: int, campaign: int) -> None:
     """The same id of another account is another message."""
-    other = store.account_id("other")
+    other = store.ensure_account("other")
     track(store, account, arrivals(campaign, ["a"]))
-    assert len(track(store, other, arrivals(store.campaign_id(other, "default"), ["a"])).planned) == 1
+    assert len(track(store, other, arrivals(store.ensure_campaign(other, "default"), ["a"])).planned) == 1
 
 
 def test_no_room_takes_nothing(store: Store, account: int, campaign: int) -> None:
@@ -145,7 +145,7 @@ def test_no_room_takes_nothing(store: Store, account: int, campaign: int) -> Non
     assert full.full
     assert (full.planned, bool(full.changes)) == ([], False)
     assert values(store) == before
-    assert store.file_progress(b"f") == 0
+    assert store.read_file_progress(b"f") == 0
     assert not track(store, account, arrivals(campaign, IDS[:8]), room=3).full
 
 
@@ -155,20 +155,20 @@ def test_known_ids_need_no_room(store: Store, account: int, campaign: int, room:
     track(store, account, arrivals(campaign, IDS[:5]))
     again = track(store, account, arrivals(campaign, IDS[:5]), room=room, file=FileProgress(b"f", 9))
     assert not again.full
-    assert store.file_progress(b"f") == 9
+    assert store.read_file_progress(b"f") == 9
 
 
 def test_a_file_is_read_as_far_as_its_ids_are_there(engine: Engine) -> None:
     """Progress and ids are durable together; each file has its own."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     track(store, account, arrivals(campaign, ["a"]), file=FileProgress(b"one", 100))
     track(store, account, arrivals(campaign, ["b"]), file=FileProgress(b"one", READ_TO_THE_END))
     track(store, account, [], file=FileProgress(b"two", 5))
     engine.crash()
     store = engine.open()
-    assert [store.file_progress(key) for key in (b"one", b"two", b"three")] == [READ_TO_THE_END, 5, 0]
+    assert [store.read_file_progress(key) for key in (b"one", b"two", b"three")] == [READ_TO_THE_END, 5, 0]
     assert len(schedule(store)) == 2
 
 
@@ -195,8 +195,8 @@ def test_claim_leaves_out_what_is_gone(store: Store, account: int, campaign: int
 def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
     """What a step says of message and counters is there after a crash, all of it, and returned as changes."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     (planned,) = track(store, account, arrivals(campaign, ["a"])).planned
     state = CommittedState(0)
     before = store.restore()
@@ -228,8 +228,8 @@ def test_events_in_a_group_see_one_another(store: Store, account: int, campaign:
 def test_a_plan_is_durable(engine: Engine) -> None:
     """When and at which revision a message is looked at next survives a crash."""
     store = engine.open()
-    account = store.account_id("main")
-    (planned,) = track(store, account, arrivals(store.campaign_id(account, "c"), ["a"])).planned
+    account = store.ensure_account("main")
+    (planned,) = track(store, account, arrivals(store.ensure_campaign(account, "c"), ["a"])).planned
     (step,), _ = store.apply([PollFailed(planned.row, SENT_AT, 0, Outcome.TIMEOUT)], decide)
     engine.crash()
     store = engine.open()

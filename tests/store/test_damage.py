@@ -28,8 +28,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with some state, cleanly closed."""
     folder = tmp_path_factory.mktemp("sound")
     store = SqliteStore(folder, now=SENT_AT)
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     track(store, account, arrivals(campaign, [f"id-{n}" for n in range(MESSAGES)]))
     store.apply([saw(Status.DELIVERED, 5, row=row) for row in range(1, 100)], decide)
     keep_nothing(store)
@@ -44,12 +44,12 @@ def use(folder: Path) -> tuple[int, str]:
         restored = store.restore()
         state = CommittedState(restored.created_at)
         state.restore(restored.campaigns, restored.values, restored.cohorts)
-        rows = [planned.row for piece in store.schedule() for planned in piece]
+        rows = [planned.row for piece in store.read_schedule() for planned in piece]
         messages = store.claim(range(1, MESSAGES + 1))
         store.apply([saw(Status.PROCESSING, 5, row=row) for row in rows], decide)
         now = SENT_AT + 10**9
         store.collect_garbage(0, limit=MESSAGES, now=now, retention_us=10**15, tick=tick_at(now))
-        store.oldest_pending([1])
+        store.find_oldest_pending([1])
         store.track(1, arrivals(1, ["new"]), Source.DROP, now=SENT_AT, uptime_us=0, room=MANY, file=None)
         keep_nothing(store)
     finally:

@@ -170,8 +170,8 @@ def fill(disk: Path) -> Path:
 
 def work_on(store: SqliteStore, prefix: str, groups: int) -> None:
     """Track and finish groups of 20 messages."""
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     for group in range(groups):
         batch = arrivals(campaign, [f"{prefix}-{group}-{n}" for n in range(20)])
         planned = track(store, account, batch).planned
@@ -199,7 +199,7 @@ def test_a_disk_that_fills_and_empties(small_disk: Path) -> None:
         pending = [message.row for message in before if message.pending]
         assert len(before) >= 100
         assert told(store)[Kind.MESSAGES, "delivered"] == len(before) - len(pending)
-        assert [planned.row for piece in store.schedule() for planned in piece] == pending
+        assert [planned.row for piece in store.read_schedule() for planned in piece] == pending
         ballast.unlink()
         now = SENT_AT + 10**9
         insist(partial(store.apply, [saw(Status.DELIVERED, 5, row=row) for row in pending], decide))

@@ -38,7 +38,7 @@ DAY_US = 24 * HOUR_US
 
 def schedule(store: Store) -> list[Planned]:
     """All pending messages' places."""
-    return list(chain.from_iterable(store.schedule()))
+    return list(chain.from_iterable(store.read_schedule()))
 
 
 # --- any history ------------------------------------------------------------------------------------
@@ -95,8 +95,8 @@ class Run:
         """Begin with nothing but a campaign."""
         self.engine = engine
         self.store = engine.open()
-        self.account = self.store.account_id("main")
-        self.campaign = self.store.campaign_id(self.account, "default")
+        self.account = self.store.ensure_account("main")
+        self.campaign = self.store.ensure_campaign(self.account, "default")
         self.state = CommittedState(0)
         self.state.campaigns[self.campaign] = CampaignName("main", "default")
         self.known: set[str] = set()

@@ -29,7 +29,7 @@ def tables(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
 
 def test_a_fresh_schema_equals_a_migrated_one() -> None:
     """Whichever version a file starts from, its schema becomes that of a new one."""
-    steps = schema.migrations()
+    steps = schema.read_migrations()
     assert [number for number, _ in steps] == list(range(1, len(steps) + 1))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         schema.migrate(fresh)
@@ -39,8 +39,8 @@ def test_a_fresh_schema_equals_a_migrated_one() -> None:
                     older.executescript(f"BEGIN; {sql} PRAGMA user_version = {number}; COMMIT;")
                 schema.migrate(older)
                 assert tables(older) == tables(fresh)
-                assert schema.version(older) == schema.newest()
-                assert schema.is_ours(older)
+                assert schema.read_version(older) == schema.find_newest_version()
+                assert schema.has_our_tables(older)
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_killed_migration_leaves_nothing(tmp_path: Path, statement: int) -> No
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(path), str(statement)], cwd=ROOT, check=False)
     assert killed.returncode == -9
     with closing(sqlite3.connect(path)) as connection:
-        assert schema.version(connection) == 0
+        assert schema.read_version(connection) == 0
         assert tables(connection) == []
     SqliteStore(tmp_path, now=SENT_AT).close()
 
@@ -84,7 +84,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     SqliteStore(tmp_path, now=SENT_AT).close()
     path = tmp_path / directory.DATABASE
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {schema.newest() + 1}")
+        connection.execute(f"PRAGMA user_version = {schema.find_newest_version() + 1}")
     for fresh_when_damaged in (False, True):
         with pytest.raises(StoreUnusable, match="knows only") as refused:
             SqliteStore(tmp_path, now=SENT_AT, fresh_when_damaged=fresh_when_damaged)

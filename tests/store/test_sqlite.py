@@ -32,8 +32,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def fill(store: SqliteStore, count: int, prefix: str = "id") -> None:
     """Track so many messages."""
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     track(store, account, arrivals(campaign, [f"{prefix}-{n}" for n in range(count)]))
 
 
@@ -92,7 +92,9 @@ def test_everything_is_private(tmp_path: Path) -> None:
     keep_nothing(store)
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     store.close()
-    assert modes == dict.fromkeys([directory.DATABASE, f"{directory.DATABASE}-wal", directory.MIRROR], 0o600)
+    assert modes == dict.fromkeys(
+        [directory.DATABASE, f"{directory.DATABASE}-wal", directory.COMMIT_MARKER], 0o600
+    )
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -118,8 +120,8 @@ def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
 )
 def test_settings(tmp_path: Path, pragma: str, value: object) -> None:
     """The connection is set up to lose nothing, to leave nothing, and to use little memory."""
-    database = Database(directory.claim(tmp_path))
-    with database.reading() as cursor:
+    database = Database(directory.prepare_directory(tmp_path))
+    with database.read() as cursor:
         assert cursor.execute(f"PRAGMA {pragma}").fetchone() == (value,)
     database.close()
 
@@ -129,11 +131,11 @@ def test_what_is_forgotten_is_gone_from_the_file(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path, now=SENT_AT)
     fill(store, 500, "canary")
     now = SENT_AT + 300 * HOUR_US
-    account = store.account_id("main")
+    account = store.ensure_account("main")
     events = [Tick(row, now, 0) for row in range(1, 501)]
     store.apply(events, decide)
     store.collect_garbage(0, limit=1000, now=now, retention_us=0, tick=tick_at(now))
-    assert store.account_id("main") == account
+    assert store.ensure_account("main") == account
     store.close()
     assert b"canary" not in (tmp_path / directory.DATABASE).read_bytes()
 
@@ -202,7 +204,7 @@ def test_a_mirror_that_says_nothing(tmp_path: Path, text: str) -> None:
     for n in range(20):
         fill(store, 1, f"n{n}")
     store.close()
-    (tmp_path / directory.MIRROR).write_text(text)
+    (tmp_path / directory.COMMIT_MARKER).write_text(text)
     store = SqliteStore(tmp_path, now=SENT_AT + 1)
     assert store.restore().warning == ""
     store.close()

@@ -36,13 +36,13 @@ def store(engine: Engine) -> Store:
 @pytest.fixture
 def account(store: Store) -> int:
     """An account."""
-    return store.account_id("main")
+    return store.ensure_account("main")
 
 
 @pytest.fixture
 def campaign(store: Store, account: int) -> int:
     """A campaign of the account."""
-    return store.campaign_id(account, "default")
+    return store.ensure_campaign(account, "default")
 
 
 def saw(row: int, status: Status, after_us: int = 5 * SECOND_US) -> Observed:
@@ -52,7 +52,7 @@ def saw(row: int, status: Status, after_us: int = 5 * SECOND_US) -> Observed:
 
 def schedule(store: Store) -> list[Planned]:
     """All pending messages' places."""
-    return list(chain.from_iterable(store.schedule()))
+    return list(chain.from_iterable(store.read_schedule()))
 
 
 # --- keep, sweep, forget ----------------------------------------------------------------------------
@@ -61,8 +61,8 @@ def schedule(store: Store) -> list[Planned]:
 def test_keep_is_durable(engine: Engine) -> None:
     """Folded verdicts and what the gates know survive a crash."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     changes = StateDelta(
         {SeriesKey(campaign, Kind.SLO_MESSAGES): 3}, {cohort_of(campaign, 0): Cohort(met=-3)}
     )
@@ -120,8 +120,8 @@ def test_a_sweep_lets_time_pass(store: Store, account: int, campaign: int) -> No
 def test_a_forgotten_id_is_known_for_a_while(engine: Engine) -> None:
     """An id that is dropped again after its message was forgotten counts only when its tombstone is gone."""
     store = engine.open()
-    account, other = store.account_id("main"), store.account_id("other")
-    campaign = store.campaign_id(account, "default")
+    account, other = store.ensure_account("main"), store.ensure_account("other")
+    campaign = store.ensure_campaign(account, "default")
     (planned,) = track(store, account, arrivals(campaign, ["a"])).planned
     store.apply([saw(planned.row, Status.DELIVERED)], decide)
     now = SENT_AT + RETENTION_US + HOUR_US
@@ -129,7 +129,7 @@ def test_a_forgotten_id_is_known_for_a_while(engine: Engine) -> None:
     engine.crash()
     store = engine.open()
     assert len(track(store, account, arrivals(campaign, ["a", "b"]), now=now).planned) == 1
-    assert len(track(store, other, arrivals(store.campaign_id(other, "c"), ["a"]), now=now).planned) == 1
+    assert len(track(store, other, arrivals(store.ensure_campaign(other, "c"), ["a"]), now=now).planned) == 1
     store.prune(now=now + 6 * DAY_US, cohorts_before=0, files_before=0)
     assert track(store, account, arrivals(campaign, ["a"]), now=now).planned == []
     store.prune(now=now + 8 * DAY_US, cohorts_before=0, files_before=0)
@@ -144,28 +144,28 @@ def test_forgetting_keeps_what_is_needed(store: Store, account: int, campaign: i
     store.persist(StateDelta({}, {unfolded: Cohort(met=1)}), {})
     store.prune(now=SENT_AT, cohorts_before=folded.began_at, files_before=SENT_AT)
     assert dict(store.restore().cohorts) == {folded: Cohort(sent=1), unfolded: Cohort(met=1)}
-    assert store.file_progress(b"old") == 1
+    assert store.read_file_progress(b"old") == 1
     store.prune(now=SENT_AT, cohorts_before=folded.began_at + 1, files_before=SENT_AT + 1)
     assert dict(store.restore().cohorts) == {unfolded: Cohort(met=1)}
-    assert store.file_progress(b"old") == 0
+    assert store.read_file_progress(b"old") == 0
 
 
 def test_the_oldest_pending(store: Store, account: int, campaign: int) -> None:
     """By campaign, the earliest sending among what is pending; nothing where nothing is."""
-    other = store.campaign_id(account, "other")
+    other = store.ensure_campaign(account, "other")
     batch = [*arrivals(campaign, ["a"], SENT_AT - 5), *arrivals(campaign, ["b"], SENT_AT)]
     rows = [planned.row for planned in track(store, account, batch).planned]
-    assert store.oldest_pending([campaign, other]) == {campaign: SENT_AT - 5}
+    assert store.find_oldest_pending([campaign, other]) == {campaign: SENT_AT - 5}
     store.apply([saw(rows[0], Status.DELIVERED)], decide)
-    assert store.oldest_pending([campaign, other]) == {campaign: SENT_AT}
+    assert store.find_oldest_pending([campaign, other]) == {campaign: SENT_AT}
     store.apply([saw(rows[1], Status.DELIVERED)], decide)
-    assert store.oldest_pending([campaign, other]) == {}
+    assert store.find_oldest_pending([campaign, other]) == {}
 
 
 def test_a_large_schedule_comes_in_pieces(store: Store, account: int, campaign: int) -> None:
     """All pending messages are read, however many, and no piece is large."""
     for start in range(0, 25_000, 5_000):
         track(store, account, arrivals(campaign, [f"x{n}" for n in range(start, start + 5_000)]))
-    pieces = list(store.schedule())
+    pieces = list(store.read_schedule())
     assert sum(map(len, pieces)) == 25_000
     assert max(map(len, pieces)) <= 10_000

@@ -20,15 +20,15 @@ IDS = ["id-1", "id-2", "id-3"]
 
 def rows_to_ask(store: Store) -> set[int]:
     """The rows that a new run would put on its agenda."""
-    return {place.row for place in chain.from_iterable(store.schedule())}
+    return {place.row for place in chain.from_iterable(store.read_schedule())}
 
 
 def test_messages_are_found_by_their_ids(engine: Engine) -> None:
     """In whichever account, in the accounts that are asked for only; unknown ids are left out."""
     store = engine.open()
-    accounts = [store.account_id(name) for name in ("main", "second")]
+    accounts = [store.ensure_account(name) for name in ("main", "second")]
     for account in accounts:
-        track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:2]))
+        track(store, account, arrivals(store.ensure_campaign(account, "default"), IDS[:2]))
     found = store.find(accounts, ["id-2", "id-3"])
     assert list(found) == ["id-2"]
     assert [message.account_id for message in found["id-2"]] == accounts
@@ -39,8 +39,8 @@ def test_messages_are_found_by_their_ids(engine: Engine) -> None:
 def test_what_is_still_to_be_asked_survives(engine: Engine) -> None:
     """A hint, and an end that an answer must complete, are on the agenda of the next run, whole."""
     store = engine.open()
-    account = store.account_id("main")
-    accepted = track(store, account, arrivals(store.campaign_id(account, "default"), IDS))
+    account = store.ensure_account("main")
+    accepted = track(store, account, arrivals(store.ensure_campaign(account, "default"), IDS))
     rows = [planned.row for planned in accepted.planned]
     at = SENT_AT + SECOND_US
     final = Observed(rows[0], at, 0, Answer(Status.DELIVERED, cost_nanos=7), Via.WEBHOOK, at)
@@ -59,8 +59,8 @@ def test_what_is_still_to_be_asked_survives(engine: Engine) -> None:
 def test_a_hint_about_a_message_that_was_given_up_survives(engine: Engine) -> None:
     """It is asked about once more, by the next run too."""
     store = engine.open()
-    account = store.account_id("main")
-    (planned,) = track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:1])).planned
+    account = store.ensure_account("main")
+    (planned,) = track(store, account, arrivals(store.ensure_campaign(account, "default"), IDS[:1])).planned
     late = SENT_AT + 90 * SECOND_US
     store.apply([PollFailed(planned.row, late, 0, Outcome.NOT_FOUND)], decide)
     assert rows_to_ask(store) == set()
@@ -72,8 +72,8 @@ def test_a_hint_about_a_message_that_was_given_up_survives(engine: Engine) -> No
 def test_retention_waits_for_what_an_end_was_worth(engine: Engine) -> None:
     """A finished message is not forgotten before an answer has completed it, or nobody would ask any more."""
     store = engine.open()
-    account = store.account_id("main")
-    (planned,) = track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:1])).planned
+    account = store.ensure_account("main")
+    (planned,) = track(store, account, arrivals(store.ensure_campaign(account, "default"), IDS[:1])).planned
     final = Observed(planned.row, SENT_AT, 0, Answer(Status.DELIVERED, cost_nanos=7), Via.WEBHOOK, SENT_AT)
     store.apply([final], decide)
     for days, left in ((2, 1), (5, 1), (6, 0)):
@@ -90,8 +90,8 @@ def test_retention_waits_for_what_an_end_was_worth(engine: Engine) -> None:
 def test_who_is_first_heard_of_by_a_webhook_is_exempt(engine: Engine) -> None:
     """Its beginning isn't known; all other sources' messages are judged."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     for source, message_id in zip(Source, ("a", "b", "c", "d"), strict=True):
         store.track(
             account,
@@ -108,7 +108,7 @@ def test_who_is_first_heard_of_by_a_webhook_is_exempt(engine: Engine) -> None:
 
 def test_messages_of_a_version_before_webhooks(tmp_path: Path) -> None:
     """A state that a version without these columns wrote goes on as it was."""
-    first = schema.migrations()[0][1]
+    first = schema.read_migrations()[0][1]
     with closing(sqlite3.connect(tmp_path / "state.sqlite3", isolation_level=None)) as connection:
         connection.executescript(f"BEGIN; {first} PRAGMA user_version = 1; COMMIT;")
         connection.execute("INSERT INTO meta VALUES ('created_at', 1), ('commits', 5)")

@@ -48,8 +48,8 @@ def main(folder: Path, groups: int, tries: int) -> int:
 
 def _use(store: SqliteStore, groups: int, tries: int) -> None:
     """Track and finish groups of messages."""
-    account = _insist(lambda: store.account_id("main"), tries)
-    campaign = _insist(lambda: store.campaign_id(account, "default"), tries)
+    account = _insist(lambda: store.ensure_account("main"), tries)
+    campaign = _insist(lambda: store.ensure_campaign(account, "default"), tries)
     for group in range(groups):
         batch = arrivals(campaign, [f"{os.getpid()}-{group}-{n}" for n in range(GROUP)])
         accepted = _insist(partial(track, store, account, batch), tries)

@@ -81,10 +81,10 @@ MUTANTS = (
         "exporter/store/sqlite.py",
         [
             (
-                "            write(cursor, changes)\n        return steps, changes",
+                "            _add_changes(cursor, changes)\n        return steps, changes",
                 (
                     "        with self._database.transaction() as cursor:\n"
-                    "            write(cursor, changes)\n        return steps, changes"
+                    "            _add_changes(cursor, changes)\n        return steps, changes"
                 ),
             )
         ],
@@ -107,7 +107,7 @@ MUTANTS = (
     Mutant(
         "I2",
         "what was forgotten is a new message when it is dropped again",
-        "exporter/store/writing.py",
+        "exporter/store/sqlite.py",
         [("    return [\n        arrival\n", "    return arrivals or [\n        arrival\n")],
         "store/test_sweep.py::test_a_forgotten_id_is_known_for_a_while",
     ),
@@ -115,7 +115,7 @@ MUTANTS = (
         "I3",
         "a restored backup goes on counting from where it was",
         "exporter/store/sqlite.py",
-        [("if commits < mirrored:", "if commits < 0:")],
+        [("if commits < marked:", "if commits < 0:")],
         "store/test_sqlite.py::test_a_restored_backup_begins_its_counters_anew",
     ),
     Mutant(

@@ -21,8 +21,8 @@ ENDS = (Status.DELIVERED, Status.UNDELIVERABLE, Status.PROCESSING, Status.PERMAN
 def filled(folder: Path, *, forgetting: bool = False) -> Path:
     """A state with a bit of everything in it."""
     store = SqliteStore(folder, now=SENT_AT)
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     track(store, account, arrivals(campaign, [f"id-{n}" for n in range(40)]))
     for number in range(30):
         at = SENT_AT + number * 30 * SECOND_US
