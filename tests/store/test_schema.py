@@ -1,4 +1,4 @@
-"""The schema of the SQLite file: fresh, migrated, killed in between, newer, or not ours."""
+"""The schema of the SQLite file: fresh, migrated, killed in between, newer, or changed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ schema.migrate(connection)
 
 @pytest.mark.parametrize("statement", [3, 6, 10])
 def test_a_killed_migration_leaves_nothing(tmp_path: Path, statement: int) -> None:
-    """A migration that is killed in the middle is undone whole, and succeeds the next time."""
+    """A migration that is killed in the middle is rolled back, and succeeds the next time."""
     path = tmp_path / directory.DATABASE
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(path), str(statement)], cwd=ROOT, check=False)
     assert killed.returncode == -9
@@ -80,7 +80,7 @@ def test_a_killed_migration_leaves_nothing(tmp_path: Path, statement: int) -> No
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    """A file of a newer version is left alone, and the sentence says what to do."""
+    """A file of a newer version is left as it is, and the error says what to do."""
     SqliteStore(tmp_path, now=SENT_AT).close()
     path = tmp_path / directory.DATABASE
     with closing(sqlite3.connect(path)) as connection:
@@ -93,8 +93,8 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir() if "corrupt" in file.name] == []
 
 
-def test_an_index_of_the_operators_own_is_no_damage(tmp_path: Path) -> None:
-    """Something beside our tables is left alone."""
+def test_an_index_of_the_operator_is_no_damage(tmp_path: Path) -> None:
+    """Tables and indexes of others are left as they are."""
     SqliteStore(tmp_path, now=SENT_AT).close()
     with closing(sqlite3.connect(tmp_path / directory.DATABASE)) as connection:
         connection.execute("CREATE INDEX mine ON messages (status)")
@@ -102,7 +102,7 @@ def test_an_index_of_the_operators_own_is_no_damage(tmp_path: Path) -> None:
 
 
 def test_a_changed_table_is_refused(tmp_path: Path) -> None:
-    """A table that lacks what we made is damage, told before anything is counted."""
+    """A missing index is damage, reported before anything is counted."""
     SqliteStore(tmp_path, now=SENT_AT).close()
     with closing(sqlite3.connect(tmp_path / directory.DATABASE)) as connection:
         connection.execute("DROP INDEX messages_by_id")

@@ -109,14 +109,14 @@ MUTANTS = (
         "what was forgotten is a new message when it is dropped again",
         "exporter/store/sqlite.py",
         [("    return [\n        arrival\n", "    return arrivals or [\n        arrival\n")],
-        "store/test_sweep.py::test_a_forgotten_id_is_known_for_a_while",
+        "store/test_maintenance.py::test_a_deleted_id_is_known_for_a_while",
     ),
     Mutant(
         "I3",
         "a restored backup goes on counting from where it was",
         "exporter/store/sqlite.py",
         [("if commits < marked:", "if commits < 0:")],
-        "store/test_sqlite.py::test_a_restored_backup_begins_its_counters_anew",
+        "store/test_sqlite.py::test_a_restored_backup_starts_its_counters_at_0",
     ),
     Mutant(
         "I3",

@@ -1,4 +1,4 @@
-"""Whole files through the parsers, for the tests of formats."""
+"""Parses whole files, for the tests of formats."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def parse(
     )
 
 
-def ids(suffix: str, content: str | bytes, piece_bytes: int = 2**20) -> list[str]:
+def parse_ids(suffix: str, content: str | bytes, piece_bytes: int = 2**20) -> list[str]:
     """The ids of a file in which nothing is wrong."""
     messages, rejects, fault = parse(suffix, content, piece_bytes)
     assert (rejects, fault) == ([], "")
     return [message.message_id for message in messages]
 
 
-def reasons(suffix: str, content: str | bytes) -> dict[int, str]:
+def parse_reasons(suffix: str, content: str | bytes) -> dict[int, str]:
     """The refusals of a file, by record."""
     return {reject.record: reject.reason for reject in parse(suffix, content)[1]}

@@ -13,7 +13,7 @@ import pytest
 from bench.flood import flood
 from bench.posting import post_all, request
 from exporter.http.connections import MAX_CONNECTIONS
-from tests.ingest.webhook.house import TOKEN, House, booked
+from tests.ingest.webhook.daemon import TOKEN, WebhookDaemon, flatten_books
 from tests.kit.daemon import sum_of
 from tests.kit.provider import Provider, simulated
 from tests.kit.waiting import until
@@ -37,9 +37,9 @@ def provider(tmp_path: Path) -> Iterator[Provider]:
         yield provider
 
 
-def resident_bytes(house: House) -> float:
+def resident_bytes(setup: WebhookDaemon) -> float:
     """Of the daemon, as it says itself."""
-    return sum_of(house.address, "process_resident_memory_bytes") or 0
+    return sum_of(setup.address, "process_resident_memory_bytes") or 0
 
 
 def asked(provider: Provider, requests: int) -> None:
@@ -47,25 +47,29 @@ def asked(provider: Provider, requests: int) -> None:
     until(lambda: provider.requests() >= requests, f"{requests} requests", within_seconds=30)
 
 
-def shown(house: House, tracked: int) -> None:
+def shown(setup: WebhookDaemon, tracked: int) -> None:
     """Wait until so many messages are shown: the state is published about once a second."""
     what = f"{tracked} messages"
-    until(lambda: sum_of(house.address, "smsbat_messages_tracked_total") == tracked, what, within_seconds=10)
+    until(
+        lambda: sum_of(setup.address, "smsbat_messages_tracked_total") == tracked,
+        what,
+        within_seconds=10,
+    )
 
 
 async def test_a_flood_stays_where_it_is(tmp_path: Path, provider: Provider) -> None:
     """Flooded, with a hundred slow clients: scrapes are quick, polling goes on, memory is bounded."""
-    house = House(tmp_path / "house", provider.url)
-    with house.start() as daemon:
-        house.hand_over(provider.send("campaign", "default", MESSAGES))
+    setup = WebhookDaemon(tmp_path / "setup", provider.url)
+    with setup.start() as daemon:
+        setup.post_ids(provider.send("campaign", "default", MESSAGES))
         await asyncio.to_thread(asked, provider, MESSAGES)
-        memory_bytes, before = resident_bytes(house), provider.requests()
-        posted, scrapes, _ = await flood(house.address, house.webhook, TOKEN, SECONDS)
+        memory_bytes, before = resident_bytes(setup), provider.requests()
+        posted, scrapes, _ = await flood(setup.address, setup.webhook, TOKEN, SECONDS)
         assert posted.statuses.get(204, 0) > 0
         assert set(posted.statuses) <= {0, 204, 404, 503}
         assert median(scrapes) < SCRAPE_SECONDS
         assert scrapes[-1] < LONGEST_SCRAPE_SECONDS
-        assert resident_bytes(house) - memory_bytes < MORE_BYTES
+        assert resident_bytes(setup) - memory_bytes < MORE_BYTES
         assert daemon.runs
         assert [line for line in daemon.events() if line["level"] == "error"] == []
         # Each is due every two seconds; a quarter of that is expected from a busy machine.
@@ -74,10 +78,10 @@ async def test_a_flood_stays_where_it_is(tmp_path: Path, provider: Provider) -> 
 
 async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> None:
     """Ends made up by someone who knows the token, of tracked messages and of others, change no number."""
-    house = House(tmp_path / "house", provider.url)
-    with house.start():
+    setup = WebhookDaemon(tmp_path / "setup", provider.url)
+    with setup.start():
         ids = provider.send("campaign", "default", MESSAGES)
-        house.hand_over(ids)
+        setup.post_ids(ids)
         names = [*ids, *(f"made-up-{number}" for number in range(MESSAGES))]
         made_up = (
             request(
@@ -85,14 +89,14 @@ async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> Non
             )
             for number in range(FORGED)
         )
-        posted = await post_all(house.webhook, made_up)
+        posted = await post_all(setup.webhook, made_up)
         assert posted.statuses == {204: FORGED}
-        address = house.address
-        await asyncio.to_thread(shown, house, MESSAGES)
+        address = setup.address
+        await asyncio.to_thread(shown, setup, MESSAGES)
         # In a long run some have ended meanwhile: those count, as the provider has them.
         await asyncio.to_thread(
             until,
-            lambda: house.counters() == booked(provider.books()),
+            lambda: setup.read_counters() == flatten_books(provider.books()),
             "the counters equal the books",
             within_seconds=20,
         )
@@ -102,15 +106,15 @@ async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> Non
 
 async def test_half_open_clients_do_not_keep_others_out(tmp_path: Path, provider: Provider) -> None:
     """With every connection taken by someone who says nothing, a webhook is still heard at once."""
-    house = House(tmp_path / "house", provider.url)
-    with house.start():
-        host, port = house.webhook.split(":")
+    setup = WebhookDaemon(tmp_path / "setup", provider.url)
+    with setup.start():
+        host, port = setup.webhook.split(":")
         silent = [await asyncio.open_connection(host, int(port)) for _ in range(2 * MAX_CONNECTIONS)]
         for _, writer in silent:
             writer.write(b"POST /webhook/x HT")
         async with asyncio.timeout(5):
-            posted = await post_all(house.webhook, [request(f"/webhook/{TOKEN}", "made-up")], 1)
+            posted = await post_all(setup.webhook, [request(f"/webhook/{TOKEN}", "made-up")], 1)
         assert posted.statuses == {204: 1}
         for _, writer in silent:
             writer.close()
-        assert ask(house.address, "/-/healthy").status == 200
+        assert ask(setup.address, "/-/healthy").status == 200

@@ -26,7 +26,7 @@ ANSWER = Answer(
 """What a delivered message is answered with."""
 
 
-def listening(mode: str, *accounts: str, **more: Any) -> Settings:  # noqa: ANN401 - sections of a configuration, checked there
+def make_settings(mode: str, *accounts: str, **more: Any) -> Settings:  # noqa: ANN401 - sections of a configuration, checked there
     """Settings with webhooks in that mode; `track_unknown` and the sections of a configuration may follow."""
     unknown = str(more.pop("track_unknown", False)).lower()
     webhook = {"listen": "127.0.0.1:0", "token_file": "token", "mode": mode, "track_unknown": unknown}
@@ -58,7 +58,7 @@ class World:
         self.ends.update(dict.fromkeys(ids, (now, status)))
 
 
-def news(
+def make_event(
     rig: Rig, message_id: str, status: Status = Status.DELIVERED, *, after_seconds: float | None = None
 ) -> WebhookEvent:
     """A webhook; its time is now, or that long after now (negative: before)."""
@@ -66,20 +66,20 @@ def news(
     return WebhookEvent(message_id, status, rig.clock.now() + late_us, 50_000_000)
 
 
-async def hear_all(rig: Rig, all_news: Iterable[WebhookEvent]) -> list[bool]:
+async def submit_all(rig: Rig, all_events: Iterable[WebhookEvent]) -> list[bool]:
     """All webhooks at the same moment."""
     async with asyncio.TaskGroup() as tasks:
-        hearing = [tasks.create_task(rig.processor.submit(one)) for one in all_news]
+        hearing = [tasks.create_task(rig.processor.submit(one)) for one in all_events]
     return [one.result() for one in hearing]
 
 
-def events(rig: Rig) -> dict[str, int]:
+def count_results(rig: Rig) -> dict[str, int]:
     """What became of webhooks in this life, without those that did not occur."""
     family = next(f for f in rig.instruments.registry.collect() if f.name == "smsbat_webhook_events")
     return {s.labels["result"]: int(s.value) for s in family.samples if s.name.endswith("_total") and s.value}
 
 
-def shown(rig: Rig, *without: Kind) -> Mapping[tuple[str, ...], int]:
+def list_shown(rig: Rig, *without: Kind) -> Mapping[tuple[str, ...], int]:
     """All series other than 0, by campaign's name, kind and labels, `without` some kinds."""
     return {
         (rig.snapshot.campaigns[key.campaign_id].campaign, key.kind.name, key.label1, key.label2): value

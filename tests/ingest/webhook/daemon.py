@@ -41,7 +41,7 @@ _COUNTED = {
 
 
 @dataclass
-class House:
+class WebhookDaemon:
     """The folder of one daemon, and the addresses that it keeps over its lives."""
 
     folder: Path
@@ -77,7 +77,7 @@ class House:
         return self.folder / "drop"
 
     @property
-    def hook(self) -> str:
+    def webhook_url(self) -> str:
         """Where the provider posts."""
         return f"http://{self.webhook}/webhook/{TOKEN}"
 
@@ -93,7 +93,7 @@ class House:
         until(ready, "the daemon is ready", within_seconds=30)
         return daemon
 
-    def hand_over(self, ids: list[str], campaign: str = "default") -> None:
+    def post_ids(self, ids: list[str], campaign: str = "default") -> None:
         """Post ids, which must be taken."""
         connection = http.client.HTTPConnection(self.address, timeout=20)
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
@@ -103,7 +103,7 @@ class House:
         connection.close()
         assert (response.status, report["accepted"] + report["duplicate"]) == (200, len(ids))
 
-    def counters(self) -> dict[tuple[str, ...], int]:
+    def read_counters(self) -> dict[tuple[str, ...], int]:
         """What the books know too, as the daemon shows it, without what is 0; money in nanos."""
         found: dict[tuple[str, ...], int] = {}
         for metric in text_string_to_metric_families(ask(self.address, "/metrics").text):
@@ -115,7 +115,7 @@ class House:
         return found
 
 
-def booked(books: dict[str, Any]) -> dict[tuple[str, ...], int]:
+def flatten_books(books: dict[str, Any]) -> dict[tuple[str, ...], int]:
     """The provider's books in the same form; the account's currency is UAH."""
     found: dict[tuple[str, ...], int] = {}
     for campaign, one in books.items():
