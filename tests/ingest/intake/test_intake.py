@@ -1,4 +1,4 @@
-"""Ids posted over HTTP: what is taken, what is answered, and what never comes back."""
+"""Ids posted over HTTP: what is tracked, the responses, and what is never repeated in them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.engine.settings import settings_of
 TOKEN = "a-token-of-some-length-1234567890"
 PHONE = "380501234567"
 SLOW = {"default": {"first_poll": "1h"}}
-"""Nothing is asked while a test runs."""
+"""Nothing is polled while a test runs."""
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """One response."""
 
     status: int
     text: str
@@ -44,10 +44,9 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """A listener, the daemon behind it, and a client."""
+    """A client of the listener, and the daemon behind it."""
 
     def __init__(self, rig: Rig, session: aiohttp.ClientSession, address: str) -> None:
-        """All of them run."""
         self.rig = rig
         self.address = address
         self._session = session
@@ -61,7 +60,7 @@ class Client:
         token: str = TOKEN,
         **headers: str,
     ) -> Answer:
-        """One request."""
+        """Send one request."""
         sent = {"Authorization": f"Bearer {token}", "Content-Type": content_type, **headers}
         url = f"http://{self.address}{http_api.PATH}{query}"
         async with self._session.post(url, data=body, headers=sent) as response:
@@ -82,7 +81,7 @@ class Client:
 
 @asynccontextmanager
 async def serving(tmp_path: Path, *accounts: str, **more: Any) -> AsyncIterator[Client]:  # noqa: ANN401 - sections of a configuration
-    """A daemon that takes ids in."""
+    """A daemon with the intake."""
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n", "ascii")
     names = accounts or ("main",)
@@ -130,7 +129,7 @@ async def test_every_format(tmp_path: Path, content_type: str, body: str) -> Non
 
 
 def test_every_format_has_a_content_type() -> None:
-    """Whatever can be dropped can be posted."""
+    """All that can be dropped can be posted."""
     same = {".list": ".txt"}
     assert set(http_api.SUFFIXES.values()) | set(same) == set(SUFFIXES) | {".jsonl"}
 
@@ -156,10 +155,10 @@ async def test_records_name_their_own(tmp_path: Path) -> None:
         assert {one for one, account_id in by_account.items() if account_id == second} == {"id-1", "id-2"}
 
 
-async def test_rejected_lines_are_told_by_number_and_reason(
+async def test_rejected_lines_are_reported_by_number_and_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Good lines count; bad ones come back as number and reason, never with what they held."""
+    """Good lines count; bad ones are listed as number and reason, never with their content."""
     caplog.set_level(logging.DEBUG)
     async with serving(tmp_path) as client:
         answer = await client.post(f"id-1\n{PHONE}\nno good\n\nid-2\n")
@@ -196,7 +195,7 @@ async def test_the_list_of_rejects_is_bounded(tmp_path: Path) -> None:
 async def test_a_body_that_can_not_be_read(
     tmp_path: Path, content_type: str, body: bytes, fault: str, accepted: int
 ) -> None:
-    """400 with the reason, and with what was taken before it."""
+    """400 with the reason, and with what was tracked before it."""
     async with serving(tmp_path) as client:
         answer = await client.post(body, content_type)
         assert (answer.status, answer.report["fault"]) == (400, fault)
@@ -221,7 +220,7 @@ async def test_a_body_that_can_not_be_read(
     ],
 )
 async def test_what_is_refused(tmp_path: Path, request_of: dict[str, str], status: int) -> None:
-    """Nothing of a refused request is read; the answer repeats nothing of it."""
+    """Nothing of a refused request is read; the response repeats nothing of it."""
     async with serving(tmp_path) as client:
         answer = await client.post(b"id-1\n", **request_of)
         assert answer.status == status
@@ -229,15 +228,15 @@ async def test_what_is_refused(tmp_path: Path, request_of: dict[str, str], statu
         assert await client.count_campaigns() == {}
 
 
-async def test_several_accounts_must_be_told_apart(tmp_path: Path) -> None:
-    """Where there are several, the query names one."""
+async def test_the_query_must_name_one_of_several_accounts(tmp_path: Path) -> None:
+    """With one account that is not necessary."""
     async with serving(tmp_path, "main", "second") as client:
         assert (await client.post(b"id-1\n")).status == 400
         assert (await client.post(b"id-1\n", query="?account=main")).status == 200
 
 
 async def test_it_is_there_only_when_configured(tmp_path: Path) -> None:
-    """Without settings there is nothing; with new ones it is there again."""
+    """Without settings it is 404; with new ones it is there again."""
     async with running(tmp_path, Provider(under_way)) as rig, aiohttp.ClientSession() as session:
         intake = HttpIntake(rig.tracker, rig.clock, rig.instruments)
         async with Listener(["127.0.0.1:0"], intake.routes()) as listener:
@@ -254,7 +253,7 @@ async def test_it_is_there_only_when_configured(tmp_path: Path) -> None:
 
 
 async def test_the_limit_of_tracked_messages(tmp_path: Path) -> None:
-    """429 and Retry-After once it is reached; what fits is taken, and repeating takes up where it ended."""
+    """429 and Retry-After once it is reached; what fits is tracked, and a repeat goes on from there."""
     async with serving(tmp_path, limits={"max_tracked": "2500"}) as client:
         body = "".join(f"id-{number}\n" for number in range(4_000))
         answer = await client.post(body)
@@ -266,7 +265,7 @@ async def test_the_limit_of_tracked_messages(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:
-    """503 and Retry-After; the same request again takes everything once there is room."""
+    """503 and Retry-After; the same request tracks everything once there is room."""
     async with serving(tmp_path) as client:
         client.rig.store.full = True
         refused = await client.post(b"id-1\nid-2\n")
@@ -282,7 +281,7 @@ async def make_pieces(count: int, piece: Callable[[int], bytes]) -> AsyncIterato
 
 
 async def test_large_bodies_come_in_pieces(tmp_path: Path) -> None:
-    """A body without a length is taken piece by piece, whatever its pieces are cut like."""
+    """A body without a length is read piece by piece, however it is cut."""
     async with serving(tmp_path) as client:
         lines = b"".join(b"a-rather-long-id-%08d\n" % number for number in range(30_000))
         cut = 7_919
@@ -293,7 +292,7 @@ async def test_large_bodies_come_in_pieces(tmp_path: Path) -> None:
 
 
 async def test_the_size_of_a_body(tmp_path: Path) -> None:
-    """More than 64 MiB is refused: at once when its length says so, else where it goes beyond."""
+    """More than 64 MiB is refused: at once when its length says so, else where it exceeds them."""
     async with serving(tmp_path) as client:
         announced = await client.post(b"", **{"Content-Length": str(http_api.MAX_BODY_BYTES + 1)})
         assert announced.status == 413
@@ -304,7 +303,7 @@ async def test_the_size_of_a_body(tmp_path: Path) -> None:
 
 
 async def test_only_some_large_bodies_at_a_time(tmp_path: Path) -> None:
-    """A third large body waits its turn outside; small ones pass."""
+    """A third large body is refused for now; small ones pass."""
     async with serving(tmp_path) as client:
         go_on = asyncio.Event()
         begun = [asyncio.Event() for _ in range(http_api.TURNS)]

@@ -1,4 +1,4 @@
-"""A daemon that hears webhooks and takes ids over HTTP, as a process with ports of its own."""
+"""A daemon with webhooks and the HTTP intake, as a process with ports of its own."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _COUNTED = {
     "smsbat_channel_messages_total": ("channels", ("channel", "status")),
     "smsbat_cost_total": ("cost", ("currency",)),
 }
-"""What the books know too, by the metric's name: their word for it, and the labels."""
+"""What the provider's books count too, by the metric's name: their word for it, and the labels."""
 
 
 @dataclass
 class WebhookDaemon:
-    """The folder of one daemon, and the addresses that it keeps over its lives."""
+    """The folder of one daemon, and the addresses that it keeps over restarts."""
 
     folder: Path
     provider: str
@@ -56,7 +56,7 @@ class WebhookDaemon:
     webhook: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
 
     def __post_init__(self) -> None:
-        """Make the folder and all that is in it."""
+        """Make the folder with all its files."""
         self.drop.mkdir(parents=True)
         (self.folder / "key").write_text(KEY, "ascii")
         (self.folder / "token").write_text(TOKEN, "ascii")
@@ -78,11 +78,11 @@ class WebhookDaemon:
 
     @property
     def webhook_url(self) -> str:
-        """Where the provider posts."""
+        """Where the provider posts events."""
         return f"http://{self.webhook}/webhook/{TOKEN}"
 
     def start(self) -> Running:
-        """Start a daemon, and wait until it is there."""
+        """Start a daemon, and wait until it is ready."""
         argv = [*EXPORTER, "run", f"--config.file={self.folder / 'config.yaml'}", "--log.format=json"]
         daemon = Running([*argv, f"--web.listen-address={self.address}"], self.folder / "daemon.log")
 
@@ -94,7 +94,7 @@ class WebhookDaemon:
         return daemon
 
     def post_ids(self, ids: list[str], campaign: str = "default") -> None:
-        """Post ids, which must be taken."""
+        """Post ids, all of which must be accepted."""
         connection = http.client.HTTPConnection(self.address, timeout=20)
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
         connection.request("POST", f"/api/v1/messages?campaign={campaign}", "\n".join(ids), headers)
@@ -104,7 +104,7 @@ class WebhookDaemon:
         assert (response.status, report["accepted"] + report["duplicate"]) == (200, len(ids))
 
     def read_counters(self) -> dict[tuple[str, ...], int]:
-        """What the books know too, as the daemon shows it, without what is 0; money in nanos."""
+        """What the books count too, as `/metrics` shows it, without zeros; money in nanos."""
         found: dict[tuple[str, ...], int] = {}
         for metric in text_string_to_metric_families(ask(self.address, "/metrics").text):
             for sample in metric.samples:

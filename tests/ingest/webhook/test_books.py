@@ -1,4 +1,4 @@
-"""A daemon, a provider and its webhooks, lost, repeated, shuffled and forged, with kills: the books agree."""
+"""A daemon that is killed, webhooks lost, repeated, shuffled and forged: the counters equal the books."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ BADLY = {
     "repeat_share": 0.2,
     "progress": True,
 }
-"""30 % lost, 20 % told twice, out of order."""
+"""30 % lost, 20 % sent twice, out of order."""
 PERSISTENT = {"retries": 100, "retry_seconds": 0.2}
 ENDING = sum(draw(SEED, index).end >= HANG_SHARE for index in range(LOT * LOTS))
 
 
 @pytest.mark.parametrize("mode", ["verify", "trust"])
-def test_the_books_agree_whatever_becomes_of_webhooks(tmp_path: Path, mode: str) -> None:
-    """Counters, money, parts, fallbacks and channels equal the provider's, after three kills on the way."""
+def test_the_books_agree_whatever_happens_to_webhooks(tmp_path: Path, mode: str) -> None:
+    """Counters, money, parts, fallbacks and channels equal the provider's, after three kills."""
     with simulated(tmp_path, speed=SPEED, seed=SEED) as provider:
         setup = WebhookDaemon(tmp_path / "setup", provider.url, mode)
         # Forged ones must change nothing where they aren't trusted.
@@ -60,8 +60,8 @@ def test_the_books_agree_whatever_becomes_of_webhooks(tmp_path: Path, mode: str)
             counts = provider.webhook_counts()
             assert counts["lost"] > 0.2 * counts["told"]
             assert counts["repeated"] > 0
-            heard = sum_of(setup.address, "smsbat_first_knowledge_total", source="webhook") or 0
-            assert heard > 0.2 * ENDING
+            from_webhooks = sum_of(setup.address, "smsbat_first_knowledge_total", source="webhook") or 0
+            assert from_webhooks > 0.2 * ENDING
             provider.no_webhooks()
             before = setup.read_counters()
             assert before == flatten_books(provider.books())
@@ -71,8 +71,8 @@ def test_the_books_agree_whatever_becomes_of_webhooks(tmp_path: Path, mode: str)
 
 
 @pytest.mark.parametrize("mode", ["verify", "trust"])
-def test_nobody_needs_to_hand_ids_over(tmp_path: Path, mode: str) -> None:
-    """With `track_unknown` webhooks alone bring every message that ends, in a campaign of their own."""
+def test_webhooks_alone_are_enough(tmp_path: Path, mode: str) -> None:
+    """With `track_unknown` they bring every message that ends, in a campaign of their own."""
     with simulated(tmp_path, speed=SPEED, seed=SEED) as provider:
         setup = WebhookDaemon(tmp_path / "setup", provider.url, mode, track_unknown=True)
         with setup.start():

@@ -1,4 +1,4 @@
-"""Floods, slow clients and oversized bodies: the webhook's listener gives way, and nothing else does."""
+"""Floods, slow clients and oversized bodies: only the webhook's listener refuses requests."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.kit.waiting import until
 from tests.kit.web import ask
 
 SECONDS = float(os.environ.get("SMSBAT_FLOOD_SECONDS", "2"))
-"""How long a flood lasts; a minute takes a minute."""
+"""How long a flood lasts."""
 FORGED = int(os.environ.get("SMSBAT_FORGED", "2000"))
 SCRAPE_SECONDS = 0.25
 LONGEST_SCRAPE_SECONDS = 2.0
-"""Of a single scrape, on a machine that is busy with other things too."""
+"""For a single scrape, on a busy machine."""
 MESSAGES = 100
 MORE_BYTES = 64 * 2**20
 """Reached after some twenty seconds at full speed; from then on it stays."""
@@ -38,16 +38,16 @@ def provider(tmp_path: Path) -> Iterator[Provider]:
 
 
 def resident_bytes(setup: WebhookDaemon) -> float:
-    """Of the daemon, as it says itself."""
+    """Of the daemon, from its own metrics."""
     return sum_of(setup.address, "process_resident_memory_bytes") or 0
 
 
-def asked(provider: Provider, requests: int) -> None:
-    """Wait until the daemon has asked so often."""
+def wait_for_requests(provider: Provider, requests: int) -> None:
+    """Wait until the daemon has sent so many requests."""
     until(lambda: provider.requests() >= requests, f"{requests} requests", within_seconds=30)
 
 
-def shown(setup: WebhookDaemon, tracked: int) -> None:
+def wait_for_messages(setup: WebhookDaemon, tracked: int) -> None:
     """Wait until so many messages are shown: the state is published about once a second."""
     what = f"{tracked} messages"
     until(
@@ -57,12 +57,12 @@ def shown(setup: WebhookDaemon, tracked: int) -> None:
     )
 
 
-async def test_a_flood_stays_where_it_is(tmp_path: Path, provider: Provider) -> None:
+async def test_a_flood_slows_nothing_else_down(tmp_path: Path, provider: Provider) -> None:
     """Flooded, with a hundred slow clients: scrapes are quick, polling goes on, memory is bounded."""
     setup = WebhookDaemon(tmp_path / "setup", provider.url)
     with setup.start() as daemon:
         setup.post_ids(provider.send("campaign", "default", MESSAGES))
-        await asyncio.to_thread(asked, provider, MESSAGES)
+        await asyncio.to_thread(wait_for_requests, provider, MESSAGES)
         memory_bytes, before = resident_bytes(setup), provider.requests()
         posted, scrapes, _ = await flood(setup.address, setup.webhook, TOKEN, SECONDS)
         assert posted.statuses.get(204, 0) > 0
@@ -76,8 +76,8 @@ async def test_a_flood_stays_where_it_is(tmp_path: Path, provider: Provider) -> 
         assert await asyncio.to_thread(provider.requests) >= before + MESSAGES * SECONDS / 8
 
 
-async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> None:
-    """Ends made up by someone who knows the token, of tracked messages and of others, change no number."""
+async def test_many_forged_events_change_no_number(tmp_path: Path, provider: Provider) -> None:
+    """Final statuses made up with a valid token, for tracked messages and others, change no counter."""
     setup = WebhookDaemon(tmp_path / "setup", provider.url)
     with setup.start():
         ids = provider.send("campaign", "default", MESSAGES)
@@ -92,7 +92,7 @@ async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> Non
         posted = await post_all(setup.webhook, made_up)
         assert posted.statuses == {204: FORGED}
         address = setup.address
-        await asyncio.to_thread(shown, setup, MESSAGES)
+        await asyncio.to_thread(wait_for_messages, setup, MESSAGES)
         # In a long run some have ended meanwhile: those count, as the provider has them.
         await asyncio.to_thread(
             until,
@@ -104,8 +104,8 @@ async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> Non
         assert sum_of(address, "smsbat_webhook_events_total", result="unknown") == FORGED / 2
 
 
-async def test_half_open_clients_do_not_keep_others_out(tmp_path: Path, provider: Provider) -> None:
-    """With every connection taken by someone who says nothing, a webhook is still heard at once."""
+async def test_half_open_clients_do_not_block_others(tmp_path: Path, provider: Provider) -> None:
+    """With every connection taken by a silent client, a webhook is still processed at once."""
     setup = WebhookDaemon(tmp_path / "setup", provider.url)
     with setup.start():
         host, port = setup.webhook.split(":")

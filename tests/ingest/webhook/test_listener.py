@@ -1,4 +1,4 @@
-"""The webhook's listener over real sockets: who gets which answer, and when."""
+"""The webhook's listener over real sockets: which request gets which response, and when."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENT = {"messageId": "m-default-000000", "deliverystatus": "delivered", "timest
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """One response."""
 
     status: int
     body: bytes
@@ -33,16 +33,15 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """A listener, the daemon behind it, and a client."""
+    """A client of the listener, and the daemon behind it."""
 
     def __init__(self, rig: Rig, webhooks: WebhookListener, session: aiohttp.ClientSession) -> None:
-        """All of them run."""
         self.rig = rig
         self.webhooks = webhooks
         self.session = session
 
     async def send(self, path: str = PATH, method: str = "POST", **request: Any) -> Answer:  # noqa: ANN401 - what aiohttp takes
-        """One request and its answer."""
+        """Send one request."""
         url = f"http://{self.webhooks.addresses[0]}{path}"
         async with self.session.request(method, url, **request) as response:
             return Answer(response.status, await response.read(), response.headers.copy())
@@ -56,7 +55,7 @@ def webhook_of(settings: Webhook | None, **changes: object) -> Webhook:
 
 @asynccontextmanager
 async def serving(tmp_path: Path, **more: object) -> AsyncIterator[Client]:
-    """A client with this token, and whatever else of the section."""
+    """A listener with this token and other values of its section."""
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n", "ascii")
     settings = make_settings("verify")
@@ -73,8 +72,8 @@ async def serving(tmp_path: Path, **more: object) -> AsyncIterator[Client]:
             await webhooks.close()
 
 
-async def test_the_same_answer_for_known_and_unknown(tmp_path: Path) -> None:
-    """204, without a body: who asks can't learn which ids are tracked."""
+async def test_known_and_unknown_ids_get_the_same_response(tmp_path: Path) -> None:
+    """204, without a body: the sender can't learn which ids are tracked."""
     async with serving(tmp_path) as client:
         await client.rig.send(1)
         known = await client.send(json=EVENT)
@@ -100,8 +99,8 @@ async def test_the_same_answer_for_known_and_unknown(tmp_path: Path) -> None:
         ("/metrics", "GET"),
     ],
 )
-async def test_without_the_token_there_is_nothing(tmp_path: Path, path: str, method: str) -> None:
-    """404 without a body, whatever is asked; each is counted, and none looks at a body."""
+async def test_requests_without_the_token_get_404(tmp_path: Path, path: str, method: str) -> None:
+    """Without a body, whatever the request; each is counted, and no body is read."""
     async with serving(tmp_path) as client:
         response = await client.send(path, method, data=b"x" * 100)
         assert (response.status, response.body) == (404, b"")
@@ -123,7 +122,7 @@ async def test_without_the_token_there_is_nothing(tmp_path: Path, path: str, met
 async def test_what_is_refused(
     tmp_path: Path, request_of: dict[str, Any], status: int, result: dict[str, int]
 ) -> None:
-    """Each refusal has its status, no body, and repeats nothing of what came."""
+    """Each refusal has its status, no body, and repeats nothing of the request."""
     async with serving(tmp_path) as client:
         response = await client.send(**request_of)
         assert (response.status, response.body) == (status, b"")
@@ -131,8 +130,8 @@ async def test_what_is_refused(
         assert count_results(client.rig) == result
 
 
-async def test_what_can_not_be_kept_is_to_come_again(tmp_path: Path) -> None:
-    """503 and Retry-After while the store has no room; 204 once it has, and then it is kept."""
+async def test_events_that_can_not_be_stored_must_be_sent_again(tmp_path: Path) -> None:
+    """503 and Retry-After while the store has no room; 204 once the event is stored."""
     async with serving(tmp_path) as client:
         await client.rig.send(1)
         client.rig.store.full = True
@@ -149,16 +148,16 @@ async def test_what_can_not_be_kept_is_to_come_again(tmp_path: Path) -> None:
     ("forwarded", "status"),
     [("192.0.2.9", 204), ("198.51.100.1", 404), ("192.0.2.9, 198.51.100.1", 404), (None, 404)],
 )
-async def test_only_those_on_the_list_may_speak(tmp_path: Path, forwarded: str | None, status: int) -> None:
-    """Behind a trusted proxy the hop before it decides; who isn't on the list finds nothing there."""
+async def test_only_allowed_senders_are_accepted(tmp_path: Path, forwarded: str | None, status: int) -> None:
+    """Behind a trusted proxy the hop before it decides; other senders get 404."""
     lists = {"allowed_senders": ["192.0.2.0/24"], "trusted_proxies": ["127.0.0.1"]}
     async with serving(tmp_path, **lists) as client:
         headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
         assert (await client.send(json=EVENT, headers=headers)).status == status
 
 
-async def test_a_token_that_changes(tmp_path: Path) -> None:
-    """The file is read again: the new token holds from then on, the old one no more."""
+async def test_a_changed_token_file_is_used(tmp_path: Path) -> None:
+    """From then on only the new token is valid."""
     async with serving(tmp_path) as client:
         assert (await client.send(json=EVENT)).status == 204
         draft = tmp_path / "token.new"
@@ -168,7 +167,7 @@ async def test_a_token_that_changes(tmp_path: Path) -> None:
         assert (await client.send("/webhook/another-token-of-some-length", json=EVENT)).status == 204
 
 
-async def test_settings_that_change(tmp_path: Path) -> None:
+async def test_changed_settings_are_used(tmp_path: Path) -> None:
     """A reload keeps the socket unless the address changes; one that can't be bound changes nothing."""
     async with serving(tmp_path) as client:
         before = client.webhooks.addresses
@@ -184,8 +183,8 @@ async def test_settings_that_change(tmp_path: Path) -> None:
         assert client.webhooks.addresses == ()
 
 
-async def test_no_line_tells_the_token(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither token, path, id nor body is ever logged."""
+async def test_the_token_is_never_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither token, path, id nor body."""
     caplog.set_level(logging.DEBUG)
     async with serving(tmp_path) as client:
         for body in (json.dumps(EVENT).encode(), b"{", b"x" * 70_000):

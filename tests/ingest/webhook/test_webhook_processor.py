@@ -1,4 +1,4 @@
-"""Webhooks and a daemon in virtual time: what is asked, what is counted, what survives."""
+"""Webhooks and a daemon in virtual time: what is polled, what is counted, what survives."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ MODES = pytest.mark.parametrize("mode", ["verify", "trust"])
 # --- verify -----------------------------------------------------------------------------------------
 
 
-async def test_a_webhook_brings_the_look_forward(tmp_path: Path) -> None:
-    """Within a second of the webhook the message is finished, by an answer, long before its next look."""
+async def test_a_webhook_brings_the_poll_forward(tmp_path: Path) -> None:
+    """Within a second of the webhook an answer finishes the message, long before its next poll was due."""
     world = World()
     settings = make_settings("verify", profiles={"default": {"first_poll": "1m"}})
     async with running(tmp_path, world.provider, settings) as rig:
@@ -53,8 +53,8 @@ async def test_a_webhook_brings_the_look_forward(tmp_path: Path) -> None:
         assert count_results(rig) == {"accepted": 1}
 
 
-async def test_a_hint_is_durable_before_it_is_acknowledged(tmp_path: Path) -> None:
-    """A crash right after the 2xx loses nothing: the next run looks as soon as it may."""
+async def test_a_claim_is_durable_before_it_is_acknowledged(tmp_path: Path) -> None:
+    """A crash right after the 2xx loses nothing: the next run polls as soon as it may."""
     world = World()
     settings = make_settings(
         "verify", rate=2, profiles={"default": {"first_poll": "1h", "give_up_after": "2h"}}
@@ -71,8 +71,8 @@ async def test_a_hint_is_durable_before_it_is_acknowledged(tmp_path: Path) -> No
         assert rig.counted(Kind.FIRST_KNOWLEDGE, "webhook") == 3
 
 
-async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
-    """Forged ends of all messages, pending, ended and unknown, leave every series as it would be without."""
+async def test_forged_events_change_no_number(tmp_path: Path) -> None:
+    """Made-up final statuses of pending, finished and unknown messages leave every series as it would be."""
     results = []
     for forged in (False, True):
         world = World()
@@ -93,8 +93,8 @@ async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
                         Status.PERMANENTERROR,
                         Status.PROCESSING,
                     ]
-                    told = [make_event(rig, one, chance.choice(statuses)) for one in ids]
-                    assert all(await submit_all(rig, told))
+                    submitted = [make_event(rig, one, chance.choice(statuses)) for one in ids]
+                    assert all(await submit_all(rig, submitted))
                 await rig.pass_time(7)
             results.append(dict(list_shown(rig)))
             assert rig.gauge("smsbat_status_conflicts_total") == 0
@@ -103,8 +103,8 @@ async def test_forged_ones_change_no_number(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
-async def test_forged_ones_cost_no_more_looks_than_the_interval_makes(tmp_path: Path) -> None:
-    """However often an end is made up, a message has two quick looks, then one an interval."""
+async def test_forged_events_cause_no_more_polls_than_the_interval(tmp_path: Path) -> None:
+    """However often a final status is made up, a message has two quick polls, then one per interval."""
     world = World()
     async with running(tmp_path, world.provider, make_settings("verify", rate=100)) as rig:
         (one,) = await rig.send(1)
@@ -115,8 +115,8 @@ async def test_forged_ones_cost_no_more_looks_than_the_interval_makes(tmp_path: 
         assert rig.pending == 1
 
 
-async def test_a_hint_while_a_request_is_out_is_looked_at_again(tmp_path: Path) -> None:
-    """The answer of a request that went out before the end must not swallow the webhook that came after."""
+async def test_a_claim_during_a_request_is_polled_again(tmp_path: Path) -> None:
+    """The answer of a request that was sent before the end must not replace the webhook that came after."""
     world = World()
     world.provider.latency_seconds = 2
     settings = make_settings(
@@ -134,8 +134,8 @@ async def test_a_hint_while_a_request_is_out_is_looked_at_again(tmp_path: Path) 
         assert closest_seconds(world.provider.requests) >= 1
 
 
-async def test_hints_at_any_moment_keep_the_second(tmp_path: Path) -> None:
-    """With a slow disk and webhooks at every moment of a request, no message is asked twice in a second."""
+async def test_claims_at_any_moment_keep_the_second(tmp_path: Path) -> None:
+    """With a slow disk and webhooks at every moment of a request, no message is polled twice in a second."""
     world = World()
     world.provider.latency_seconds = 0.3
     chance = random.Random(7)
@@ -157,8 +157,8 @@ async def test_hints_at_any_moment_keep_the_second(tmp_path: Path) -> None:
 # --- trust ------------------------------------------------------------------------------------------
 
 
-async def test_a_trusted_end_counts_before_any_answer(tmp_path: Path) -> None:
-    """While the provider's answers fail, the end counts; the first answer brings the rest, once."""
+async def test_a_trusted_final_status_counts_before_any_answer(tmp_path: Path) -> None:
+    """While the provider's answers fail, it counts; the first answer brings the rest, once."""
     world = World()
     async with running(tmp_path, world.provider, make_settings("trust")) as rig:
         (one,) = await rig.send(1)
@@ -179,8 +179,8 @@ async def test_a_trusted_end_counts_before_any_answer(tmp_path: Path) -> None:
         await rig.recount()
 
 
-async def test_the_completing_look_survives_a_crash(tmp_path: Path) -> None:
-    """What an end was worth is asked for after a restart too, and counted once."""
+async def test_the_completing_poll_survives_a_crash(tmp_path: Path) -> None:
+    """The cost of a message is polled after a restart too, and counted once."""
     world = World()
     async with running(tmp_path, world.provider, make_settings("trust")) as rig:
         ids = await rig.send(5)
@@ -194,14 +194,14 @@ async def test_the_completing_look_survives_a_crash(tmp_path: Path) -> None:
         assert len(world.provider.requests) == 5
 
 
-async def test_an_end_without_a_plausible_time(tmp_path: Path) -> None:
-    """A time before sending, or far ahead, is told as implausible, and the arrival counts."""
+async def test_a_final_status_without_a_plausible_time(tmp_path: Path) -> None:
+    """A time before sending, or far ahead, is counted as implausible, and the time of arrival is used."""
     world = World()
     async with running(tmp_path, world.provider, make_settings("trust")) as rig:
         ids = await rig.send(2)
         await rig.pass_time(3)
-        told = [make_event(rig, ids[0], after_seconds=-4), make_event(rig, ids[1], after_seconds=61)]
-        assert all(await submit_all(rig, told))
+        submitted = [make_event(rig, ids[0], after_seconds=-4), make_event(rig, ids[1], after_seconds=61)]
+        assert all(await submit_all(rig, submitted))
         await rig.pass_time(1)
         assert count_results(rig) == {"implausible": 2}
         assert rig.counted(Kind.DURATION_SUM_US, "webhook") == 2 * 3_000_000
@@ -222,16 +222,16 @@ async def test_repeats_disorder_and_loss_change_nothing(tmp_path: Path, mode: st
         ends = [chance.choice([Status.DELIVERED, Status.DELIVERED, Status.UNDELIVERABLE]) for _ in ids]
         for one, status in zip(ids, ends, strict=True):
             world.end_now([one], status)
-        told: list[WebhookEvent] = []
+        submitted: list[WebhookEvent] = []
         for one, status in zip(ids, ends, strict=True):
             history = [
                 make_event(rig, one, Status.PROCESSING),
                 make_event(rig, one, status),
                 make_event(rig, one, status),
             ]
-            told += [single for single in history if chance.random() > 0.3]
-        chance.shuffle(told)
-        assert all(await submit_all(rig, told))
+            submitted += [single for single in history if chance.random() > 0.3]
+        chance.shuffle(submitted)
+        assert all(await submit_all(rig, submitted))
         await rig.until(lambda: rig.finished() == 3_000, 5 * MINUTES)
         await rig.pass_time(1 * MINUTES)
         truth = Counter(status.word for status in ends)
@@ -244,7 +244,7 @@ async def test_repeats_disorder_and_loss_change_nothing(tmp_path: Path, mode: st
 
 @MODES
 async def test_unknown_ids_leave_no_trace(tmp_path: Path, mode: str) -> None:
-    """They are answered like known ones; nothing is asked, shown or written."""
+    """They get the response of known ones; nothing is polled, shown or written."""
     world = World()
     async with running(tmp_path, world.provider, make_settings(mode)) as rig:
         before = (dict(list_shown(rig)), rig.tracker.state.commit)
@@ -257,7 +257,7 @@ async def test_unknown_ids_leave_no_trace(tmp_path: Path, mode: str) -> None:
 
 @MODES
 async def test_a_webhook_that_comes_before_its_message(tmp_path: Path, mode: str) -> None:
-    """An end that is told before its id was taken in counts within seconds of that."""
+    """A final status that arrives before its id counts within seconds of the id."""
     world = World()
     settings = make_settings(mode, profiles={"default": {"first_poll": "5m", "deadline": "10m"}})
     async with running(tmp_path, world.provider, settings) as rig:
@@ -272,7 +272,7 @@ async def test_a_webhook_that_comes_before_its_message(tmp_path: Path, mode: str
 
 @MODES
 async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path, mode: str) -> None:
-    """No room: refused, every time, until there is room again; what was refused changes nothing."""
+    """Refused, every time, until there is room again; what was refused changes nothing."""
     world = World()
     async with running(
         tmp_path, world.provider, make_settings(mode, profiles={"default": {"first_poll": "5m"}})
@@ -289,29 +289,29 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path, mo
 
 
 async def test_too_many_waiting_are_refused(tmp_path: Path) -> None:
-    """The queue is bounded: what is beyond it is refused at once, and what is in it is not lost."""
+    """The queue is bounded: more is refused at once, and what is in the queue is not lost."""
     world = World()
     async with running(tmp_path, world.provider, make_settings("verify")) as rig:
-        told = [make_event(rig, f"made-up-{n}", Status.PROCESSING) for n in range(10_100)]
-        answers = await submit_all(rig, told)
+        submitted = [make_event(rig, f"made-up-{n}", Status.PROCESSING) for n in range(10_100)]
+        answers = await submit_all(rig, submitted)
         assert answers.count(False) == 100
 
 
-async def test_the_end_refuses_who_still_waits(tmp_path: Path) -> None:
-    """A daemon that stops leaves nobody without an answer, and takes nothing new."""
+async def test_events_that_wait_at_the_stop_are_refused(tmp_path: Path) -> None:
+    """Each gets its response, and nothing new is accepted."""
     world = World()
     async with running(tmp_path, world.provider, make_settings("verify")) as rig:
         (one,) = await rig.send(1)
         async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(rig.processor.submit(make_event(rig, one)))
+            submitting = tasks.create_task(rig.processor.submit(make_event(rig, one)))
             await asyncio.sleep(0)
             await rig.crash()
-        assert hearing.done()
+        assert submitting.done()
         assert not await rig.processor.submit(make_event(rig, one))
         await rig.start()
 
 
-async def test_an_id_of_two_accounts_is_asked_about_in_both(tmp_path: Path) -> None:
+async def test_an_id_of_two_accounts_is_polled_in_both(tmp_path: Path) -> None:
     """A webhook names no account: even where webhooks are trusted, each account's answer decides."""
     worlds = {"main": World(), "second": World()}
     settings = make_settings("trust", "main", "second", profiles={"default": {"first_poll": "5m"}})
@@ -328,8 +328,8 @@ async def test_an_id_of_two_accounts_is_asked_about_in_both(tmp_path: Path) -> N
 # --- ids that only webhooks bring -------------------------------------------------------------------
 
 
-async def test_trusted_webhooks_bring_their_messages(tmp_path: Path) -> None:
-    """With `track_unknown` nothing else needs to hand ids over; no duration or verdict is made up."""
+async def test_trusted_webhooks_track_their_messages(tmp_path: Path) -> None:
+    """With `track_unknown` no other source of ids is needed; no duration or verdict is made up."""
     world = World()
     async with running(tmp_path, world.provider, make_settings("trust", track_unknown=True)) as rig:
         ids = [f"w-{n}" for n in range(50)]
@@ -347,7 +347,7 @@ async def test_trusted_webhooks_bring_their_messages(tmp_path: Path) -> None:
         await rig.recount()
 
 
-async def test_unverified_strangers_are_asked_about_first(tmp_path: Path) -> None:
+async def test_unverified_ids_are_polled_first(tmp_path: Path) -> None:
     """Only what the provider knows is tracked; made-up ids cost a tenth of the rate, and nothing else."""
     world = World()
     world.known_only = True
@@ -355,9 +355,11 @@ async def test_unverified_strangers_are_asked_about_first(tmp_path: Path) -> Non
         real = [f"w-{n}" for n in range(20)]
         world.end_now(real)
         rig.brought = len(real)
-        told = [make_event(rig, one) for one in real] + [make_event(rig, f"made-up-{n}") for n in range(400)]
-        random.Random(2).shuffle(told)
-        assert all(await submit_all(rig, told))
+        submitted = [make_event(rig, one) for one in real] + [
+            make_event(rig, f"made-up-{n}") for n in range(400)
+        ]
+        random.Random(2).shuffle(submitted)
+        assert all(await submit_all(rig, submitted))
         await rig.pass_time(4 * MINUTES)
         assert rig.counted(Kind.TRACKED, "webhook", "webhook") == rig.counted(Kind.TRACKED) == 20
         assert rig.finished("delivered") == 20
@@ -366,8 +368,8 @@ async def test_unverified_strangers_are_asked_about_first(tmp_path: Path) -> Non
         await rig.recount()
 
 
-async def test_strangers_leave_the_rate_to_messages(tmp_path: Path) -> None:
-    """Unverified ids in any number beside messages: the rate holds, and messages keep nine tenths of it."""
+async def test_unverified_ids_leave_the_rate_to_messages(tmp_path: Path) -> None:
+    """In any number beside messages: the rate holds, and messages keep nine tenths of it."""
     world = World()
     world.known_only = True
     async with running(tmp_path, world.provider, make_settings("verify", track_unknown=True)) as rig:
@@ -375,13 +377,13 @@ async def test_strangers_leave_the_rate_to_messages(tmp_path: Path) -> None:
         world.ends = dict.fromkeys(ids, (1e9, Status.DELIVERED))
         await submit_all(rig, (make_event(rig, f"made-up-{n}") for n in range(5_000)))
         await rig.pass_time(60)
-        asked = Counter(one.message_id.startswith("made-up") for one in world.provider.requests)
+        polled = Counter(one.message_id.startswith("made-up") for one in world.provider.requests)
         assert most_within(world.provider.requests, 1) <= 11
-        assert asked[False] >= 0.85 * 600
-        assert 0 < asked[True] <= 61
+        assert polled[False] >= 0.85 * 600
+        assert 0 < polled[True] <= 61
 
 
-async def test_strangers_and_messages_take_turns(tmp_path: Path) -> None:
+async def test_unverified_ids_and_messages_take_turns(tmp_path: Path) -> None:
     """However long the store takes to read what is due, two requests never use the same turn."""
     world = World()
     world.known_only = True
@@ -396,20 +398,20 @@ async def test_strangers_and_messages_take_turns(tmp_path: Path) -> None:
         rig.slow_down(0)
 
 
-# --- fusion -----------------------------------------------------------------------------------------
+# --- webhooks instead of polls ----------------------------------------------------------------------
 
 
 @MODES
-async def test_looking_steps_back_while_webhooks_bring_the_news(tmp_path: Path, mode: str) -> None:
-    """With webhooks one request finishes a message; when they cease, looking takes over again."""
+async def test_polling_steps_back_while_webhooks_are_reliable(tmp_path: Path, mode: str) -> None:
+    """With webhooks one request finishes a message; when they stop, polling takes over again."""
     world = World()
     async with running(
         tmp_path, world.provider, make_settings(mode, rate=100, campaigns={"otp": "otp"})
     ) as rig:
         chance = random.Random(4)
 
-        async def traffic(seconds: int, prefix: str, *, webhooks: bool) -> tuple[int, int]:
-            """Two messages a second that end after 2 to 12 s; requests and ends in that time."""
+        async def simulate_traffic(seconds: int, prefix: str, *, webhooks: bool) -> tuple[int, int]:
+            """Two messages a second that end after 2 to 12 s; requests and finished messages in that time."""
             requests, finished = len(world.provider.requests), rig.finished()
             ending: list[tuple[float, str]] = []
             for second in range(seconds + 15):
@@ -424,24 +426,24 @@ async def test_looking_steps_back_while_webhooks_bring_the_news(tmp_path: Path, 
                 await rig.pass_time(1)
             return len(world.provider.requests) - requests, rig.finished() - finished
 
-        await traffic(30, "warm", webhooks=True)
-        requests, finished = await traffic(120, "with", webhooks=True)
+        await simulate_traffic(30, "warm", webhooks=True)
+        requests, finished = await simulate_traffic(120, "with", webhooks=True)
         assert finished == 240
         assert requests <= 1.1 * finished
         await rig.pass_time(10 * MINUTES)
-        requests, finished = await traffic(60, "without", webhooks=False)
+        requests, finished = await simulate_traffic(60, "without", webhooks=False)
         assert finished == 120
         assert requests > 2 * finished
 
 
-async def test_what_webhooks_lose_is_known_at_the_deadline(tmp_path: Path) -> None:
-    """A message whose webhook is lost is looked at at its deadline, so that its verdict is right."""
+async def test_messages_with_lost_webhooks_are_polled_at_the_deadline(tmp_path: Path) -> None:
+    """So that their verdicts are right."""
     world = World()
     async with running(tmp_path, world.provider, make_settings("verify", campaigns={"otp": "otp"})) as rig:
-        told = await rig.send(10, "otp", prefix="told")
+        reported = await rig.send(10, "otp", prefix="reported")
         await rig.pass_time(1)
-        world.end_now(told)
-        await submit_all(rig, (make_event(rig, one) for one in told))
+        world.end_now(reported)
+        await submit_all(rig, (make_event(rig, one) for one in reported))
         await rig.pass_time(5)
         assert rig.account.webhook_coverage.webhooks_reliable(rig.clock.now())
         lost = await rig.send(2, "otp", prefix="lost")
