@@ -259,8 +259,8 @@ class SqliteStore:
         self, cursor: int, *, limit: int, now: int, retention_us: int, tick: Callable[[Message], Step]
     ) -> CollectedGarbage:
         """See `Store`."""
-        with self._database.read() as reading:
-            found = reading.execute(_SELECT_MESSAGES, (cursor, limit)).fetchall()
+        with self._database.read() as reader:
+            found = reader.execute(_SELECT_MESSAGES, (cursor, limit)).fetchall()
         collected = CollectedGarbage(found[-1][0] if len(found) == limit else 0)
         messages = [self._read_message(row) for row in found]
         settled = [m for m in messages if not m.pending and m.webhook_cost_nanos < 0]

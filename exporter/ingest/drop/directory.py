@@ -44,7 +44,7 @@ _NAME_BYTES = 200
 
 
 class Identity(NamedTuple):
-    """What tells one state of one file from every other."""
+    """What distinguishes one state of one file from every other."""
 
     device: int
     inode: int

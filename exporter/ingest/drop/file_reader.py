@@ -83,7 +83,7 @@ class FileReader:
         self.batch: Batch | None = None
         self.is_last = False
         self.committed_offset: int | None = None
-        """As far as the store has it; None until the store was asked, READ_TO_THE_END for all."""
+        """As far as the store has it; None until that was read, READ_TO_THE_END for all."""
         self.offset = 0
         """As far as this reader has committed."""
         self.batch_tracked = 0

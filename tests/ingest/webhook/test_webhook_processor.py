@@ -393,8 +393,8 @@ async def test_unverified_ids_and_messages_take_turns(tmp_path: Path) -> None:
         await submit_all(rig, (make_event(rig, f"made-up-{n}") for n in range(500)))
         rig.slow_down(0.07)
         await rig.pass_time(5)
-        asked = [request.at_seconds for request in world.provider.requests]
-        assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.0999
+        polled = [request.at_seconds for request in world.provider.requests]
+        assert min(later - earlier for earlier, later in pairwise(polled)) >= 0.0999
         rig.slow_down(0)
 
 
