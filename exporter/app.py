@@ -27,9 +27,9 @@ from exporter.domain.snapshot import Snapshot
 from exporter.engine.maintenance import Maintenance
 from exporter.engine.tracker import Tracker
 from exporter.http import Listener, MetricsEndpoints, WebAuth, build_routes
-from exporter.ingest.http_api import Intake
+from exporter.ingest.http_api import HttpIntake
 from exporter.ingest.unverified_ids import UnverifiedIds
-from exporter.ingest.webhook_listener import Webhooks
+from exporter.ingest.webhook_listener import WebhookListener
 from exporter.ingest.webhook_processor import WebhookProcessor
 from exporter.metrics.collector import Collector
 from exporter.metrics.instruments import Instruments
@@ -97,10 +97,10 @@ class Daemon:
             store, tracker = await self._open_state(resources)
             unverified_ids = UnverifiedIds(tracker, store, self._clock, self._instruments)
             processor = WebhookProcessor(tracker, store, unverified_ids, self._clock, self._instruments)
-            webhooks = Webhooks(processor, self._instruments)
+            webhooks = WebhookListener(processor, self._instruments)
             resources.push_async_callback(webhooks.close)
-            intake = Intake(tracker, self._clock, self._instruments)
-            intake.follow(self._settings.intake)
+            intake = HttpIntake(tracker, self._clock, self._instruments)
+            intake.configure(self._settings.intake)
             lookups = Lookups(tracker, store, self._clock)
             routes, show = self._build_views(resources, tracker, webhooks, lookups)
             self._maintenance = maintenance = Maintenance(
@@ -124,7 +124,7 @@ class Daemon:
                 ]
                 if web_auth is not None:
                     work.append(loops.create_task(web_auth.follow_files()))
-                await webhooks.follow(self._settings.webhook)
+                await webhooks.configure(self._settings.webhook)
                 addresses = self._options.listen_addresses
                 async with Listener(addresses, routes, web_auth, intake.routes()) as listener:
                     self.addresses = listener.addresses
@@ -155,7 +155,7 @@ class Daemon:
         return store, tracker
 
     def _build_views(
-        self, resources: AsyncExitStack, tracker: Tracker, webhooks: Webhooks, lookups: Lookups
+        self, resources: AsyncExitStack, tracker: Tracker, webhooks: WebhookListener, lookups: Lookups
     ) -> tuple[list[web.AbstractRouteDef], Callable[[Snapshot], None]]:
         """Build the routes of the metrics listener, and the function that publishes a snapshot on them."""
         exposition = self._settings.exposition
@@ -259,7 +259,7 @@ class Daemon:
         return await outcome
 
     async def _run_workers(
-        self, tracker: Tracker, unverified_ids: UnverifiedIds, webhooks: Webhooks, intake: Intake
+        self, tracker: Tracker, unverified_ids: UnverifiedIds, webhooks: WebhookListener, intake: HttpIntake
     ) -> None:
         """Run the workers, and new ones after each successful reload."""
         while True:
@@ -270,9 +270,9 @@ class Daemon:
                 waiters = await self._wait_for_settings()
                 workers.cancel()
             await tracker.configure(self._settings)
-            intake.follow(self._settings.intake)
+            intake.configure(self._settings.intake)
             try:
-                await webhooks.follow(self._settings.webhook)
+                await webhooks.configure(self._settings.webhook)
             except ListenError as error:
                 more = {"event": "webhook_refused", "fields": {"code": error.code}}
                 _log.error("%s; webhooks go on as before", error.message, extra=more)

@@ -18,7 +18,7 @@ from exporter.engine import accounts
 from exporter.engine.poller import Poller
 from exporter.engine.tracker import Tracked, Tracker
 from exporter.ingest.batching import track_in_parts
-from exporter.ingest.drop.drop import After, DropDirectory, DropSettings
+from exporter.ingest.drop.worker import After, DropSettings, DropWorker
 from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.metrics.instruments import Instruments
 from exporter.provider.client import Anonymous, Auth, Client, Endpoint
@@ -75,7 +75,7 @@ async def run_workers(
             directory = DropSettings(
                 str(drop.directory), drop.account, drop.campaign, After(drop.after), drop.settle
             )
-            reader = DropDirectory(directory, names, tracker, instruments.drop, clock)
+            reader = DropWorker(directory, names, tracker, instruments.drop, clock)
             workers.create_task(reader.run(asyncio.Event()))
         workers.create_task(_track_listed(list(settings.listed_messages()), tracker, clock))
 

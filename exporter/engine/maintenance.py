@@ -95,7 +95,7 @@ class Maintenance:
         current = (state.commit, now // COHORT_US)
         if current == self._published:
             return
-        oldest = await self.tracker.run(self.store.oldest_pending, list(state.campaigns))
+        oldest = await self.tracker.run(self.store.find_oldest_pending, list(state.campaigns))
         windows = {window.label: window.duration_us for window in self.tracker.settings.windows}
         for _ in state.refresh_ratios(now, windows, self._objective):
             await self.clock.sleep(0)

@@ -30,8 +30,7 @@ from exporter.engine.campaigns import Campaigns
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
-from exporter.store import READ_TO_THE_END, Arrival, FileProgress, Planned, Store
-from exporter.store.thread import run_in_store_thread
+from exporter.store import READ_TO_THE_END, Arrival, FileProgress, Planned, Store, run_in_store_thread
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -95,7 +94,7 @@ class Tracker:
         for configured in settings.accounts:
             name, rate = configured.name, configured.requests_per_second
             if name not in self.accounts:
-                account_id = await self._retry_until_room(partial(self.run, self._store.account_id, name))
+                account_id = await self._retry_until_room(partial(self.run, self._store.ensure_account, name))
                 self.accounts.open_account(
                     name, account_id, rate, self._saved_limiters.get(name, LimiterState()), self._clock
                 )
@@ -112,7 +111,7 @@ class Tracker:
         campaigns = {number for number, name in self.state.campaigns.items() if name.account in accounts}
         if not campaigns:
             return
-        pieces = self._store.schedule()
+        pieces = self._store.read_schedule()
         while planned := await self.run(next, pieces, None):
             theirs = [place for place in planned if place.campaign_id in campaigns]
             # The previous run may have sent its last request just before it ended.
@@ -199,8 +198,8 @@ class Tracker:
         return arrivals
 
     async def get_file_progress(self, file_key: bytes) -> int:
-        """How far a dropped file was read: see `Store.file_progress`."""
-        return await self.run(self._store.file_progress, file_key)
+        """How far a dropped file was read: see `Store.read_file_progress`."""
+        return await self.run(self._store.read_file_progress, file_key)
 
     async def _get_campaign_id(self, wanted: CampaignName) -> int:
         """The id of a campaign, which is created by its first message."""
@@ -214,7 +213,7 @@ class Tracker:
             if known is not None:
                 return known
         account = self.accounts[name.account]
-        campaign_id = await self.run(self._store.campaign_id, account.id, name.campaign)
+        campaign_id = await self.run(self._store.ensure_campaign, account.id, name.campaign)
         self.register_campaign(campaign_id, name, account.currency)
         return campaign_id
 

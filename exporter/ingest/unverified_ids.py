@@ -1,8 +1,8 @@
-"""Ids that only a webhook has told of, while webhooks aren't trusted: asked about before they count.
+"""Ids that are known only from a webhook, while webhooks aren't trusted: polled before they are tracked.
 
-Whoever knows the token could make up ids. So they wait here, in memory and
-bounded, are asked about with at most a tenth of the account's rate, and only
-those that the provider knows are tracked. A crash loses those that wait.
+A client that knows the token could make up ids. So they wait here, in memory and
+bounded, are polled with at most a tenth of the account's rate, and only those
+that the provider knows are tracked. A crash loses those that wait.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from exporter.store import Store
 
 MAX_WAITING = 10_000
 RATE_SHARE = 0.1
-"""Of what the account may send."""
+"""Of the account's rate."""
 TRIES = 3
 """Requests without a usable answer before an id is forgotten."""
-NOBODYS_ROW = NO_CAMPAIGN = -1
+NO_ROW = NO_CAMPAIGN = -1
 ROOM_US = 5 * SECOND_US
 """How long to wait for room before trying to track again."""
 
@@ -40,7 +40,7 @@ class _UnverifiedId(NamedTuple):
 
 @dataclass(eq=False)
 class UnverifiedIds:
-    """The ids that wait for the provider's word."""
+    """The ids that wait for the provider's answer."""
 
     tracker: Tracker
     store: Store
@@ -48,25 +48,24 @@ class UnverifiedIds:
     instruments: Instruments
 
     def __post_init__(self) -> None:
-        """Nobody waits."""
         self._waiting: dict[str, _UnverifiedId] = {}
-        self._some = asyncio.Event()
+        self._has_ids = asyncio.Event()
 
     def propose(self, message_id: str, sent_at: int) -> bool:
-        """Let an id wait to be asked about; False when there is no room for it."""
+        """Let an id wait for its poll; False when there is no room for it."""
         if message_id in self._waiting:
             return True
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting[message_id] = _UnverifiedId(sent_at)
-        self._some.set()
+        self._has_ids.set()
         return True
 
     async def run(self, account: AccountState, fetch: Fetch) -> None:
-        """Ask `account` about them, one at a time, until cancelled."""
+        """Poll them at `account`, one at a time, until cancelled."""
         bucket = TokenBucket(account.limiter.rate * RATE_SHARE, self.clock.monotonic())
         while True:
-            await self._some.wait()
+            await self._has_ids.wait()
             await self.tracker.wait_until_writable()
             bucket.rate = account.limiter.rate * RATE_SHARE
             now = self.clock.monotonic()
@@ -74,33 +73,33 @@ class UnverifiedIds:
             if wait_us:
                 await self.clock.sleep(wait_us)
                 continue
-            # Without a pause between the question and the taking, this turn is nobody else's.
+            # Nothing else runs between the question and the taking, so no other request uses this turn.
             account.limiter.record_sent(now)
             bucket.take_token(now)
-            await self._ask(account, fetch, now)
+            await self._poll(account, fetch, now)
 
-    async def _ask(self, account: AccountState, fetch: Fetch, now: int) -> None:
+    async def _poll(self, account: AccountState, fetch: Fetch, now: int) -> None:
         message_id, unverified_id = next(iter(self._waiting.items()))
         reply = await fetch(message_id)
         self._forget(message_id)
-        asked = InFlightRequest(NOBODYS_ROW, message_id, NO_CAMPAIGN, now)
-        record_reply(account, asked, reply, self.clock, self.instruments)
+        request = InFlightRequest(NO_ROW, message_id, NO_CAMPAIGN, now)
+        record_reply(account, request, reply, self.clock, self.instruments)
         if reply.answer is not None:
             while not await self._track(account, message_id, unverified_id, reply.answer):
                 await self.clock.sleep(ROOM_US)
         elif reply.outcome not in USABLE and unverified_id.tries + 1 < TRIES:
             self._waiting[message_id] = unverified_id._replace(tries=unverified_id.tries + 1)
-            self._some.set()
+            self._has_ids.set()
 
     def _forget(self, message_id: str) -> None:
         del self._waiting[message_id]
         if not self._waiting:
-            self._some.clear()
+            self._has_ids.clear()
 
     async def _track(
         self, account: AccountState, message_id: str, unverified_id: _UnverifiedId, answer: Answer
     ) -> bool:
-        """Track what the provider knows, with what it says; False when there is no room now."""
+        """Track an id that the provider knows, with its answer; False when there is no room now."""
         settings = self.tracker.settings.webhook
         if settings is None:
             return True

@@ -110,7 +110,7 @@ def test_every_outcome_of_a_configured_account_stands_at_zero(instruments: Instr
 def test_every_known_result_and_reason_stands_at_zero(instruments: Instruments) -> None:
     """The words of whoever counts are the words that stand here."""
     assert FILE_RESULTS == RESULTS
-    assert REJECT_REASONS == REASONS
+    assert tuple(REASONS) == REJECT_REASONS
     for result in RESULTS:
         assert value(instruments, catalogue.DROP_FILES, result=result) == 0
     for reason in REASONS:

@@ -38,17 +38,18 @@ MUTANTS = (
     Mutant(
         "I1",
         "a file is moved before its ids are on disk",
-        "exporter/ingest/drop/drop.py",
+        "exporter/ingest/drop/worker.py",
         [
             (
                 "        for _ in range(TURN_BATCHES):\n",
                 (
-                    '        put_aside(self._settings.directory, reading.found, Plan("done", False, b""))\n'
+                    '        plan = ArchivePlan("done", False, b"")\n'
+                    "        archive_file(self._settings.directory, reader.found, plan)\n"
                     "        for _ in range(TURN_BATCHES):\n"
                 ),
             )
         ],
-        "sources/test_drop.py::test_ids_are_on_disk_before_their_file_is_moved",
+        "ingest/drop/test_drop.py::test_ids_are_on_disk_before_their_file_is_moved",
     ),
     Mutant(
         "I1",
@@ -80,10 +81,10 @@ MUTANTS = (
         "exporter/store/sqlite.py",
         [
             (
-                "            write(cursor, changes)\n        return steps, changes",
+                "            _add_changes(cursor, changes)\n        return steps, changes",
                 (
                     "        with self._database.transaction() as cursor:\n"
-                    "            write(cursor, changes)\n        return steps, changes"
+                    "            _add_changes(cursor, changes)\n        return steps, changes"
                 ),
             )
         ],
@@ -106,16 +107,16 @@ MUTANTS = (
     Mutant(
         "I2",
         "what was forgotten is a new message when it is dropped again",
-        "exporter/store/writing.py",
+        "exporter/store/sqlite.py",
         [("    return [\n        arrival\n", "    return arrivals or [\n        arrival\n")],
-        "store/test_sweep.py::test_a_forgotten_id_is_known_for_a_while",
+        "store/test_maintenance.py::test_a_deleted_id_is_known_for_a_while",
     ),
     Mutant(
         "I3",
         "a restored backup goes on counting from where it was",
         "exporter/store/sqlite.py",
-        [("if commits < mirrored:", "if commits < 0:")],
-        "store/test_sqlite.py::test_a_restored_backup_begins_its_counters_anew",
+        [("if commits < marked:", "if commits < 0:")],
+        "store/test_sqlite.py::test_a_restored_backup_starts_its_counters_at_0",
     ),
     Mutant(
         "I3",
@@ -212,8 +213,8 @@ MUTANTS = (
         "exporter/ingest/drop/reporting.py",
         [
             (
-                "def _hashed(found: DropFile) -> str:\n",
-                "def _hashed(found: DropFile) -> str:\n    if found.name:\n        return found.name\n",
+                "def _hash_path(found: DropFile) -> str:\n",
+                "def _hash_path(found: DropFile) -> str:\n    if found.name:\n        return found.name\n",
             )
         ],
         _CANARIES,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from exporter.store.database import CACHE_KIB
 from exporter.store.directory import DATABASE
-from tests.ingest.webhook.house import House, counted_by
+from tests.ingest.webhook.daemon import WebhookDaemon, count_finished
 from tests.kit.processes import Running
 from tests.kit.provider import Provider, simulated
 from tests.kit.waiting import until
@@ -64,9 +64,9 @@ def share(folder: Path, seconds: int, seed: int) -> Report:
     """Live that long."""
     report = Report()
     with simulated(folder, seed=seed) as provider:
-        house = House(folder / "house", provider.url, rate=100, profile=_PROFILE, retention=RETENTION)
+        house = WebhookDaemon(folder / "house", provider.url, rate=100, profile=_PROFILE, retention=RETENTION)
         with house.start() as daemon:
-            provider.webhooks(house.hook, **_BADLY)
+            provider.webhooks(house.webhook_url, **_BADLY)
             looks = _lived(house, daemon, provider, seconds)
             provider.heal()
             _compare_totals(report, house, provider)
@@ -80,7 +80,7 @@ def share(folder: Path, seconds: int, seed: int) -> Report:
     return report
 
 
-def _lived(house: House, daemon: Running, provider: Provider, seconds: int) -> list[Look]:
+def _lived(house: WebhookDaemon, daemon: Running, provider: Provider, seconds: int) -> list[Look]:
     began = time.monotonic()
     looks: list[Look] = []
     lot = 0
@@ -97,18 +97,18 @@ def _lived(house: House, daemon: Running, provider: Provider, seconds: int) -> l
     return looks
 
 
-def _send(house: House, provider: Provider, lot: int) -> None:
+def _send(house: WebhookDaemon, provider: Provider, lot: int) -> None:
     """A second's messages, by turns over HTTP and by file."""
     ids = provider.send("otp", "default", MESSAGES_PER_SECOND)
     if lot % LOTS_PER_FILE:
-        house.hand_over(ids)
+        house.post_ids(ids)
     else:
         draft = house.folder / "draft"
         draft.write_text("\n".join([*ids, ""]), "ascii")
         draft.rename(house.drop / f"{lot}.txt")
 
 
-def _look(house: House, daemon: Running, at_seconds: float) -> Look:
+def _look(house: WebhookDaemon, daemon: Running, at_seconds: float) -> Look:
     began = time.monotonic()
     page = ask(house.address, "/metrics").text
     scrape_seconds = time.monotonic() - began
@@ -126,11 +126,11 @@ def _look(house: House, daemon: Running, at_seconds: float) -> Look:
     )
 
 
-def _compare_totals(report: Report, house: House, provider: Provider) -> None:
+def _compare_totals(report: Report, house: WebhookDaemon, provider: Provider) -> None:
     """Wait until the provider is quiet and every end is known."""
     try:
         until(
-            lambda: house.counters() == counted_by(provider),
+            lambda: house.read_counters() == count_finished(provider),
             "the counters equal the provider's",
             within_seconds=AGREE_SECONDS,
             every_seconds=1,

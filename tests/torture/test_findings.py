@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import check
-from exporter.ingest.drop.directory import open_found, scan_directory
+from exporter.ingest.drop.directory import open_file, scan_directory
 from tests.engine.provider import Provider
 from tests.engine.rig import start_rig
 from tests.engine.settings import make_settings
@@ -21,12 +21,11 @@ from tests.kit.virtual import VIRTUAL
 ROOT = Path(__file__).parents[2]
 _THREE_TRIES = """\
 import sys
-from exporter.ingest.drop.archive import Plan, put_aside
-from exporter.ingest.drop.directory import scan_directory
+from exporter.ingest.drop.directory import ArchivePlan, archive_file, scan_directory
 (found,) = scan_directory(sys.argv[1], frozenset()).files
 for _ in range(3):
     try:
-        put_aside(sys.argv[1], found, Plan("done", False, b"line 2: bad_characters"))
+        archive_file(sys.argv[1], found, ArchivePlan("done", False, b"line 2: bad_characters"))
     except OSError:
         pass
 """
@@ -56,7 +55,7 @@ def test_a_process_without_a_free_descriptor_does_not_give_a_file_up(tmp_path: P
     resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, limits[1]))
     os.close(first_free)
     try:
-        opened = open_found(str(tmp_path), found)
+        opened = open_file(str(tmp_path), found)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert opened is None

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator.timeline import HANG_SHARE, draw
+from tests.ingest.webhook.daemon import TOKEN, WebhookDaemon, count_finished
 from tests.ingest.webhook.forging import forging
-from tests.ingest.webhook.house import TOKEN, House, counted_by
 from tests.kit.arrivals import count_busiest_second, find_closest_repeat_us
 from tests.kit.daemon import sum_of
 from tests.kit.provider import simulated
@@ -37,8 +37,8 @@ ENDING = sum(draw(SEED, index).end >= HANG_SHARE for index in range(LOT * LOTS))
 def test_the_totals_agree_whatever_becomes_of_webhooks(tmp_path: Path, mode: str) -> None:
     """Counters, money, parts, fallbacks and channels equal the provider's, after three kills on the way."""
     with simulated(tmp_path, speed=SPEED, seed=SEED) as provider, ExitStack() as exits:
-        house = House(tmp_path / "house", provider.url, mode)
-        provider.webhooks(house.hook, **BADLY, **PERSISTENT)
+        house = WebhookDaemon(tmp_path / "house", provider.url, mode)
+        provider.webhooks(house.webhook_url, **BADLY, **PERSISTENT)
         ids: list[str] = []
         forged: Counter[int] = Counter()
         if mode == "verify":
@@ -47,7 +47,7 @@ def test_the_totals_agree_whatever_becomes_of_webhooks(tmp_path: Path, mode: str
         for lot in range(LOTS):
             with house.start():
                 ids += provider.send("otp", "default", LOT)
-                house.hand_over(ids[-LOT:])
+                house.post_ids(ids[-LOT:])
                 wanted = int((lot + 0.5) * LOT * 0.8)
                 until(
                     lambda wanted=wanted: (
@@ -59,7 +59,7 @@ def test_the_totals_agree_whatever_becomes_of_webhooks(tmp_path: Path, mode: str
         with house.start():
 
             def agree() -> bool:
-                return provider.finished() == ENDING and house.counters() == counted_by(provider)
+                return provider.finished() == ENDING and house.read_counters() == count_finished(provider)
 
             until(agree, "the totals agree", within_seconds=ENOUGH_SECONDS, every_seconds=0.2)
             counts = provider.webhook_counts()
@@ -69,7 +69,7 @@ def test_the_totals_agree_whatever_becomes_of_webhooks(tmp_path: Path, mode: str
             from_webhooks = sum_of(house.address, "smsbat_first_knowledge_total", source="webhook") or 0
             assert from_webhooks > 0.2 * ENDING
             provider.no_webhooks()
-            assert house.counters() == counted_by(provider)
+            assert house.read_counters() == count_finished(provider)
         arrivals = provider.arrivals()
         assert (find_closest_repeat_us(arrivals) or 10**9) >= 1_000_000
         assert count_busiest_second(arrivals) <= house.rate * 1.1 + 1
@@ -79,15 +79,15 @@ def test_the_totals_agree_whatever_becomes_of_webhooks(tmp_path: Path, mode: str
 def test_nobody_needs_to_hand_ids_over(tmp_path: Path, mode: str) -> None:
     """With `track_unknown` webhooks alone bring every message that ends, in a campaign of their own."""
     with simulated(tmp_path, speed=SPEED, seed=SEED) as provider:
-        house = House(tmp_path / "house", provider.url, mode, track_unknown=True)
+        house = WebhookDaemon(tmp_path / "house", provider.url, mode, track_unknown=True)
         with house.start():
-            provider.webhooks(house.hook, **PERSISTENT)
+            provider.webhooks(house.webhook_url, **PERSISTENT)
             provider.send("otp", "webhook", LOT)
 
             def agree() -> bool:
-                totals = counted_by(provider)
+                totals = count_finished(provider)
                 waiting = provider.webhook_counts()["waiting"]
-                return bool(totals) and house.counters() == totals and not waiting
+                return bool(totals) and house.read_counters() == totals and not waiting
 
             ending = sum(draw(SEED, index).end >= HANG_SHARE for index in range(LOT))
             until(lambda: provider.finished() == ending, "all have ended", within_seconds=ENOUGH_SECONDS)

@@ -1,4 +1,4 @@
-"""The body of a webhook: what is news, and what is refused."""
+"""The body of a webhook: what it says, and what is refused."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ DOCUMENTED = {
 }
 
 
-def read(**changes: object) -> WebhookEvent | None:
-    """The documented webhook with other values; None as a value leaves a key out."""
+def parse(**changes: object) -> WebhookEvent | None:
+    """The documented webhook with other values; None as a value removes a key."""
     document = {key: value for key, value in (DOCUMENTED | changes).items() if value is not None}
     return parse_webhook(json.dumps(document).encode())
 
 
-def test_the_documented_webhook() -> None:
-    """The provider's own example is understood whole."""
-    assert read() == WebhookEvent("abc123def456", Status.DELIVERED, AT, 50_000_000)
+def test_the_documented_webhook_is_understood() -> None:
+    """The provider's own example, with all its fields."""
+    assert parse() == WebhookEvent("abc123def456", Status.DELIVERED, AT, 50_000_000)
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_the_documented_webhook() -> None:
         ("", Status.OTHER),
     ],
 )
-def test_words(word: str, status: Status) -> None:
-    """Known words in any case; a word that nobody knows is no end."""
-    found = read(deliverystatus=word)
+def test_status_words(word: str, status: Status) -> None:
+    """Known words in any case; any other word is no final status."""
+    found = parse(deliverystatus=word)
     assert found is not None
     assert found.status is status
 
@@ -66,16 +66,16 @@ def test_words(word: str, status: Status) -> None:
     ],
 )
 def test_times(timestamp: object, occurred_at: int) -> None:
-    """RFC 3339 or Unix seconds; anything else is no time, and no reason to refuse the news."""
-    found = read(timestamp=timestamp)
+    """RFC 3339 or Unix seconds; anything else is no time, and no reason to refuse the event."""
+    found = parse(timestamp=timestamp)
     assert found is not None
     assert found.occurred_at == occurred_at
 
 
 @pytest.mark.parametrize("cost", [-1, "0.05", 1e300, True, {}, None])
-def test_costs_that_are_none(cost: object) -> None:
-    """A cost that can't be is left out."""
-    found = read(cost=cost)
+def test_impossible_costs_are_left_out(cost: object) -> None:
+    """The rest of the event counts."""
+    found = parse(cost=cost)
     assert found is not None
     assert found.cost_nanos is None
 
@@ -97,23 +97,23 @@ def test_costs_that_are_none(cost: object) -> None:
         b'{"messageId": ' + b"9" * 100_000 + b"}",
     ],
 )
-def test_what_is_no_json(body: bytes) -> None:
-    """What isn't one well-formed object is no news."""
+def test_bodies_without_valid_json_are_refused(body: bytes) -> None:
+    """A body must be one well-formed object."""
     assert parse_webhook(body) is None
 
 
 @pytest.mark.parametrize(
     "message_id", ["", "a/b", "..", "380501234567", "+380501234567", "a" * 129, 7, None, []]
 )
-def test_ids_that_are_none(message_id: object) -> None:
-    """What can't be an id of ours, a phone number above all, gets no further."""
-    assert read(messageId=message_id) is None
+def test_impossible_ids_are_refused(message_id: object) -> None:
+    """Above all a phone number."""
+    assert parse(messageId=message_id) is None
 
 
 @pytest.mark.parametrize("word", [None, 3, [], {"a": 1}])
-def test_no_status(word: object) -> None:
-    """WebhookEvent without a status word is none."""
-    assert read(deliverystatus=word) is None
+def test_bodies_without_a_status_are_refused(word: object) -> None:
+    """A status must be text."""
+    assert parse(deliverystatus=word) is None
 
 
 VALUES = (
@@ -124,7 +124,7 @@ DOCUMENTS = st.dictionaries(st.sampled_from(sorted(DOCUMENTED)) | st.text(max_si
 
 @given(st.binary(max_size=300) | DOCUMENTS.map(lambda value: json.dumps(value).encode()))
 def test_any_body(body: bytes) -> None:
-    """Whatever comes, the reading ends, and what comes out of it is bounded."""
+    """Parsing any body ends, and what comes out of it is bounded."""
     found = parse_webhook(body)
     if found is not None:
         assert message_ids.reject_reason(found.message_id) == ""

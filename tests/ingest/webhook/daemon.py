@@ -1,4 +1,4 @@
-"""A daemon that hears webhooks and takes ids over HTTP, as a process with ports of its own."""
+"""A daemon with webhooks and the HTTP intake, as a process with ports of its own."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _COUNTED = {
     "smsbat_channel_messages_total": ("channels", ("channel", "status")),
     "smsbat_cost_total": ("cost_nanos", ("currency",)),
 }
-"""What the provider counts too, by the metric's name: its word for it in `Totals`, and the labels."""
+"""What the provider's books count too, by the metric's name: their word for it, and the labels."""
 
 
 @dataclass
-class House:
-    """The folder of one daemon, and the addresses that it keeps over its lives."""
+class WebhookDaemon:
+    """The folder of one daemon, and the addresses that it keeps over restarts."""
 
     folder: Path
     provider: str
@@ -58,7 +58,7 @@ class House:
     webhook: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
 
     def __post_init__(self) -> None:
-        """Make the folder and all that is in it."""
+        """Make the folder with all its files."""
         self.drop.mkdir(parents=True)
         (self.folder / "key").write_text(KEY, "ascii")
         (self.folder / "token").write_text(TOKEN, "ascii")
@@ -79,12 +79,12 @@ class House:
         return self.folder / "drop"
 
     @property
-    def hook(self) -> str:
-        """Where the provider posts."""
+    def webhook_url(self) -> str:
+        """Where the provider posts events."""
         return f"http://{self.webhook}/webhook/{TOKEN}"
 
     def start(self) -> Running:
-        """Start a daemon, and wait until it is there."""
+        """Start a daemon, and wait until it is ready."""
         argv = [*EXPORTER, "run", f"--config.file={self.folder / 'config.yaml'}", "--log.format=json"]
         daemon = Running([*argv, f"--web.listen-address={self.address}"], self.folder / "daemon.log")
 
@@ -95,8 +95,8 @@ class House:
         until(ready, "the daemon is ready", within_seconds=30)
         return daemon
 
-    def hand_over(self, ids: list[str], campaign: str = "default") -> None:
-        """Post ids, which must be taken."""
+    def post_ids(self, ids: list[str], campaign: str = "default") -> None:
+        """Post ids, all of which must be accepted."""
         connection = http.client.HTTPConnection(self.address, timeout=20)
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
         connection.request("POST", f"/api/v1/messages?campaign={campaign}", "\n".join(ids), headers)
@@ -105,8 +105,8 @@ class House:
         connection.close()
         assert (response.status, report["accepted"] + report["duplicate"]) == (200, len(ids))
 
-    def counters(self) -> Totals:
-        """What the provider counts too, as the daemon shows it, without what is 0."""
+    def read_counters(self) -> Totals:
+        """What the provider counts too, as `/metrics` shows it, without zeros; money in nanos."""
         found: Totals = Counter()
         for metric in text_string_to_metric_families(ask(self.address, "/metrics").text):
             for sample in metric.samples:
@@ -117,6 +117,6 @@ class House:
         return found
 
 
-def counted_by(provider: Provider) -> Totals:
-    """What the counters must be: the provider's totals of messages that have ended."""
+def count_finished(provider: Provider) -> Totals:
+    """The provider's totals of messages with a final status: the expected counters."""
     return Counter({key: value for key, value in provider.totals().items() if key[1] != "messages"})
