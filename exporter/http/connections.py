@@ -77,12 +77,12 @@ class Connections:
             connection.abort()
 
     def mark_waiting(self, connection: _Connection) -> None:
-        """A connection without a request: it is closed if room is needed, after those that wait longer."""
+        """Mark a connection as idle: it may be closed for a new one, after those that wait longer."""
         if connection in self._open:
             self._waiting[connection] = None
 
     def mark_working(self, connection: _Connection) -> None:
-        """A connection whose request is being handled: it is not closed for others."""
+        """Mark a connection whose request is being handled: it is not closed for others."""
         self._waiting.pop(connection, None)
 
 

@@ -279,6 +279,6 @@ MUTANTS = (
         "any number of connections",
         "exporter/http/connections.py",
         [("MAX_CONNECTIONS = 64", "MAX_CONNECTIONS = 64_000")],
-        "server/test_bounds.py",
+        "http/test_bounds.py",
     ),
 )

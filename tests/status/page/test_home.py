@@ -59,7 +59,7 @@ def parse_home(view: Overview, target: str = "exporter:10978", *, tls: bool = Fa
     return Page(render_home(view, target, tls=tls))
 
 
-def test_the_state_stands_first_and_describe_hours() -> None:
+def test_the_state_is_first_and_in_words() -> None:
     """As the first heading after the name, with its advice, and in the title."""
     problem = Problem(State.KEY_REFUSED, Severity.ERROR, "The key is refused.", "Put another.", "main")
     other = Problem(State.BEHIND, Severity.WARNING, "It is behind.", "Raise it.", "main")
