@@ -2,7 +2,7 @@
 
 A timeline is fixed by a few random numbers hashed from (seed, index), so a
 million messages need no timer and no record; the status of one is found by
-comparing instants.
+comparing times.
 """
 
 from __future__ import annotations
