@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from exporter.dashboards import topics
 from exporter.dashboards.constants import JOB
-from exporter.simulator import SCENARIOS
+from exporter.simulator.scenarios import SCENARIOS
 from tests.dashboards.stage import SPEED, Demo, Stage, staged
 from tests.kit.waiting import until
 

@@ -22,9 +22,11 @@ from exporter.config import load
 from exporter.dashboards.constants import JOB
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.runtime.clock import SteadyClock
-from exporter.simulator import CampaignTally, Simulator, SimulatorSettings, TrafficKind, tally
 from exporter.simulator.book import Book
-from exporter.simulator.fate import NEVER_AT
+from exporter.simulator.fate import NEVER_AT, TrafficKind
+from exporter.simulator.server import Simulator
+from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.tally import CampaignTally, tally
 from tests.dashboards.asked import queries
 from tests.kit.daemon import KEY, sum_of
 from tests.kit.prometheus import Prometheus, prometheus

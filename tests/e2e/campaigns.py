@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter.simulator import Arrival
+from exporter.simulator.arrivals import Arrival
 from exporter.simulator.fate import HANG_SHARE, draw
 from tests.kit.daemon import Home, id_lines, sum_of
 from tests.kit.processes import Running

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.domain.model import NANOS_PER_UNIT
 from exporter.metrics import catalogue
-from exporter.simulator import busiest_second, closest_repeat_us
+from exporter.simulator.arrivals import busiest_second, closest_repeat_us
 from exporter.simulator.tally import ACCOUNT_CURRENCY
 from tests.conftest import program
 from tests.e2e.campaigns import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.simulator import SimulatorSettings
+from exporter.simulator.settings import SimulatorSettings
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import EXPORTER, environment, once
 from tests.kit.provider import Provider

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.domain.model import Status
-from exporter.simulator import Arrival
+from exporter.simulator.arrivals import Arrival
 from exporter.simulator.fate import NEVER_AT, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL
 from tests.kit.processes import EXPORTER, START_SECONDS, Running

@@ -9,7 +9,8 @@ from typing import Any, Self
 import aiohttp
 
 from exporter.domain.model import SECOND_US
-from exporter.simulator import Simulator, SimulatorSettings
+from exporter.simulator.server import Simulator
+from exporter.simulator.settings import SimulatorSettings
 
 NOON_US = 1_764_763_200 * SECOND_US
 KEY = {"X-Authorization-Key": "demo-key"}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain.model import SECOND_US
-from exporter.simulator import Arrival, Arrivals, busiest_second, closest_repeat_us
+from exporter.simulator.arrivals import Arrival, Arrivals, busiest_second, closest_repeat_us
 from exporter.simulator.identifiers import IdCodec
 
 LOGS = st.lists(

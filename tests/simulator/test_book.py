@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.domain.model import SECOND_US, Status
-from exporter.simulator import SCENARIOS, Book, TrafficKind
-from exporter.simulator.fate import NEVER_AT
+from exporter.simulator.book import Book
+from exporter.simulator.fate import NEVER_AT, TrafficKind
+from exporter.simulator.scenarios import SCENARIOS
 from tests.simulator.rig import LONG_AFTER_US, HandClock
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from exporter.simulator import SCENARIOS, TrafficKind
+from exporter.simulator.fate import TrafficKind
+from exporter.simulator.scenarios import SCENARIOS
 from tests.simulator.rig import LONG_AFTER_US, Rig
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from exporter.domain.model import SECOND_US
 from exporter.runtime.errors import ListenError
-from exporter.simulator import Simulator, SimulatorSettings, TrafficKind, serve
+from exporter.simulator.fate import TrafficKind
+from exporter.simulator.server import Simulator, serve
+from exporter.simulator.settings import SimulatorSettings
 from tests.simulator.rig import HOUR_US, KEY, LONG_AFTER_US, Rig
 
 

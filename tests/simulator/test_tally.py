@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
-from exporter.simulator import Book, CampaignTally, TrafficKind, tally
 from exporter.simulator.answer import status_body
+from exporter.simulator.book import Book
+from exporter.simulator.fate import TrafficKind
+from exporter.simulator.tally import CampaignTally, tally
 from tests.simulator.rig import HOUR_US, HandClock, json_exactly
 
 FINAL = {"delivered", "undeliverable", "permanenterror"}

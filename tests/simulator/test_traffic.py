@@ -4,8 +4,15 @@ import asyncio
 from collections import Counter
 
 from exporter.domain.model import SECOND_US
-from exporter.simulator import CAMPAIGN_KINDS, Book, run_traffic
-from exporter.simulator.traffic import DAY_SECONDS, OTP_PER_SECOND, PROMOTIONS, Traffic
+from exporter.simulator.book import Book
+from exporter.simulator.traffic import (
+    CAMPAIGN_KINDS,
+    DAY_SECONDS,
+    OTP_PER_SECOND,
+    PROMOTIONS,
+    Traffic,
+    run_traffic,
+)
 from tests.simulator.rig import HandClock
 
 HOUR_SECONDS = 3600

@@ -13,8 +13,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from exporter.simulator import Simulator, SimulatorSettings, tally
 from exporter.simulator.fate import NEVER_AT
+from exporter.simulator.server import Simulator
+from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.tally import tally
 from exporter.simulator.webhooks import WebhookOrder, read_webhook_order
 
 SPEED = 3_000.0

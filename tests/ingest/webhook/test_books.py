@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.simulator import busiest_second, closest_repeat_us
+from exporter.simulator.arrivals import busiest_second, closest_repeat_us
 from exporter.simulator.fate import HANG_SHARE, draw
 from tests.ingest.webhook.house import House, booked
 from tests.kit.daemon import sum_of
