@@ -1,6 +1,6 @@
 """What a command line is made of, as values: flags with their environment twins, words, commands.
 
-`arguments` has those that there are. The parser, the help, the documentation
+`options` has those that there are. The parser, the help, the documentation
 and the hints of errors are all made of the same values.
 """
 
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from exporter.config.addresses import Listen, parse_listen
-from exporter.config.problem import MAX_QUOTED, quoted
-from exporter.runtime.errors import Code, UsageError
+from exporter.runtime.errors import MAX_QUOTED, Code, UsageError, quoted
+
+if TYPE_CHECKING:
+    from exporter.config.addresses import Listen
 
 PROGRAM = "smsbat-exporter"
 
@@ -90,8 +91,9 @@ class Command:
     name: str
     text: str
     """What it is for, as the end of a sentence."""
-    do: Callable[..., int]
-    """Takes the arguments, and the environment."""
+    do: str
+    """What does it, as `module:function`, imported when it is wanted. It takes the arguments and the
+    environment, and returns the exit code."""
     groups: Mapping[str, tuple[Flag, ...]]
     """Flags by what they are about."""
     words: tuple[Word, ...] = ()
@@ -223,6 +225,8 @@ def path(text: str) -> Path:
 
 def listen(text: str) -> Listen:
     """An address to listen on."""
+    from exporter.config.addresses import parse_listen
+
     address = parse_listen(text)
     if address is None:
         raise ValueError(f"{quoted(text)} is not an address")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from exporter.cli import commands, completion, flags
+from exporter.cli import flags
 from exporter.cli.flags import Command, Flag, Word
 from exporter.runtime import log
-from exporter.simulator.webhooks import WebhookOrder, read_webhook_order
+from exporter.simulator.scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from exporter.simulator.webhooks import WebhookOrder
 
 FASTEST = 3600
 """An hour a second."""
+SHELLS = ("bash", "zsh", "fish")
 _ADDRESS_RULE = "an address is host:port, [v6]:port or :port"
 
 
 def _webhook(url: str) -> WebhookOrder:
+    from exporter.simulator.webhooks import read_webhook_order
+
     order = read_webhook_order({"url": url})
     if isinstance(order, str):
         raise ValueError(order)  # noqa: TRY004 - what is wrong with the text, not its type
@@ -76,7 +83,7 @@ _SIMULATION = (
         name="--scenario",
         text="what goes on at the provider",
         metavar="NAME",
-        choices=commands.SCENARIOS,
+        choices=tuple(SCENARIOS),
         default="calm",
         example="viber-outage",
     ),
@@ -104,7 +111,7 @@ COMMANDS = (
     Command(
         name="run",
         text="the daemon: learns what became of messages, and shows it at /metrics",
-        do=commands.run,
+        do="exporter.cli.run:run",
         groups={
             "configuration and state": (
                 _CONFIG_FILE,
@@ -130,7 +137,7 @@ COMMANDS = (
     Command(
         name="demo",
         text="the daemon and a simulated provider with live traffic, with no account, file or network",
-        do=commands.demo,
+        do="exporter.cli.demo:demo",
         groups={"simulation": _SIMULATION, "listener": _LISTENER, "log": _LOG},
         examples=(
             ("demo", "look around"),
@@ -141,7 +148,7 @@ COMMANDS = (
     Command(
         name="simulator",
         text="the simulated provider alone: status API, webhooks, faults on demand",
-        do=commands.simulator,
+        do="exporter.cli.simulator:simulator",
         groups={
             "listener": (
                 Flag(
@@ -185,7 +192,7 @@ COMMANDS = (
     Command(
         name="check-config",
         text="every problem of a configuration, with line, column and a hint",
-        do=commands.check_config,
+        do="exporter.cli.check:check_config",
         groups={
             "checks": (
                 Flag(name="--online", text="also try each account's key at the provider"),
@@ -202,7 +209,7 @@ COMMANDS = (
     Command(
         name="check-message",
         text="ask the provider once about messages, and print what it says",
-        do=commands.check_message,
+        do="exporter.cli.check:check_message",
         groups={
             "configuration": (
                 _CONFIG_FILE,
@@ -225,7 +232,7 @@ COMMANDS = (
     Command(
         name="dashboards",
         text="write the dashboards, rules and alerts that match this version",
-        do=commands.dashboards,
+        do="exporter.cli.dashboards:dashboards",
         groups={
             "output": (
                 Flag(
@@ -245,9 +252,9 @@ COMMANDS = (
     Command(
         name="completion",
         text="print the script with which a shell completes commands, flags and values",
-        do=commands.completion,
+        do="exporter.cli.completion:completion",
         groups={},
-        words=(Word(name="SHELL", text="whose script", choices=completion.SHELLS),),
+        words=(Word(name="SHELL", text="whose script", choices=SHELLS),),
         usual="bash",
         examples=(
             ("completion bash >/etc/bash_completion.d/smsbat-exporter", "for bash, as root"),
