@@ -11,8 +11,10 @@ import argparse
 import errno
 import os
 import pkgutil
+import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from exporter import __version__
@@ -232,7 +234,8 @@ def main() -> int:
     try:
         arguments = parse(sys.argv[1:], os.environ)
         do: Callable[..., int] = pkgutil.resolve_name(arguments.do)
-        code = do(arguments, os.environ)
+        with _interruptible():
+            code = do(arguments, os.environ)
         sys.stdout.flush()
     except ExporterError as error:
         _tell(error.text())
@@ -251,6 +254,18 @@ def main() -> int:
             _tell(told(f"unexpected: {log.brief(error)}", Code.UNEXPECTED, hint))
         return 1
     return code
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt at Ctrl-C, if it is heard at all: there is something to tidy up."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tell(text: str) -> None:
