@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pathlib import Path
 from aiohttp import web
 
 from exporter import __version__
-from exporter.config import Settings, load
+from exporter.config import Problem, Settings, load
 from exporter.domain.model import SECOND_US
 from exporter.domain.snapshot import Snapshot
 from exporter.engine.maintenance import Upkeep
@@ -92,6 +92,7 @@ class Daemon:
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Daemon], None] | None = None) -> None:
         """Work until `stop` is set; raises `ExporterError` when that is not possible."""
         self._say_start()
+        self._warn()
         async with AsyncExitStack() as resources:
             web_config = self._options.web_config_file
             guard = resources.enter_context(Guard(web_config)) if web_config is not None else None
@@ -103,7 +104,7 @@ class Daemon:
             intake = Intake(tracker, self._clock, self._instruments)
             intake.follow(self._settings.intake)
             lookups = Lookups(tracker, store, self._clock)
-            routes, show = self._shown(resources, tracker, webhooks, lookups)
+            routes, show = self._shown(resources, tracker, webhooks, lookups, guard)
             self._upkeep = upkeep = Upkeep(
                 tracker,
                 store,
@@ -156,7 +157,12 @@ class Daemon:
         return store, tracker
 
     def _shown(
-        self, resources: AsyncExitStack, tracker: Tracker, webhooks: Webhooks, lookups: Lookups
+        self,
+        resources: AsyncExitStack,
+        tracker: Tracker,
+        webhooks: Webhooks,
+        lookups: Lookups,
+        guard: Guard | None,
     ) -> tuple[list[web.AbstractRouteDef], Callable[[Snapshot], None]]:
         """What the listener shows to Prometheus and to people, and who must be given each snapshot."""
         exposition = self._settings.exposition
@@ -168,6 +174,7 @@ class Daemon:
             self._unhealthy,
             lambda: webhooks.addresses,
             self._options.demo_speed,
+            lambda: self._warnings(guard),
         )
         thread = resources.enter_context(ThreadPoolExecutor(1, "page"))
         watch = Watch(tracker, self._clock, self._instruments, surroundings, thread)
@@ -201,6 +208,21 @@ class Daemon:
             "state": str(self._state_directory),
         }
         _log.info("Starting", extra={"event": "starting", "fields": fields})
+
+    def _warn(self) -> None:
+        """Say what `check-config` says of a configuration that works."""
+        for warning in self._settings.warnings:
+            fields = warning.fields(str(self._options.config_file))
+            more = {"event": "config_warning", "fields": fields, "unlimited": True}
+            _log.warning("The configuration works, but this should be fixed", extra=more)
+
+    def _warnings(self, guard: Guard | None) -> Iterator[tuple[Path, Problem]]:
+        """What should be fixed in the configuration files in force."""
+        for warning in self._settings.warnings:
+            yield self._options.config_file, warning
+        if guard is not None:
+            for warning in guard.warnings:
+                yield guard.path, warning
 
     @property
     def _state_directory(self) -> Path:
@@ -305,6 +327,7 @@ class Daemon:
             _log.warning(message, extra={"event": "reload_partial"})
         self._settings = settings
         _log.info("The configuration was reloaded", extra={"event": "reloaded"})
+        self._warn()
         return ""
 
 

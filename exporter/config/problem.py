@@ -37,6 +37,18 @@ class Problem:
         sentence = ": ".join(part for part in (place, self.key, self.message) if part)
         return told(sentence, self.code, self.hint)
 
+    def fields(self, file: str) -> dict[str, str | int]:
+        """As the fields of a line of the log."""
+        return {
+            "code": self.code,
+            "file": file,
+            "line": self.line,
+            "column": self.column,
+            "key": self.key,
+            "problem": self.message,
+            "hint": self.hint,
+        }
+
 
 def dotted(path: KeyPath) -> str:
     """`path` as it is printed: `profiles.otp.deadline`, `campaigns[1].messages[0]`."""

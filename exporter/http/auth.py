@@ -39,7 +39,7 @@ class Guard:
 
     def __init__(self, path: Path) -> None:
         """Read the file at `path`; raises ConfigProblems with every problem of it."""
-        self._path = path
+        self.path = path
         report = check(path)
         if report.config is None:
             raise ConfigProblems(listed(report.problems, path), code=report.problems[0].code)
@@ -76,11 +76,11 @@ class Guard:
         # Certificate and key are two files: in between they don't fit.
         if now == self._judged or now != seen:
             return
-        report = await asyncio.to_thread(check, self._path)
+        report = await asyncio.to_thread(check, self.path)
         self._files = report.files
         self._judged = self._seen = report.fingerprint
         if report.config is None:
-            fields = {"problems": listed(report.problems, self._path)}
+            fields = {"code": report.problems[0].code, "problems": listed(report.problems, self.path)}
             message = "The web configuration has errors; the old one stays"
             _log.error(message, extra={"event": "web_config_failed", "fields": fields})
             return
@@ -88,9 +88,11 @@ class Guard:
         _log.info("The web configuration was read again", extra={"event": "web_config_reloaded"})
 
     def _take(self, config: WebConfig, report: Report) -> None:
+        self.warnings = report.warnings
         for warning in report.warnings:
-            fields = {"problem": warning.text(str(self._path))}
-            _log.warning("The web configuration", extra={"event": "web_config_warning", "fields": fields})
+            fields = warning.fields(str(self.path))
+            more = {"event": "web_config_warning", "fields": fields, "unlimited": True}
+            _log.warning("The web configuration works, but this should be fixed", extra=more)
         self._config = config
         self._passwords = Passwords(config.users, self._executor)
         self._bucket = _Bucket(config.rate_limit)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from exporter import __version__
-from exporter.config import Settings
+from exporter.config import Problem, Settings
 from exporter.config.units import parse_duration_us
 from exporter.dashboards.constants import DELIVERY_WINDOW
 from exporter.domain.limiter import Flow
@@ -26,7 +27,14 @@ from exporter.status.campaigns import campaigns
 from exporter.status.counter_history import Marks
 from exporter.status.health import Facts, said
 from exporter.status.message import RequestView
-from exporter.status.model import AccountView, DropView, IntakeView, Overview, WebhookView
+from exporter.status.model import (
+    AccountView,
+    ConfigurationWarning,
+    DropView,
+    IntakeView,
+    Overview,
+    WebhookView,
+)
 from exporter.status.requests import request_view
 
 FRESH_SECONDS = 1.0
@@ -61,6 +69,8 @@ class Surroundings:
     unhealthy: Callable[[], str]
     webhook_addresses: Callable[[], tuple[str, ...]]
     demo_speed: float | None = None
+    warnings: Callable[[], Iterable[tuple[Path, Problem]]] = tuple
+    """What should be fixed in the configuration files in force, when they were read."""
 
 
 class _AccountNow(NamedTuple):
@@ -170,6 +180,10 @@ class Watch:
             summary=words.summary,
             advice=words.advice,
             problems=words.problems,
+            configuration_warnings=tuple(
+                ConfigurationWarning(str(path), one.line, one.key, one.message, one.hint, one.code)
+                for path, one in self.surroundings.warnings()
+            ),
             version=__version__,
             demo_speed=self.surroundings.demo_speed,
             timestamp_seconds=now / SECOND_US,

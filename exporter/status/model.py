@@ -63,6 +63,26 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationWarning:
+    """One thing in a configuration file that works and should be fixed."""
+
+    __pydantic_config__ = KEYS
+
+    file: str
+    """The file, as the command line has it."""
+    line: int
+    """The line in it, from 1."""
+    key: str
+    """The key, such as `accounts[0].auth.api_key`."""
+    message: str
+    """What should be fixed, as the end of a sentence."""
+    hint: str
+    """How."""
+    code: str
+    """What docs/errors.md explains it under."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountView:
     """One account at the provider."""
 
@@ -222,6 +242,8 @@ class Overview:
     """What to do; empty when there is nothing to do."""
     problems: tuple[Problem, ...]
     """All that is not as it should be, the worst first."""
+    configuration_warnings: tuple[ConfigurationWarning, ...]
+    """What worked and should be fixed in the configuration when it was read, as `check-config` says it."""
     version: str
     """Of the exporter."""
     demo_speed: float | None

@@ -144,6 +144,18 @@ async def test_a_bad_file_changes_nothing_and_is_told_once(
             assert answer.status == 401
 
 
+async def test_what_works_and_should_be_mended_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line for each, with its place, its code and what to do."""
+    async with guarded(tmp_path, USERS) as (_, guard, _):
+        (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+        fields = record.__dict__["fields"]
+        assert (fields["file"], fields["line"], fields["key"]) == (str(guard.path), 1, "basic_auth_users")
+        assert (fields["code"], fields["hint"][:3]) == ("SMSBAT-W003", "add")
+        assert [warning.key for warning in guard.warnings] == ["basic_auth_users"]
+
+
 async def test_what_is_being_written_is_not_judged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Certificate and key are two files: in between, when they don't fit, nobody is alarmed."""
     async with guarded(furnished(tmp_path), TLS) as (_, guard, _):

@@ -16,7 +16,8 @@ and no time. Lines of one class (same logger, level and event) pass at one a
 second after a short burst, since one broken socket can log a thousand times a
 second; what was left out is said with the next line of the class, or when the
 class has gone quiet. Our own DEBUG lines are not limited: who asks for them
-wants all of them.
+wants all of them. Nor are records that say so (`extra={"unlimited": True}`):
+what a file is warned of is a list, and none of it comes again by itself.
 
 Time here is each record's own: nothing in this module asks a clock.
 """

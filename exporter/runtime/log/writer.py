@@ -72,7 +72,7 @@ class Front(logging.Handler):
 
 
 def _unlimited(record: logging.LogRecord) -> bool:
-    return record.levelno <= logging.DEBUG and is_ours(record)
+    return is_ours(record) and (record.levelno <= logging.DEBUG or getattr(record, "unlimited", False))
 
 
 def _class_of(record: logging.LogRecord) -> LineClass:
