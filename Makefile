@@ -43,6 +43,7 @@ check: .venv/.ready-dev ## lint, formatting, types
 	$(PYTHON_IN_VENV) -m ruff check
 	$(PYTHON_IN_VENV) -m ruff format --check
 	$(PYTHON_IN_VENV) -m mypy
+	.venv/bin/lint-imports --no-cache
 
 .PHONY: docs
 docs: .venv/.ready-dev ## write anew what of the docs, dashboards and rules is made by program

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from bench.figures import Plan, Round
 from bench.schedules import PROFILE_OF, SENT_AT, new, policy_of
 from exporter.domain import lifecycle, schedule
-from exporter.domain.events import Event, Hinted, Observed
+from exporter.domain.events import Event, Observed, StatusClaimed
 from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Policy, Via
 from exporter.simulator.fate import NEVER_AT, Fate, draw, live
 from exporter.simulator.scenarios import NORMAL
@@ -29,15 +29,15 @@ class Way(NamedTuple):
 
     mode: str
     """`verify`, `trust`, or empty for no webhooks."""
-    fused: bool = False
+    webhooks_reliable: bool = False
     loss_share: float = 0.0
 
 
 WAYS = {
     "without webhooks": Way(""),
-    "verify, stepped back": Way("verify", fused=True),
-    "trust, stepped back": Way("trust", fused=True),
-    "verify, stepped back, 20 % lost": Way("verify", fused=True, loss_share=0.2),
+    "verify, stepped back": Way("verify", webhooks_reliable=True),
+    "trust, stepped back": Way("trust", webhooks_reliable=True),
+    "verify, stepped back, 20 % lost": Way("verify", webhooks_reliable=True, loss_share=0.2),
     "verify, 40 % lost": Way("verify", loss_share=0.4),
 }
 
@@ -68,7 +68,7 @@ async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
 
 def _known(fate: Fate, policy: Policy, way: Way, some: random.Random) -> tuple[int, int | None]:
     """Requests for one message, and how late its end was known; None when it was given up."""
-    message = new(schedule.first_look_at(policy, SENT_AT, SENT_AT, fused=way.fused))
+    message = new(schedule.first_look_at(policy, SENT_AT, SENT_AT, webhooks_reliable=way.webhooks_reliable))
     lost = not way.mode or some.random() < way.loss_share or fate.final_at == NEVER_AT
     webhook_at = NEVER_AT if lost else fate.final_at + WEBHOOK_DELAY_US
     while message.unsettled:
@@ -84,9 +84,9 @@ def _known(fate: Fate, policy: Policy, way: Way, some: random.Random) -> tuple[i
             policy,
             at,
             some.random(),
-            answering_us=at - SENT_AT,
+            uptime_us=at - SENT_AT,
             looked=not webhook,
-            fused=way.fused,
+            webhooks_reliable=way.webhooks_reliable,
         )
         message = after if look_at is None else after._replace(due_at=look_at)
     ended = message.outcome in FINAL_BY_PROVIDER
@@ -97,6 +97,6 @@ def _event(fate: Fate, at: int, mode: str) -> Event:
     """A webhook in that mode, or a look."""
     status = fate.status(at)
     if mode == "verify":
-        return Hinted(1, at, at - SENT_AT, status)
+        return StatusClaimed(1, at, at - SENT_AT, status)
     via = Via.WEBHOOK if mode else Via.POLL
     return Observed(1, at, at - SENT_AT, Answer(status), via, fate.final_at if mode else 0)

@@ -98,7 +98,7 @@ def new(due_at: int) -> Message:
         due_at=due_at,
         polled_at=0,
         finished_at=0,
-        answering_base_us=0,
+        uptime_at_accept_us=0,
         polls=0,
         failures=0,
         refusals=0,

@@ -24,24 +24,24 @@ from exporter import __version__
 from exporter.config import Problem, Settings, load
 from exporter.domain.model import SECOND_US
 from exporter.domain.snapshot import Snapshot
-from exporter.engine.maintenance import Upkeep
+from exporter.engine.maintenance import Maintenance
 from exporter.engine.tracker import Tracker
-from exporter.http import Guard, Listener, Site, pages
+from exporter.http import Listener, MetricsEndpoints, WebAuth, pages
 from exporter.ingest.http_api import Intake
-from exporter.ingest.unverified_ids import Strangers
+from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.ingest.webhook_listener import Webhooks
-from exporter.ingest.webhook_processor import Hearing
+from exporter.ingest.webhook_processor import WebhookProcessor
 from exporter.metrics.collector import Collector
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.runtime.errors import Code, ConfigError, ListenError
-from exporter.runtime.systemd import Supervisor
-from exporter.runtime.waiting import waited_for
-from exporter.status.builder import Surroundings, Watch
+from exporter.runtime.systemd import Notifier
+from exporter.runtime.waiting import log_slow_step
+from exporter.status.builder import ProcessState, StatusBuilder
 from exporter.status.lookup import Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
-from exporter.workers import run_feeds
+from exporter.workers import run_workers
 
 _log = logging.getLogger("smsbat.app")
 
@@ -78,10 +78,10 @@ class Daemon:
         self._environ = environ
         self._clock = clock
         self._instruments = Instruments()
-        self._supervisor = Supervisor(environ)
+        self._supervisor = Notifier(environ)
         self._reload = asyncio.Event()
         self._reload_waiters: list[asyncio.Future[str]] = []
-        self._upkeep: Upkeep | None = None
+        self._maintenance: Maintenance | None = None
         self._not_ready = "starting"
         self.addresses: tuple[str, ...] = ()
         """Where `/metrics` is served, once it is."""
@@ -95,17 +95,17 @@ class Daemon:
         self._warn()
         async with AsyncExitStack() as resources:
             web_config = self._options.web_config_file
-            guard = resources.enter_context(Guard(web_config)) if web_config is not None else None
+            guard = resources.enter_context(WebAuth(web_config)) if web_config is not None else None
             store, tracker = await self._open(resources)
-            strangers = Strangers(tracker, store, self._clock, self._instruments)
-            hearing = Hearing(tracker, store, strangers, self._clock, self._instruments)
+            unverified_ids = UnverifiedIds(tracker, store, self._clock, self._instruments)
+            hearing = WebhookProcessor(tracker, store, unverified_ids, self._clock, self._instruments)
             webhooks = Webhooks(hearing, self._instruments)
             resources.push_async_callback(webhooks.close)
             intake = Intake(tracker, self._clock, self._instruments)
             intake.follow(self._settings.intake)
             lookups = Lookups(tracker, store, self._clock)
             routes, show = self._shown(resources, tracker, webhooks, lookups, guard)
-            self._upkeep = upkeep = Upkeep(
+            self._maintenance = maintenance = Maintenance(
                 tracker,
                 store,
                 self._clock,
@@ -115,14 +115,14 @@ class Daemon:
                 self._supervisor.alive,
             )
             self._follow()
-            await upkeep.publish()
+            await maintenance.publish()
             async with asyncio.TaskGroup() as loops:
                 work = [
                     loops.create_task(tracker.commit_forever()),
-                    loops.create_task(upkeep.run()),
+                    loops.create_task(maintenance.run()),
                     loops.create_task(hearing.run()),
                     loops.create_task(lookups.run()),
-                    loops.create_task(self._feed(tracker, strangers, webhooks, intake)),
+                    loops.create_task(self._feed(tracker, unverified_ids, webhooks, intake)),
                 ]
                 if guard is not None:
                     work.append(loops.create_task(guard.follow()))
@@ -132,7 +132,7 @@ class Daemon:
                     self.addresses = listener.addresses
                     self.scheme = "https" if guard is not None and guard.tls is not None else "http"
                     self.webhook_addresses = webhooks.addresses
-                    self._say_ready(tracker.ledger.pending)
+                    self._say_ready(tracker.state.pending)
                     if on_ready is not None:
                         on_ready(self)
                     await stop.wait()
@@ -144,12 +144,12 @@ class Daemon:
     async def _open(self, resources: AsyncExitStack) -> tuple[SqliteStore, Tracker]:
         """The state of earlier runs."""
         executor = resources.enter_context(ThreadPoolExecutor(1, "store"))
-        with waited_for("opening the state"):
+        with log_slow_step("opening the state"):
             store = await self._open_store(executor)
         loop = asyncio.get_running_loop()
         resources.push_async_callback(lambda: loop.run_in_executor(executor, store.close))
         tracker = Tracker(store, executor, self._settings, self._clock, self._instruments)
-        with waited_for("reading the state", lambda: _so_far(tracker)):
+        with log_slow_step("reading the state", lambda: _so_far(tracker)):
             warning = await tracker.start()
         if warning:
             _log.warning(warning, extra={"event": "state_warning", "fields": {"code": Code.STORE_RESET}})
@@ -162,14 +162,14 @@ class Daemon:
         tracker: Tracker,
         webhooks: Webhooks,
         lookups: Lookups,
-        guard: Guard | None,
+        guard: WebAuth | None,
     ) -> tuple[list[web.AbstractRouteDef], Callable[[Snapshot], None]]:
         """What the listener shows to Prometheus and to people, and who must be given each snapshot."""
         exposition = self._settings.exposition
         collector = resources.enter_context(
             Collector(self._instruments.registry, created=exposition.created, exemplars=exposition.exemplars)
         )
-        surroundings = Surroundings(
+        surroundings = ProcessState(
             lambda: self._not_ready,
             self._unhealthy,
             lambda: webhooks.addresses,
@@ -177,7 +177,7 @@ class Daemon:
             lambda: self._warnings(guard),
         )
         thread = resources.enter_context(ThreadPoolExecutor(1, "page"))
-        watch = Watch(tracker, self._clock, self._instruments, surroundings, thread)
+        watch = StatusBuilder(tracker, self._clock, self._instruments, surroundings, thread)
 
         def show(snapshot: Snapshot) -> None:
             collector.publish(snapshot)
@@ -216,7 +216,7 @@ class Daemon:
             more = {"event": "config_warning", "fields": fields, "unlimited": True}
             _log.warning("The configuration works, but this should be fixed", extra=more)
 
-    def _warnings(self, guard: Guard | None) -> Iterator[tuple[Path, Problem]]:
+    def _warnings(self, guard: WebAuth | None) -> Iterator[tuple[Path, Problem]]:
         """What should be fixed in the configuration files in force."""
         for warning in self._settings.warnings:
             yield self._options.config_file, warning
@@ -243,8 +243,8 @@ class Daemon:
             )
         return store
 
-    def _site(self, collector: Collector) -> Site:
-        return Site(
+    def _site(self, collector: Collector) -> MetricsEndpoints:
+        return MetricsEndpoints(
             scrape=collector.render,
             unhealthy=self._unhealthy,
             unready=lambda: self._not_ready,
@@ -255,7 +255,7 @@ class Daemon:
         """Why this process needs a restart; empty while its loops go round."""
         # In the demo half a minute of its own time may be half a second: no loop is that quick.
         stall_us = STALL_US * max(1.0, self._options.demo_speed or 1.0)
-        if self._upkeep is None or self._clock.monotonic() - self._upkeep.beat_at < stall_us:
+        if self._maintenance is None or self._clock.monotonic() - self._maintenance.heartbeat_at < stall_us:
             return ""
         return "the loops stand still"
 
@@ -277,12 +277,14 @@ class Daemon:
         self._reload.set()
         return await outcome
 
-    async def _feed(self, tracker: Tracker, strangers: Strangers, webhooks: Webhooks, intake: Intake) -> None:
+    async def _feed(
+        self, tracker: Tracker, unverified_ids: UnverifiedIds, webhooks: Webhooks, intake: Intake
+    ) -> None:
         """Run the feeds, and new ones after each reload that brings usable settings."""
         while True:
             async with asyncio.TaskGroup() as group:
                 feeds = group.create_task(
-                    run_feeds(self._settings, tracker, strangers, self._clock, self._instruments)
+                    run_workers(self._settings, tracker, unverified_ids, self._clock, self._instruments)
                 )
                 waiters = await self._next_settings()
                 feeds.cancel()
@@ -319,9 +321,9 @@ class Daemon:
         except ConfigError as error:
             self._instruments.reload_failed()
             message = "The configuration has errors; the old one stays"
-            fields = {"code": error.code, "problems": error.text()}
+            fields = {"code": error.code, "problems": error.render()}
             _log.error(message, extra={"event": "reload_failed", "fields": fields})
-            return error.text()
+            return error.render()
         if settings.storage != self._settings.storage:
             message = "A change of storage needs a restart; the rest is taken"
             _log.warning(message, extra={"event": "reload_partial"})
@@ -340,4 +342,4 @@ def _tell(waiters: Iterable[asyncio.Future[str]], problem: str) -> None:
 
 def _so_far(tracker: Tracker) -> dict[str, int]:
     """How much of the state is read: messages that wait for their end, and the plans made for them."""
-    return {"pending": tracker.ledger.pending, "planned": tracker.accounts.planned}
+    return {"pending": tracker.state.pending, "planned": tracker.accounts.planned}

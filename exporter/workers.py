@@ -12,14 +12,14 @@ from contextlib import AsyncExitStack
 
 from exporter import __version__
 from exporter.config import Account, Settings
-from exporter.domain.limiter import Flow
+from exporter.domain.limiter import CircuitState
 from exporter.domain.model import SECOND_US, NewMessage, Source
 from exporter.engine import accounts
 from exporter.engine.poller import Poller
 from exporter.engine.tracker import Tracked, Tracker
 from exporter.ingest.batching import track_in_parts
 from exporter.ingest.drop.drop import After, DropDirectory, DropSettings
-from exporter.ingest.unverified_ids import Strangers
+from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.metrics.instruments import Instruments
 from exporter.provider.client import Anonymous, Auth, Client, Endpoint
 from exporter.runtime.clock import Clock
@@ -48,21 +48,25 @@ def client_of(account: Account, clock: Clock, *, anonymous: bool = False) -> Cli
     return Client(endpoint, Auth(account.auth.method, account.secret(), account.auth.username or ""), clock)
 
 
-async def run_feeds(
-    settings: Settings, tracker: Tracker, strangers: Strangers, clock: Clock, instruments: Instruments
+async def run_workers(
+    settings: Settings,
+    tracker: Tracker,
+    unverified_ids: UnverifiedIds,
+    clock: Clock,
+    instruments: Instruments,
 ) -> None:
     """Run all feeds of these settings until cancelled."""
     webhook = settings.webhook
-    asks_strangers = webhook is not None and webhook.track_unknown and webhook.mode == "verify"
+    polls_unverified = webhook is not None and webhook.track_unknown and webhook.mode == "verify"
     names = frozenset(account.name for account in settings.accounts)
     async with AsyncExitStack() as clients, asyncio.TaskGroup() as feeds:
         for configured in settings.accounts:
             account = tracker.accounts[configured.name]
             client = await clients.enter_async_context(client_of(configured, clock))
             max_in_flight = configured.max_in_flight
-            if asks_strangers:
-                # There is one account only (`config.references`); strangers take one of its slots.
-                feeds.create_task(strangers.run(account, client.fetch))
+            if polls_unverified:
+                # There is one account only (`config.references`); unverified_ids take one of its slots.
+                feeds.create_task(unverified_ids.run(account, client.fetch))
                 max_in_flight = max(1, max_in_flight - 1)
             poller = Poller(account, client.fetch, tracker, clock, instruments, max_in_flight)
             feeds.create_task(poller.run())
@@ -90,7 +94,7 @@ async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: C
             await clock.sleep(SECOND_US)
 
 
-async def _watch_key(account: accounts.Account, source: SecretSource, clock: Clock) -> None:
+async def _watch_key(account: accounts.AccountState, source: SecretSource, clock: Clock) -> None:
     """When the provider refuses the key and its file changes, try again at once."""
     last, changed_at = _readable(source), None
     while True:
@@ -101,9 +105,9 @@ async def _watch_key(account: accounts.Account, source: SecretSource, clock: Clo
             last, changed_at = current, now
         if changed_at is None:
             continue
-        if account.gate.flow is Flow.REVOKED:
-            account.gate.credentials_changed(now)
-            account.stirred.set()
+        if account.limiter.flow is CircuitState.UNAUTHORIZED:
+            account.limiter.credentials_changed(now)
+            account.wakeup.set()
             changed_at = None
         elif now - changed_at > KEY_CHANGE_US:
             changed_at = None

@@ -12,11 +12,11 @@ from exporter.cli import provider_check
 from exporter.cli.flags import PROGRAM
 from exporter.cli.progress import Progress
 from exporter.config import Account, Settings, check, load
-from exporter.domain.message_ids import refusal
+from exporter.domain.message_ids import reject_reason
 from exporter.domain.model import SECOND_US
 from exporter.http import webconfig
 from exporter.runtime.clock import SteadyClock
-from exporter.runtime.errors import Code, UsageError, quoted, told
+from exporter.runtime.errors import Code, UsageError, format_error, quoted
 
 _REFUSED_IDS = {
     "empty": "is empty",
@@ -33,11 +33,11 @@ def check_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> i
     """
     report = check(arguments.file, environ)
     for problem in (*report.problems, *report.warnings):
-        print(problem.text(str(arguments.file)))
+        print(problem.render(str(arguments.file)))
     web_config_file: Path | None = arguments.web_config_file
     web = webconfig.check(web_config_file) if web_config_file is not None else None
     for problem in (*web.problems, *web.warnings) if web is not None else ():
-        print(problem.text(str(web_config_file)))
+        print(problem.render(str(web_config_file)))
     if report.settings is None or (web is not None and web.config is None):
         return 78
     if arguments.online and not asyncio.run(_keys_work(report.settings)):
@@ -55,12 +55,12 @@ async def _keys_work(settings: Settings) -> bool:
     with Progress(len(settings.accounts), clock) as progress:
         async with asyncio.TaskGroup() as tries:
             found = [
-                tries.create_task(provider_check.try_key(account, clock)) for account in settings.accounts
+                tries.create_task(provider_check.check_key(account, clock)) for account in settings.accounts
             ]
             for account, trial in zip(settings.accounts, found, strict=True):
                 wrong = await trial
                 works = works and wrong is None
-                text = "the provider accepts the key" if wrong is None else told(*wrong)
+                text = "the provider accepts the key" if wrong is None else format_error(*wrong)
                 progress.step()
                 progress.say(f"account {account.name}: {text}")
     return works
@@ -70,7 +70,7 @@ def check_message(arguments: argparse.Namespace, environ: Mapping[str, str]) -> 
     """Ask about some messages once; 1 when one of them has no answer."""
     ids = tuple(dict.fromkeys(arguments.id))
     for number, message_id in enumerate(arguments.id, 1):
-        if reason := refusal(message_id):
+        if reason := reject_reason(message_id):
             # Not repeated: it may be a phone number.
             message = f"id {number} of {len(arguments.id)} {_REFUSED_IDS[reason]}"
             hint = f"an id is 1 to 128 letters, digits, - and _; try: {PROGRAM} check-message abc123def456"
@@ -88,19 +88,19 @@ async def _ask(account: Account, ids: tuple[str, ...]) -> int:
 
         def pausing(pause_us: int) -> None:
             text = f"the account's rate is used up: asking again in {pause_us / SECOND_US:.0f} s"
-            progress.say(told(text, Code.RATE_LIMITED), sys.stderr)
+            progress.say(format_error(text, Code.RATE_LIMITED), sys.stderr)
 
         try:
-            async for message_id, reply in provider_check.Inquiry(account, clock, pausing).replies(ids):
-                wrong = provider_check.finding(reply, account)
+            async for message_id, reply in provider_check.ProviderCheck(account, clock, pausing).replies(ids):
+                wrong = provider_check.diagnose(reply, account)
                 progress.step()
                 if wrong is None:
-                    progress.say(f"{message_id}: {provider_check.in_words(reply, account.currency)}")
+                    progress.say(f"{message_id}: {provider_check.describe(reply, account.currency)}")
                     continue
                 unanswered += 1
                 hint = "" if wrong.code in advised else wrong.hint
                 advised.add(wrong.code)
-                progress.say(f"{message_id}: no answer: {told(wrong.message, wrong.code, hint)}")
+                progress.say(f"{message_id}: no answer: {format_error(wrong.message, wrong.code, hint)}")
         finally:
             left = len(ids) - progress.done
             if left:

@@ -32,7 +32,7 @@ from exporter.cli.flags import (
 )
 from exporter.cli.options import COMMANDS, EXAMPLES
 from exporter.runtime import log
-from exporter.runtime.errors import Code, ExporterError, StoreBroken, UsageError, quoted, told
+from exporter.runtime.errors import Code, ExporterError, StoreBroken, UsageError, format_error, quoted
 
 _BY_NAME = {command.name: command for command in COMMANDS}
 _ENDING = """
@@ -238,7 +238,7 @@ def main() -> int:
             code = do(arguments, os.environ)
         sys.stdout.flush()
     except ExporterError as error:
-        _tell(error.text())
+        _tell(error.render())
         if isinstance(error, StoreBroken):
             _leave_disk_alone(error.exit_code)
         return error.exit_code
@@ -248,10 +248,10 @@ def main() -> int:
         if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.ENOSPC}:
             # At its exit Python would try to print the rest once more, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            _tell(told(f"can't write: {error.strerror}", Code.OUTPUT))
+            _tell(format_error(f"can't write: {error.strerror}", Code.OUTPUT))
         else:
             hint = "this is a defect of the exporter: report it with this line"
-            _tell(told(f"unexpected: {log.brief(error)}", Code.UNEXPECTED, hint))
+            _tell(format_error(f"unexpected: {log.describe_exception(error)}", Code.UNEXPECTED, hint))
         return 1
     return code
 

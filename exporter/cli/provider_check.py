@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.config import Account
-from exporter.domain.limiter import USABLE, Gate
+from exporter.domain.limiter import USABLE, AccountLimiter
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Outcome, Reply
 from exporter.domain.schedule import CLOSEST_US
 from exporter.provider.client import Client
@@ -96,24 +96,24 @@ class Finding(NamedTuple):
     hint: str
 
 
-def finding(reply: Reply, account: Account) -> Finding | None:
+def diagnose(reply: Reply, account: Account) -> Finding | None:
     """What is wrong with a reply; None when there is an answer."""
     code = code_of(reply.outcome, reply.detail)
     return None if code is None else _finding(code, reply, account)
 
 
-async def try_key(account: Account, clock: Clock) -> Finding | None:
+async def check_key(account: Account, clock: Clock) -> Finding | None:
     """Ask about a message that was never sent, with the key and without; None when the key works."""
     await clock.sleep(CLOSEST_US)
     async with client_of(account, clock) as client:
         reply = await client.fetch(NEVER_SENT[0])
     if reply.outcome is not Outcome.NOT_FOUND:
-        return finding(reply, account)
+        return diagnose(reply, account)
     # Whatever answers at a wrong address knows no such message either, and asks nobody for a key.
     await clock.sleep(round(SECOND_US / account.requests_per_second))
     async with client_of(account, clock, anonymous=True) as client:
-        stranger = await client.fetch(NEVER_SENT[1])
-    if stranger.outcome is not Outcome.NOT_FOUND:
+        never_sent = await client.fetch(NEVER_SENT[1])
+    if never_sent.outcome is not Outcome.NOT_FOUND:
         return None
     return _finding(Code.ANSWERS_ANYBODY, reply, account)
 
@@ -132,7 +132,7 @@ def _evidence(reply: Reply, account: Account) -> str:
     return f"{account.base_url}: {short}" if short else account.base_url
 
 
-class Inquiry:
+class ProviderCheck:
     """Messages of one account, asked about one after the other, as fast as the account may."""
 
     def __init__(self, account: Account, clock: Clock, on_pause: Callable[[int], None]) -> None:
@@ -140,7 +140,7 @@ class Inquiry:
         self._account = account
         self._clock = clock
         self._on_pause = on_pause
-        self._gate = Gate(account.requests_per_second, clock.monotonic())
+        self._gate = AccountLimiter(account.requests_per_second, clock.monotonic())
 
     async def replies(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Reply]]:
         """What becomes of each question; ends early when asking on would be in vain."""
@@ -172,7 +172,7 @@ class Inquiry:
             await self._clock.sleep(pause_us)
 
 
-def in_words(reply: Reply, currency: str) -> str:
+def describe(reply: Reply, currency: str) -> str:
     """What the provider says of a message; empty when there is no answer."""
     answer = reply.answer
     if answer is None:

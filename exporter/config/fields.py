@@ -79,7 +79,7 @@ def _name(value: object) -> str:
 
 def _message_id(value: object) -> str:
     text = value if isinstance(value, str) else _text(value)
-    reason = message_ids.refusal(text)
+    reason = message_ids.reject_reason(text)
     if reason == "looks_like_phone":
         # Never quoted: a phone number where an id should be is personal data.
         hint = "write the id that the provider answered to sending"
@@ -251,7 +251,7 @@ PositiveDuration = Annotated[
     AfterValidator(partial(_at_least, SECOND_US // 1_000, "1ms")),
     written("string", pattern=json_schema.POSITIVE_DURATION_PATTERN),
 ]
-Pause = Annotated[
+AtLeastOneSecond = Annotated[
     int,
     BeforeValidator(_duration_us),
     AfterValidator(partial(_at_least, SECOND_US, "1s")),

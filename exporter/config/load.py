@@ -50,7 +50,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Settings:
 
 def listed(problems: Sequence[Problem], path: str | os.PathLike[str]) -> str:
     """All `problems` of the file at `path` as one text, or as many as anybody reads."""
-    lines = [problem.text(os.fspath(path)) for problem in problems[:MAX_PRINTED]]
+    lines = [problem.render(os.fspath(path)) for problem in problems[:MAX_PRINTED]]
     if len(problems) > MAX_PRINTED:
         lines.append(f"and {len(problems) - MAX_PRINTED} more problems")
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from exporter.config import json_schema
 from exporter.config.defaults import BUILT_IN_PROFILES
 from exporter.config.fields import (
     AfterReading,
+    AtLeastOneSecond,
     AuthMethod,
     BaseUrl,
     BigCount,
@@ -32,7 +33,6 @@ from exporter.config.fields import (
     ListenAddress,
     MessageId,
     Name,
-    Pause,
     PeerNetwork,
     PositiveDuration,
     PriorityName,
@@ -134,15 +134,15 @@ class Profile(Section):
 
     model_config = ConfigDict(json_schema_extra=json_schema.optional(*BUILT_IN_PROFILES["default"]))
 
-    first_poll: Pause
+    first_poll: AtLeastOneSecond
     """From sending to the first look."""
-    interval: Pause
+    interval: AtLeastOneSecond
     """From the first look to the second. Then each pause is half as long again, up to `max_interval`."""
-    max_interval: Pause
+    max_interval: AtLeastOneSecond
     """The longest pause between two looks. Not less than `interval`."""
-    give_up_after: Pause
+    give_up_after: AtLeastOneSecond
     """The age at which a message is no longer asked about: it counts as expired."""
-    deadline: Pause
+    deadline: AtLeastOneSecond
     """A message is in time when it is delivered at this age. Not more than `give_up_after`."""
     objective: Ratio
     """The share of messages that should be in time: the goal that alerts compare with."""

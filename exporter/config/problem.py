@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from exporter.runtime.errors import MAX_QUOTED, PERHAPS_A_PHONE, Code, quoted, told
+from exporter.runtime.errors import MAX_QUOTED, PERHAPS_A_PHONE, Code, format_error, quoted
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of mappings and indexes of lists."""
@@ -31,11 +31,11 @@ class Problem:
     hint: str
     code: Code
 
-    def text(self, file: str) -> str:
+    def render(self, file: str) -> str:
         """As people read it: a line `file:line:column: key: message [code]`, and perhaps one with a hint."""
         place = f"{file}:{self.line}:{self.column}" if self.line else file
         sentence = ": ".join(part for part in (place, self.key, self.message) if part)
-        return told(sentence, self.code, self.hint)
+        return format_error(sentence, self.code, self.hint)
 
     def fields(self, file: str) -> dict[str, str | int]:
         """As the fields of a line of the log."""

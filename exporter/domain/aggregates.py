@@ -1,6 +1,6 @@
 """The committed state in memory: what the store holds of counters, mirrored after each commit.
 
-`Changes` is what one transaction did to the counters; the store writes it in
+`StateDelta` is what one transaction did to the counters; the store writes it in
 the same transaction as the messages, and only then is it applied here. A
 *cohort* is all messages of a campaign that were sent in the same `COHORT_US`:
 ratios are computed from cohorts, and met and missed verdicts wait in theirs
@@ -66,7 +66,7 @@ def cohort_of(campaign_id: int, at: int) -> CohortKey:
 
 
 @dataclass(slots=True)
-class Changes:
+class StateDelta:
     """What a transaction does to the counters."""
 
     counts: dict[SeriesKey, int] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Changes:
         self.count(SeriesKey(message.campaign_id, Kind.MESSAGES, message.status.word), -1)
 
 
-class Ledger:
+class CommittedState:
     """Counters and cohorts as of the latest commit; owned by the event loop."""
 
     def __init__(self, created_at: int) -> None:
@@ -147,9 +147,9 @@ class Ledger:
     ) -> None:
         """Take over what an earlier run committed."""
         self.campaigns.update(campaigns)
-        self.apply(Changes(dict(values), dict(cohorts)))
+        self.apply(StateDelta(dict(values), dict(cohorts)))
 
-    def apply(self, changes: Changes) -> None:
+    def apply(self, changes: StateDelta) -> None:
         """Take over what was just committed."""
         self.commit += 1
         for key, amount in changes.counts.items():
@@ -183,13 +183,13 @@ class Ledger:
         """Show a series at 0 before it counts anything."""
         self._values.setdefault(key, 0)
 
-    def ripe(self, now: int, deadline_us: Callable[[str], int]) -> Changes:
+    def mature_cohorts(self, now: int, deadline_us: Callable[[str], int]) -> StateDelta:
         """The verdicts of all cohorts that are of age by now, as changes to be committed.
 
         Of age is a cohort when its last message can't be judged any more; a verdict that is
         committed only after that is folded in the next time.
         """
-        changes = Changes()
+        changes = StateDelta()
         for key in self._unfolded:
             deadline = deadline_us(self.campaigns[key.campaign_id].campaign)
             if key.began_at + COHORT_US + deadline + tolerance_us(deadline) > now:
@@ -201,7 +201,7 @@ class Ledger:
             changes.cohort(key, Cohort(met=-cohort.met, missed=-cohort.missed))
         return changes
 
-    def forget_cohorts(self, before: int) -> None:
+    def prune_cohorts(self, before: int) -> None:
         """Drop cohorts that no window can reach any more."""
         for campaign_id, cohorts in self._cohorts.items():
             for began_at in [b for b in cohorts if b + COHORT_US < before]:

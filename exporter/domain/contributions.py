@@ -18,7 +18,7 @@ class Count(NamedTuple):
     amount: int
 
 
-def worth(answer: Answer, currency: str) -> list[Count]:
+def contributions_of(answer: Answer, currency: str) -> list[Count]:
     """What a final answer says of cost, parts and channels; `currency` holds where it names none."""
     counts = []
     if answer.cost_nanos:

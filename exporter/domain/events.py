@@ -13,20 +13,32 @@ class Observed(NamedTuple):
 
     row: int
     at: int
-    answering_us: int
-    """The account's answering clock, see `ratelimit.Gate`."""
+    uptime_us: int
+    """The account's answering clock, see `ratelimit.AccountLimiter`."""
     answer: Answer
     via: Via = Via.POLL
     occurred_at: int = 0
     """The provider's own time of the status, 0 when it gave none."""
 
 
-class Hinted(NamedTuple):
+class WebhookEvent(NamedTuple):
+    """What a webhook says of one message."""
+
+    message_id: str
+    """Allow-listed."""
+    status: Status
+    occurred_at: int = 0
+    """When the status came about, by the provider's clock; 0 when it isn't told in a way that we know."""
+    cost_nanos: int | None = None
+    """None when there is no usable cost."""
+
+
+class StatusClaimed(NamedTuple):
     """A webhook told an end that only the provider's own answer may confirm."""
 
     row: int
     at: int
-    answering_us: int
+    uptime_us: int
     status: Status
     """One of FINAL_BY_PROVIDER."""
 
@@ -36,7 +48,7 @@ class PollFailed(NamedTuple):
 
     row: int
     at: int
-    answering_us: int
+    uptime_us: int
     outcome: Outcome
 
 
@@ -45,10 +57,10 @@ class Tick(NamedTuple):
 
     row: int
     at: int
-    answering_us: int
+    uptime_us: int
 
 
-Event = Observed | Hinted | PollFailed | Tick
+Event = Observed | StatusClaimed | PollFailed | Tick
 
 
 class Step(NamedTuple):
@@ -66,5 +78,5 @@ class Step(NamedTuple):
     """The provider contradicted itself."""
     planned: bool = False
     """The message has a new place in the schedule."""
-    foretold: bool | None = None
+    webhook_first: bool | None = None
     """When an answer told an end: whether a webhook had told the same before. Else None."""

@@ -25,8 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.domain.contributions import Count, duration, worth
-from exporter.domain.events import Event, Hinted, Observed, PollFailed, Step, Tick
+from exporter.domain.contributions import Count, contributions_of, duration
+from exporter.domain.events import Event, Observed, PollFailed, StatusClaimed, Step, Tick
 from exporter.domain.model import (
     FINAL_BY_PROVIDER,
     FINISHED,
@@ -42,7 +42,17 @@ from exporter.domain.model import (
 )
 from exporter.domain.snapshot import Kind
 
-__all__ = ["Count", "Event", "Hinted", "Observed", "PollFailed", "Step", "Tick", "advance", "tolerance_us"]
+__all__ = [
+    "Count",
+    "Event",
+    "Observed",
+    "PollFailed",
+    "StatusClaimed",
+    "Step",
+    "Tick",
+    "advance",
+    "tolerance_us",
+]
 
 _UNDER_WAY = frozenset({Status.SCHEDULED, Status.PROCESSING, Status.OTHER})
 
@@ -88,19 +98,19 @@ def advance(message: Message, event: Event, policy: Policy, currency: str) -> St
     match event:
         case Observed():
             return _observed(message, event, policy, currency)
-        case Hinted():
-            return _hinted(message, event)
+        case StatusClaimed():
+            return _claimed(message, event)
         case PollFailed():
             return _failed(message, event, policy, currency)
         case Tick():
             return _ticked(message, event, policy, currency)
 
 
-def _hinted(message: Message, event: Hinted) -> Step:
+def _claimed(message: Message, event: StatusClaimed) -> Step:
     """Note what to look for, unless it is looked for already, or known; counts nothing."""
-    if event.status not in MOVES[message.status] or message.hearsay > 0:
+    if event.status not in MOVES[message.status] or message.claimed_status > 0:
         return Step(message)
-    return Step(message._replace(hearsay=event.status.value))
+    return Step(message._replace(claimed_status=event.status.value))
 
 
 def _observed(message: Message, event: Observed, policy: Policy, currency: str) -> Step:
@@ -110,7 +120,7 @@ def _observed(message: Message, event: Observed, policy: Policy, currency: str) 
         looked = _answered(message)._replace(
             polled_at=event.at, polls=message.polls + 1, failures=0, refusals=0
         )
-    if poll and message.told_nanos >= 0:
+    if poll and message.webhook_cost_nanos >= 0:
         return _completed(message, looked, event, policy, currency)
     status = event.answer.status
     if status not in MOVES[message.status]:
@@ -124,7 +134,9 @@ def _observed(message: Message, event: Observed, policy: Policy, currency: str) 
 
 def _answered(message: Message) -> Message:
     """Hearsay has had its look; what is left of it tells that it wasn't borne out, or is of no use."""
-    return message._replace(hearsay=-abs(message.hearsay)) if message.hearsay else message
+    return (
+        message._replace(claimed_status=-abs(message.claimed_status)) if message.claimed_status else message
+    )
 
 
 def _contradicts(known: Status, told: Status, *, poll: bool) -> bool:
@@ -140,7 +152,7 @@ def _contradicts(known: Status, told: Status, *, poll: bool) -> bool:
 def _stay_or_stop(message: Message, event: Observed | PollFailed, policy: Policy, currency: str) -> Step:
     """Go on asking about the message, or stop when its time has run out; judge what is due."""
     looked = isinstance(event, Observed) and event.via is Via.POLL
-    if event.answering_us - message.answering_base_us >= policy.give_up_after_us:
+    if event.uptime_us - message.uptime_at_accept_us >= policy.give_up_after_us:
         if not message.pending:
             tried = looked or isinstance(event, PollFailed)
             return _let_go(message, currency) if tried else Step(message)
@@ -154,18 +166,18 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
     status = answer.status
     delivered = status is Status.DELIVERED
     poll = event.via is Via.POLL
-    foretold = before.hearsay == status if poll else None
-    first = Via.WEBHOOK if foretold else event.via
+    webhook_first = before.claimed_status == status if poll else None
+    first = Via.WEBHOOK if webhook_first else event.via
     counts = [*_MOVED[before.status, status], Count(Kind.FIRST_KNOWLEDGE, first.value, "", 1)]
     after = looked._replace(status=status)
     if poll:
-        counts += worth(answer, currency)
+        counts += contributions_of(answer, currency)
     else:
         # A webhook knows no currency, parts or channels: all of its worth waits for an answer.
-        after = _answered(after)._replace(told_nanos=answer.cost_nanos or 0, failures=0, refusals=0)
+        after = _answered(after)._replace(webhook_cost_nanos=answer.cost_nanos or 0, failures=0, refusals=0)
     if not before.pending:
         counts.append(Count(Kind.LATE, status.word, "", 1))
-        return Step(after, tuple(counts), newly_delivered=delivered, foretold=foretold)
+        return Step(after, tuple(counts), newly_delivered=delivered, webhook_first=webhook_first)
     counts.append(Count(Kind.FINISHED, status.word, "", 1))
     # A provider's clock that is ahead of ours can't date an end later than we heard of it.
     ended_at = min(event.occurred_at, event.at) or event.at
@@ -183,7 +195,7 @@ def _final(before: Message, looked: Message, event: Observed, policy: Policy, cu
         newly_finished=True,
         fell_back=answer.fell_back,
         verdict=verdict,
-        foretold=foretold,
+        webhook_first=webhook_first,
     )
 
 
@@ -195,18 +207,18 @@ def _completed(before: Message, looked: Message, event: Observed, policy: Policy
         return _stay_or_stop(looked, event, policy, currency)
     agrees = answer.status is before.status
     return Step(
-        looked._replace(told_nanos=-1),
-        tuple(worth(answer, currency)),
+        looked._replace(webhook_cost_nanos=-1),
+        tuple(contributions_of(answer, currency)),
         fell_back=answer.fell_back and before.outcome in FINAL_BY_PROVIDER,
         conflict=not agrees,
-        foretold=agrees,
+        webhook_first=agrees,
     )
 
 
 def _let_go(message: Message, currency: str) -> Step:
     """Ask no more about a message that has ended: the cost that a webhook told is all there will be."""
-    counts = worth(Answer(message.status, cost_nanos=max(0, message.told_nanos)), currency)
-    return Step(_answered(message)._replace(told_nanos=-1), tuple(counts))
+    counts = contributions_of(Answer(message.status, cost_nanos=max(0, message.webhook_cost_nanos)), currency)
+    return Step(_answered(message)._replace(webhook_cost_nanos=-1), tuple(counts))
 
 
 def _failed(message: Message, event: PollFailed, policy: Policy, currency: str) -> Step:

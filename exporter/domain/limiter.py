@@ -1,4 +1,4 @@
-"""Whether a request may go out now: one `Gate` per account, pure but for its own memory.
+"""Whether a request may go out now: one `AccountLimiter` per account, pure but for its own memory.
 
 Four things can hold a request back, and each is the account's, never one
 message's: the token bucket of the agreed rate, a pause that the provider asked
@@ -29,7 +29,7 @@ BREAK_AFTER_MESSAGES = 3
 BREAK_AFTER_US = 5 * SECOND_US
 """Of failures alone: who fails every second request has five in a row each minute, and works all the same."""
 OUTAGE_PROBE_US = 30 * SECOND_US
-REVOKED_PROBE_US = 60 * SECOND_US
+UNAUTHORIZED_PROBE_US = 60 * SECOND_US
 FIRST_PAUSE_US = 5 * SECOND_US
 LONGEST_PAUSE_US = 300 * SECOND_US
 LONGEST_KEPT_PAUSE_US = 3600 * SECOND_US
@@ -42,21 +42,24 @@ _ALMOST = 1e-9
 """What the sum of fractions may lack of a whole token."""
 
 
-class Flow(Enum):
+class CircuitState(Enum):
     """What the account is allowed to do."""
 
-    FLOWING = "flowing"
-    OUTAGE = "outage"
-    REVOKED = "revoked"
+    CLOSED = "flowing"
+    OPEN = "outage"
+    UNAUTHORIZED = "revoked"
 
 
-class Kept(NamedTuple):
+class LimiterState(NamedTuple):
     """What must survive a restart; `paused_until` is a wall-clock instant."""
 
-    answering_us: int = 0
+    uptime_us: int = 0
     paused_until: int = 0
     rate: float = 0.0
     """Requests per second after 429s; 0 for the configured rate."""
+
+
+_FRESH = LimiterState()
 
 
 class Bucket:
@@ -85,10 +88,10 @@ class Bucket:
         self._tokens -= 1.0
 
 
-class Gate:
+class AccountLimiter:
     """What one account may send, learned from what its requests brought."""
 
-    def __init__(self, rate: float, now: int, *, kept: Kept = Kept(), wall_now: int = 0) -> None:  # noqa: B008 - frozen
+    def __init__(self, rate: float, now: int, *, kept: LimiterState = _FRESH, wall_now: int = 0) -> None:
         """Start with the configured `rate` (requests per second) and what an earlier run kept."""
         self._configured_rate = rate
         self._bucket = Bucket(min(rate, kept.rate or rate), now)
@@ -97,17 +100,17 @@ class Gate:
         self._paused_until = now + kept_pause_us
         self._pause_us = FIRST_PAUSE_US
         self._limited_at = -1
-        self._flow = Flow.FLOWING
+        self._flow = CircuitState.CLOSED
         self._probe_at = now
         self._failures = 0
         self._failing_since = now
         self._failing_rows: set[int] = set()
-        self._answering_us = kept.answering_us
-        self._answering_from: int | None = now
+        self._uptime_us = kept.uptime_us
+        self._uptime_from: int | None = now
         """Since when the answering clock runs; None while it stands still."""
 
     @property
-    def flow(self) -> Flow:
+    def flow(self) -> CircuitState:
         """Whether requests flow, or only probes go out."""
         return self._flow
 
@@ -127,15 +130,15 @@ class Gate:
             self._configured_rate = rate
             self._bucket.rate = rate
 
-    def answering_us(self, now: int) -> int:
+    def uptime_us(self, now: int) -> int:
         """The account's answering clock."""
-        running_us = now - self._answering_from if self._answering_from is not None else 0
-        return self._answering_us + running_us
+        running_us = now - self._uptime_from if self._uptime_from is not None else 0
+        return self._uptime_us + running_us
 
     def wait_us(self, now: int) -> int:
         """How long until a request may go out; 0 for now."""
         held_us = max(0, self._paused_until - now)
-        if self._flow is not Flow.FLOWING:
+        if self._flow is not CircuitState.CLOSED:
             held_us = max(held_us, self._probe_at - now)
         return max(held_us, self._bucket.wait_us(now))
 
@@ -143,7 +146,7 @@ class Gate:
         """A request goes out."""
         self._raise_rate(now)
         self._bucket.take(now)
-        if self._flow is not Flow.FLOWING:
+        if self._flow is not CircuitState.CLOSED:
             self._probe_at = now + self._probe_interval_us()
 
     def ended(self, now: int, sent_at: int, row: int, outcome: Outcome, retry_after_us: int | None) -> bool:
@@ -152,55 +155,55 @@ class Gate:
         if outcome in USABLE:
             self._works(now)
         else:
-            self._stop_answering_clock(now)
+            self._stop_uptime(now)
             if outcome is Outcome.RATE_LIMITED:
                 self._limited(now, sent_at, retry_after_us)
             elif outcome is Outcome.UNAUTHORIZED:
-                self._hold(Flow.REVOKED, now)
+                self._hold(CircuitState.UNAUTHORIZED, now)
             else:
                 self._fails(now, row, outcome, retry_after_us)
         return self._flow is not before
 
     def credentials_changed(self, now: int) -> None:
         """The key file holds something new: try it at once."""
-        if self._flow is Flow.REVOKED:
+        if self._flow is CircuitState.UNAUTHORIZED:
             self._probe_at = now
 
-    def keep(self, now: int, wall_now: int) -> Kept:
+    def state(self, now: int, wall_now: int) -> LimiterState:
         """What a later run should know."""
         paused_us = self._paused_until - now
-        return Kept(
-            answering_us=self.answering_us(now),
+        return LimiterState(
+            uptime_us=self.uptime_us(now),
             paused_until=wall_now + paused_us if paused_us > 0 else 0,
             rate=self.rate if self.rate < self._configured_rate else 0.0,
         )
 
     def _probe_interval_us(self) -> int:
-        return REVOKED_PROBE_US if self._flow is Flow.REVOKED else OUTAGE_PROBE_US
+        return UNAUTHORIZED_PROBE_US if self._flow is CircuitState.UNAUTHORIZED else OUTAGE_PROBE_US
 
-    def _hold(self, flow: Flow, now: int) -> None:
+    def _hold(self, flow: CircuitState, now: int) -> None:
         if self._flow is not flow:
             self._flow = flow
             self._probe_at = now + self._probe_interval_us()
 
     def _works(self, now: int) -> None:
-        self._flow = Flow.FLOWING
+        self._flow = CircuitState.CLOSED
         self._failures = 0
         self._failing_rows.clear()
         if now > self._paused_until:
             self._pause_us = FIRST_PAUSE_US
-        if self._answering_from is None:
-            self._answering_from = now
+        if self._uptime_from is None:
+            self._uptime_from = now
 
-    def _stop_answering_clock(self, now: int) -> None:
-        self._answering_us = self.answering_us(now)
-        self._answering_from = None
+    def _stop_uptime(self, now: int) -> None:
+        self._uptime_us = self.uptime_us(now)
+        self._uptime_from = None
 
     def _limited(self, now: int, sent_at: int, retry_after_us: int | None) -> None:
         """Pause the account and halve its rate, once for all requests that were already out."""
-        if self._flow is Flow.OUTAGE:
+        if self._flow is CircuitState.OPEN:
             self._works(now)
-            self._stop_answering_clock(now)
+            self._stop_uptime(now)
         if retry_after_us is not None:
             self._paused_until = max(self._paused_until, now + retry_after_us)
         if sent_at < self._limited_at:
@@ -223,7 +226,7 @@ class Gate:
         blameless = outcome in UNREACHED or len(self._failing_rows) >= BREAK_AFTER_MESSAGES
         lasting = now - self._failing_since >= BREAK_AFTER_US
         if self._failures >= BREAK_AFTER_FAILURES and lasting and blameless:
-            self._hold(Flow.OUTAGE, now)
+            self._hold(CircuitState.OPEN, now)
 
     def _raise_rate(self, now: int) -> None:
         """Give back some of the rate that a 429 took."""

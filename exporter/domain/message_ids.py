@@ -25,7 +25,7 @@ def holds_phone(text: str) -> bool:
     return _PHONE_INSIDE.search(text) is not None
 
 
-def refusal(text: str) -> str:
+def reject_reason(text: str) -> str:
     """Why `text` can't be a message id: `empty`, `looks_like_phone`, `too_long`, `bad_characters`; or ""."""
     if _ALLOWED.fullmatch(text) is not None:
         return "looks_like_phone" if looks_like_phone(text) else ""

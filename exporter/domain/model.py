@@ -70,7 +70,7 @@ class Via(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Heard(StrEnum):
+class WebhookResult(StrEnum):
     """What became of a webhook: the label `result` of `smsbat_webhook_events_total`."""
 
     ACCEPTED = "accepted"
@@ -198,8 +198,8 @@ class Message(NamedTuple):
     """The latest look; 0 before the first."""
     finished_at: int
     """0 while pending."""
-    answering_base_us: int
-    """The account's answering clock (see `ratelimit.Gate`) at acceptance."""
+    uptime_at_accept_us: int
+    """The account's answering clock (see `ratelimit.AccountLimiter`) at acceptance."""
     polls: int
     """Looks that the provider answered with a status."""
     failures: int
@@ -208,9 +208,9 @@ class Message(NamedTuple):
     """Answers that blame this very message (400, 410, 414, ...)."""
     revision: int
     """Counts plans: tells a live schedule entry from a superseded one."""
-    hearsay: int = 0
+    claimed_status: int = 0
     """The final status that a webhook told and no answer has borne out yet; negative once one didn't."""
-    told_nanos: int = -1
+    webhook_cost_nanos: int = -1
     """The cost that came with the end that a webhook told, until a look has told the rest; else -1."""
 
     @property
@@ -221,4 +221,4 @@ class Message(NamedTuple):
     @property
     def unsettled(self) -> bool:
         """Whether the provider is still to be asked about it."""
-        return self.outcome is Status.NEW or self.told_nanos >= 0 or self.hearsay > 0
+        return self.outcome is Status.NEW or self.webhook_cost_nanos >= 0 or self.claimed_status > 0

@@ -25,10 +25,10 @@ FRESH_US = 60 * SECOND_US
 _EXPONENT_CAP = 64
 
 
-def first_look_at(policy: Policy, sent_at: int, now: int, *, fused: bool = False) -> int:
-    """When to ask about a message that was just accepted; `fused`: a webhook will probably tell its end."""
+def first_look_at(policy: Policy, sent_at: int, now: int, *, webhooks_reliable: bool = False) -> int:
+    """When to poll a message first; `webhooks_reliable`: a webhook will probably bring its end before."""
     deadline_at = sent_at + policy.deadline_us
-    if fused and now < deadline_at and is_fresh(sent_at, now):
+    if webhooks_reliable and now < deadline_at and is_fresh(sent_at, now):
         return deadline_at
     return max(now, min(sent_at, now) + policy.first_poll_us)
 
@@ -45,48 +45,48 @@ def plan(  # noqa: PLR0913 - a pure decision: all that it depends on comes in
     at: int,
     u: float,
     *,
-    answering_us: int,
+    uptime_us: int,
     looked: bool,
-    fused: bool,
+    webhooks_reliable: bool,
 ) -> int | None:
     """When to look at a message that an event at this instant left unsettled; None: as planned before.
 
     `looked`: the event was a look, answered or not; the others as for `next_look_at`.
     """
-    if after.told_nanos >= 0 > before.told_nanos:
+    if after.webhook_cost_nanos >= 0 > before.webhook_cost_nanos:
         return max(at, after.polled_at + CLOSEST_US)
-    if after.hearsay > 0 and after.hearsay != before.hearsay:
+    if after.claimed_status > 0 and after.claimed_status != before.claimed_status:
         # At once for the first; who tells what isn't so gets no more looks than anyone would make.
-        pause_us = policy.interval_us if before.hearsay else CLOSEST_US
+        pause_us = policy.interval_us if before.claimed_status else CLOSEST_US
         return max(at, after.polled_at + pause_us)
     if not looked:
         return None
-    if before.hearsay > 0 > after.hearsay:
+    if before.claimed_status > 0 > after.claimed_status:
         # The request was under way before the webhook came, or the webhook ahead of the provider's answers.
         return at + CLOSEST_US
-    fused = fused and not after.hearsay and after.told_nanos < 0
-    return next_look_at(after, policy, at, answering_us, u, fused=fused)
+    webhooks_reliable = webhooks_reliable and not after.claimed_status and after.webhook_cost_nanos < 0
+    return next_look_at(after, policy, at, uptime_us, u, webhooks_reliable=webhooks_reliable)
 
 
 def next_look_at(  # noqa: PLR0913 - as `plan`
-    message: Message, policy: Policy, now: int, answering_us: int, u: float, *, fused: bool = False
+    message: Message, policy: Policy, now: int, uptime_us: int, u: float, *, webhooks_reliable: bool = False
 ) -> int:
     """When to ask again about a pending message.
 
-    `u` is uniform in [0, 1); `answering_us` is the account's answering clock,
-    on which `give_up_after` is measured; `fused`: looking is a safety net only.
+    `u` is uniform in [0, 1); `uptime_us` is the account's answering clock,
+    on which `give_up_after` is measured; `webhooks_reliable`: looking is a safety net only.
     """
     deadline_at = message.sent_at + policy.deadline_us
     if message.failures:
         ceiling_us = _grown(policy.interval_us, 2.0, message.failures - 1, policy.max_interval_us)
         delay_us = int(u * ceiling_us)
     else:
-        polls = _EXPONENT_CAP if fused else message.polls - 1
+        polls = _EXPONENT_CAP if webhooks_reliable else message.polls - 1
         delay_us = _grown(policy.interval_us, GROWTH, polls, policy.max_interval_us)
         delay_us = int(delay_us * (1 + JITTER_RATIO * (2 * u - 1)))
-        if fused and message.verdict is Verdict.NONE and now < deadline_at:
+        if webhooks_reliable and message.verdict is Verdict.NONE and now < deadline_at:
             delay_us = deadline_at - now
-    remaining_us = policy.give_up_after_us - (answering_us - message.answering_base_us)
+    remaining_us = policy.give_up_after_us - (uptime_us - message.uptime_at_accept_us)
     if 0 < remaining_us < delay_us:
         delay_us = remaining_us
     look_at = now + delay_us

@@ -16,7 +16,7 @@ _RFC_3339 = re.compile(
 )
 
 
-def instant(text: str) -> int | None:
+def parse_timestamp(text: str) -> int | None:
     """The instant that RFC 3339 or Unix seconds name, cut to microseconds; None for anything else.
 
     A time without its offset from UTC is no RFC 3339, and is not guessed at.

@@ -7,62 +7,66 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from exporter.domain.limiter import Gate, Kept
+from exporter.domain.limiter import AccountLimiter, LimiterState
 from exporter.domain.model import Policy, Priority
 from exporter.domain.schedule import CLOSEST_US
 from exporter.domain.snapshot import CampaignName
 from exporter.engine.agenda import Agenda
-from exporter.engine.request_history import Recent
-from exporter.engine.webhook_coverage import Evidence
+from exporter.engine.request_history import RequestHistory
+from exporter.engine.webhook_coverage import WebhookCoverage
 from exporter.runtime.clock import Clock
 from exporter.store import Planned
 
 
 @dataclass(slots=True)
-class Account:
+class AccountState:
     """One account's gate and agenda; both outlive a reload."""
 
     name: str
     id: int
     currency: str
     agenda: Agenda
-    gate: Gate
-    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    limiter: AccountLimiter
+    wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something was added to the agenda, or the gate's hold was lifted."""
-    evidence: Evidence = field(default_factory=Evidence)
+    webhook_coverage: WebhookCoverage = field(default_factory=WebhookCoverage)
     """Whether webhooks bring its news."""
     unknown_words: set[str] = field(default_factory=set)
     """Words for a status that nobody told us of; the first few, for the log."""
-    recent: Recent = field(default_factory=Recent)
+    history: RequestHistory = field(default_factory=RequestHistory)
     """What came of the latest requests."""
     _resting: OrderedDict[int, int] = field(default_factory=OrderedDict)
 
-    def asked(self, row: int, now: int) -> None:
+    def mark_requested(self, row: int, now: int) -> None:
         """A request about this row goes out: none may follow within the provider's second."""
         self._resting[row] = now + CLOSEST_US
         self._resting.move_to_end(row)
         while next(iter(self._resting.values())) <= now:
             self._resting.popitem(last=False)
 
-    def rests_until(self, row: int) -> int:
+    def cooldown_until(self, row: int) -> int:
         """Until when a row is left alone, whatever is planned for it; 0 when it may be asked about."""
         return self._resting.get(row, 0)
 
     def follow(self, requests_per_second: float, currency: str) -> None:
         """Take new settings."""
         self.currency = currency
-        self.gate.configure(requests_per_second)
-        self.stirred.set()
+        self.limiter.configure(requests_per_second)
+        self.wakeup.set()
 
 
-class Accounts(dict[str, Account]):
+class Accounts(dict[str, AccountState]):
     """The accounts by name; one that is taken out of the settings stays here, and is asked nothing."""
 
-    def open(self, name: str, account_id: int, requests_per_second: float, kept: Kept, clock: Clock) -> None:
+    def open(
+        self, name: str, account_id: int, requests_per_second: float, kept: LimiterState, clock: Clock
+    ) -> None:
         """Begin with an account, and with what an earlier run kept of it."""
         now = clock.monotonic()
-        gate = Gate(requests_per_second, now, kept=kept, wall_now=clock.now())
-        self[name] = Account(name, account_id, "", Agenda(now), gate, recent=Recent(clock.now()))
+        limiter = AccountLimiter(requests_per_second, now, kept=kept, wall_now=clock.now())
+        self[name] = AccountState(
+            name, account_id, "", Agenda(now), limiter, history=RequestHistory(clock.now())
+        )
 
     @property
     def planned(self) -> int:
@@ -84,7 +88,7 @@ class Accounts(dict[str, Account]):
         """
         now = clock.now()
         earliest, to_monotonic_us = now + not_before_us, clock.monotonic() - now
-        places: dict[int, tuple[Account | None, Priority, int]] = {}
+        places: dict[int, tuple[AccountState | None, Priority, int]] = {}
         for row, campaign_id, revision, due_at in planned:
             if campaign_id not in places:
                 policy = policies[campaign_id]
@@ -97,4 +101,4 @@ class Accounts(dict[str, Account]):
                 account.agenda.add(priority, row, revision, look_at + to_monotonic_us)
         for account, _, _ in places.values():
             if account is not None:
-                account.stirred.set()
+                account.wakeup.set()

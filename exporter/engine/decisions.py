@@ -12,7 +12,7 @@ from collections.abc import Callable
 from exporter.domain import lifecycle, schedule
 from exporter.domain.events import Event, Observed, PollFailed, Step, Tick
 from exporter.domain.model import Message, Via
-from exporter.engine.accounts import Account
+from exporter.engine.accounts import AccountState
 from exporter.engine.agenda import next_revision
 from exporter.engine.campaigns import Campaigns
 from exporter.runtime.clock import Clock
@@ -22,7 +22,7 @@ class Decisions:
     """See the module's docstring."""
 
     def __init__(
-        self, campaigns: Campaigns, account_of: Callable[[int], Account | None], clock: Clock
+        self, campaigns: Campaigns, account_of: Callable[[int], AccountState | None], clock: Clock
     ) -> None:
         """`account_of` tells whose a campaign is; None where the account is no longer in the settings."""
         self._campaigns = campaigns
@@ -43,9 +43,9 @@ class Decisions:
             policy,
             event.at,
             random.random(),  # noqa: S311 - jitter
-            answering_us=event.answering_us,
+            uptime_us=event.uptime_us,
             looked=looked,
-            fused=account is not None and account.evidence.fused(event.at),
+            webhooks_reliable=account is not None and account.webhook_coverage.webhooks_reliable(event.at),
         )
         if look_at is None:
             return step

@@ -15,12 +15,12 @@ from exporter.runtime.clock import SteadyClock
 from exporter.runtime.errors import StoreFull
 from exporter.store import Store
 
-_log = logging.getLogger("smsbat.upkeep")
+_log = logging.getLogger("smsbat.maintenance")
 
-BEAT_US = SECOND_US
-KEEP_EVERY_BEATS = 5
-FORGET_EVERY_BEATS = 3_600
-SWEEP_ROWS = 5_000
+HEARTBEAT_US = SECOND_US
+PERSIST_EVERY_BEATS = 5
+PRUNE_EVERY_BEATS = 3_600
+GARBAGE_ROWS = 5_000
 LONG_PAUSE_US = 60 * SECOND_US
 """Shorter ones are a matter of course; whoever wonders about a longer one finds it in the log."""
 FILE_RECORD_LIFE_US = 30 * 86_400 * SECOND_US
@@ -28,8 +28,8 @@ _DAY_US = 86_400 * SECOND_US
 
 
 @dataclass(eq=False)
-class Upkeep:
-    """Calls on the tracker, its store and its ledger about once a second."""
+class Maintenance:
+    """Calls on the tracker, its store and its state about once a second."""
 
     tracker: Tracker
     store: Store
@@ -39,7 +39,7 @@ class Upkeep:
     """Takes what `/metrics` shows from now on."""
     lines_dropped: Callable[[], int] = lambda: 0
     """How many lines the log has lost so far."""
-    alive: Callable[[], None] = lambda: None
+    notify_alive: Callable[[], None] = lambda: None
     """Tells whoever watches that a beat has ended."""
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class Upkeep:
         self._lines_dropped = 0
         self._paused: dict[str, int] = {}
         """Until when each account was paused when that was kept."""
-        self.beat_at = self.clock.monotonic()
+        self.heartbeat_at = self.clock.monotonic()
         """When the latest beat ended."""
 
     async def run(self) -> None:
@@ -57,12 +57,12 @@ class Upkeep:
         beats = 0
         while True:
             beats += 1
-            due_at = self.clock.monotonic() + BEAT_US
-            await self.clock.sleep(BEAT_US)
+            due_at = self.clock.monotonic() + HEARTBEAT_US
+            await self.clock.sleep(HEARTBEAT_US)
             self.instruments.event_loop_lag(max(0, self.clock.monotonic() - due_at) / SECOND_US)
-            await self.beat(beats)
+            await self.heartbeat(beats)
 
-    async def beat(self, beats: int) -> None:
+    async def heartbeat(self, beats: int) -> None:
         """One second's work; a full disk only postpones it."""
         if self.clock.discipline():
             self.instruments.clock_stepped()
@@ -72,51 +72,53 @@ class Upkeep:
         self.instruments.log_dropped(lines_dropped - self._lines_dropped)
         self._lines_dropped = lines_dropped
         try:
-            paused = {name: account.gate.paused_until for name, account in self.tracker.accounts.items()}
-            if beats % KEEP_EVERY_BEATS == 0 or paused != self._paused:
+            paused = {name: account.limiter.paused_until for name, account in self.tracker.accounts.items()}
+            if beats % PERSIST_EVERY_BEATS == 0 or paused != self._paused:
                 # A new pause is not left to the next turn: a crash before it would break the silence.
-                await self._keep()
+                await self._persist()
                 self._say_pauses(paused)
                 self._paused = paused
-            if beats % KEEP_EVERY_BEATS == 0:
-                await self._sweep()
-            if beats % FORGET_EVERY_BEATS == 0:
-                await self._forget()
+            if beats % PERSIST_EVERY_BEATS == 0:
+                await self._collect_garbage()
+            if beats % PRUNE_EVERY_BEATS == 0:
+                await self._prune()
         except StoreFull:
             self.instruments.store_up(up=False)
         self._show_accounts()
         await self.publish()
-        self.beat_at = self.clock.monotonic()
-        self.alive()
+        self.heartbeat_at = self.clock.monotonic()
+        self.notify_alive()
 
     async def publish(self) -> None:
         """Show what has been committed since the last time."""
         now = self.clock.now()
-        ledger = self.tracker.ledger
-        current = (ledger.commit, now // COHORT_US)
+        state = self.tracker.state
+        current = (state.commit, now // COHORT_US)
         if current == self._published:
             return
-        oldest = await self.tracker.run(self.store.oldest_pending, list(ledger.campaigns))
+        oldest = await self.tracker.run(self.store.oldest_pending, list(state.campaigns))
         windows = {window.label: window.duration_us for window in self.tracker.settings.windows}
-        for _ in ledger.refresh(now, windows, self._objective):
+        for _ in state.refresh(now, windows, self._objective):
             await self.clock.sleep(0)
-        self.show(ledger.snapshot(now, windows, self._objective, oldest))
+        self.show(state.snapshot(now, windows, self._objective, oldest))
         self._published = current
 
     def _objective(self, campaign: str) -> Objective:
         policy = self.tracker.settings.policy_for(campaign)
         return Objective(policy.deadline_us, policy.objective_ratio)
 
-    async def _keep(self) -> None:
+    async def _persist(self) -> None:
         """Commit verdicts that are of age, and what the gates must not forget."""
         now, wall_now = self.clock.monotonic(), self.clock.now()
-        changes = self.tracker.ledger.ripe(wall_now, lambda campaign: self._objective(campaign).deadline_us)
-        if not changes and not self.tracker.ledger.pending:
+        changes = self.tracker.state.mature_cohorts(
+            wall_now, lambda campaign: self._objective(campaign).deadline_us
+        )
+        if not changes and not self.tracker.state.pending:
             return
-        kept = {a.id: a.gate.keep(now, wall_now) for a in self.tracker.accounts.values()}
-        await self.tracker.run(self.store.keep, changes, kept)
+        kept = {a.id: a.limiter.state(now, wall_now) for a in self.tracker.accounts.values()}
+        await self.tracker.run(self.store.persist, changes, kept)
         if changes:
-            self.tracker.committed(changes)
+            self.tracker.apply_committed(changes)
 
     def _say_pauses(self, paused: Mapping[str, int]) -> None:
         """One line for each long pause that is new."""
@@ -127,30 +129,30 @@ class Upkeep:
                 message = "The provider wants a pause; nothing is asked until it is over"
                 _log.warning(message, extra={"event": "account_paused", "fields": fields})
 
-    async def _sweep(self) -> None:
+    async def _collect_garbage(self) -> None:
         swept = await self.tracker.run(
-            self.store.sweep,
+            self.store.collect_garbage,
             self._cursor,
-            limit=SWEEP_ROWS,
+            limit=GARBAGE_ROWS,
             now=self.clock.now(),
             retention_us=self.tracker.settings.storage.retention,
             tick=self.tracker.decisions.tick,
         )
         self._cursor = swept.cursor
         if swept.changes:
-            self.tracker.committed(swept.changes)
+            self.tracker.apply_committed(swept.changes)
 
-    async def _forget(self) -> None:
+    async def _prune(self) -> None:
         """Let go of what no window, no file and no repeated id can reach."""
         now = self.clock.now()
-        campaigns = self.tracker.ledger.campaigns.values()
+        campaigns = self.tracker.state.campaigns.values()
         longest_us = max((self._objective(name.campaign).deadline_us for name in campaigns), default=0)
         window_us = max(window.duration_us for window in self.tracker.settings.windows)
         before = now - longest_us - window_us - _DAY_US
         await self.tracker.run(
-            self.store.forget, now=now, cohorts_before=before, files_before=now - FILE_RECORD_LIFE_US
+            self.store.prune, now=now, cohorts_before=before, files_before=now - FILE_RECORD_LIFE_US
         )
-        self.tracker.ledger.forget_cohorts(before)
+        self.tracker.state.prune_cohorts(before)
 
     def _show_accounts(self) -> None:
         now, wall_now = self.clock.monotonic(), self.clock.now()
@@ -160,12 +162,12 @@ class Upkeep:
             account.agenda.advance(now)
             for priority in Priority:
                 self.instruments.polls_due(account.name, priority, account.agenda.ready(priority))
-            paused_us = max(0, account.gate.paused_until - now)
-            self.instruments.gate(
+            paused_us = max(0, account.limiter.paused_until - now)
+            self.instruments.limiter(
                 account.name,
-                rate=account.gate.rate,
+                rate=account.limiter.rate,
                 paused_until_seconds=(wall_now + paused_us) / SECOND_US if paused_us else 0.0,
-                flow=account.gate.flow,
+                flow=account.limiter.flow,
             )
             # SQLite's lock holds the state for this process alone, and with it every account.
             self.instruments.lease_held(account.name, held=True)

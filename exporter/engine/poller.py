@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.domain.events import Observed, PollFailed
-from exporter.domain.limiter import USABLE, Flow, Gate
+from exporter.domain.limiter import USABLE, AccountLimiter, CircuitState
 from exporter.domain.model import SECOND_US, Message, Outcome, Priority, Reply
 from exporter.domain.schedule import CLOSEST_US
-from exporter.engine.accounts import Account
+from exporter.engine.accounts import AccountState
 from exporter.engine.agenda import Entry, Turns
-from exporter.engine.request_history import Asked, Request
+from exporter.engine.request_history import InFlightRequest, Request
 from exporter.engine.tracker import Tracker
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
@@ -52,7 +52,7 @@ class Fetch(Protocol):
 class Poller:
     """The requests of one account."""
 
-    account: Account
+    account: AccountState
     fetch: Fetch
     tracker: Tracker
     clock: Clock
@@ -87,8 +87,8 @@ class Poller:
             async with self._turn:
                 entry, message = await self._next(tasks)
                 sent_at = self.clock.monotonic()
-                self.account.gate.sent(sent_at)
-                self.account.asked(message.row, sent_at)
+                self.account.limiter.sent(sent_at)
+                self.account.mark_requested(message.row, sent_at)
             ordinary = entry.priority is not Priority.HIGH
             self._ordinary_in_flight += ordinary
             self.instruments.poll_lag(self.account.name, entry.priority, (sent_at - entry.due_at) / SECOND_US)
@@ -101,7 +101,7 @@ class Poller:
                 self._claimed.discard(message.row)
                 self._ordinary_in_flight -= ordinary
                 if ordinary and self._ordinary_in_flight == self.max_in_flight - self._reserved - 1:
-                    self.account.stirred.set()
+                    self.account.wakeup.set()
             self._learn(entry, message, reply, sent_at)
 
     # --- before a request ------------------------------------------------------------------------
@@ -110,13 +110,13 @@ class Poller:
         """The message to ask about now, once the store, the gate and the agenda have one."""
         account = self.account
         while True:
-            await self.tracker.until_open()
+            await self.tracker.wait_until_writable()
             now = self.clock.monotonic()
-            wait_us = account.gate.wait_us(now)
+            wait_us = account.limiter.wait_us(now)
             if wait_us:
                 # A changed key lifts a hold early; anything else that stirs only has to wait on.
-                account.stirred.clear()
-                await self.clock.wait(account.stirred, wait_us)
+                account.wakeup.clear()
+                await self.clock.wait(account.wakeup, wait_us)
                 continue
             account.agenda.advance(now)
             classes = (Priority.HIGH,) if self._ordinary_full() else tuple(Priority)
@@ -131,8 +131,8 @@ class Poller:
                 # A stop waits for the store (see `store.thread`): here it ends this worker, and not only
                 # at its next wait, since a group that stops takes no more tasks.
                 await self.clock.sleep(0)
-            # The reading took its time: a stranger's request may have used the turn (see `strangers`).
-            if ahead and not account.gate.wait_us(self.clock.monotonic()):
+            # Meanwhile the request of an unverified id may have used the turn (see `unverified_ids`).
+            if ahead and not account.limiter.wait_us(self.clock.monotonic()):
                 taken = ahead.popleft()
                 if len(ahead) < self._depth() // 2 and not self._reading[priority].locked():
                     tasks.create_task(self._read_ahead(priority))
@@ -140,7 +140,7 @@ class Poller:
 
     def _depth(self) -> int:
         """How many messages of a class to have read: more where the store's answers would be waited for."""
-        return max(1, min(AHEAD_ROWS, int(self.account.gate.rate * AHEAD_SECONDS)))
+        return max(1, min(AHEAD_ROWS, int(self.account.limiter.rate * AHEAD_SECONDS)))
 
     async def _read_ahead(self, priority: Priority) -> None:
         """Read the next due messages of a class from the store."""
@@ -158,20 +158,20 @@ class Poller:
             finally:
                 self._claimed.difference_update(entries.keys() - found)
             # Meanwhile they were neither due nor read: a worker may have gone to sleep over that.
-            self.account.stirred.set()
+            self.account.wakeup.set()
 
     def _pop(self, priority: Priority, count: int) -> dict[int, Entry]:
         """Take due entries from the agenda, by row."""
         entries: dict[int, Entry] = {}
         now = self.clock.monotonic()
         while len(entries) < count and (entry := self.account.agenda.pop(priority)) is not None:
-            rests_until = self.account.rests_until(entry.row)
+            cooldown_until = self.account.cooldown_until(entry.row)
             if entry.row in self._claimed:
                 # Superseded, or superseding the one in flight: that is known once that one is done.
                 self._put_back(entry)
-            elif rests_until > now:
+            elif cooldown_until > now:
                 # A webhook brought it forward while a request was out that has only just ended.
-                self.account.agenda.add(entry.priority, entry.row, entry.revision, rests_until)
+                self.account.agenda.add(entry.priority, entry.row, entry.revision, cooldown_until)
             else:
                 self._claimed.add(entry.row)
                 entries[entry.row] = entry
@@ -183,22 +183,22 @@ class Poller:
     async def _wait_for_something_due(self, classes: Iterable[Priority]) -> None:
         """Wait until one of these classes has something; a freed slot stirs the account too."""
         account = self.account
-        account.stirred.clear()
+        account.wakeup.clear()
         due_at = account.agenda.next_due_at(classes)
         wait_us = IDLE_US if due_at is None else min(due_at - self.clock.monotonic(), IDLE_US)
-        await self.clock.wait(account.stirred, wait_us)
+        await self.clock.wait(account.wakeup, wait_us)
 
     def _put_back(self, entry: Entry) -> None:
         """Ask about it later after all, but never within the provider's second."""
         due_at = self.clock.monotonic() + CLOSEST_US
         self.account.agenda.add(entry.priority, entry.row, entry.revision, due_at)
-        self.account.stirred.set()
+        self.account.wakeup.set()
 
     # --- after a request -------------------------------------------------------------------------
 
     def _learn(self, entry: Entry, message: Message, reply: Reply, sent_at: int) -> None:
         """Tell the gate, the metrics and the tracker what a request brought."""
-        account, gate = self.account, self.account.gate
+        account, gate = self.account, self.account.limiter
         now = self.clock.monotonic()
         if reply.reused_connection_lost and message.row not in self._retried:
             # The peer closed an idle connection just then: not a failure, if it happens once.
@@ -206,24 +206,26 @@ class Poller:
             self._put_back(entry)
             return
         self._retried.discard(message.row)
-        asked = Asked(message.row, message.message_id, message.campaign_id, sent_at)
+        asked = InFlightRequest(message.row, message.message_id, message.campaign_id, sent_at)
         note(account, asked, reply, self.clock, self.instruments)
-        answering_us = gate.answering_us(now)
+        uptime_us = gate.uptime_us(now)
         if reply.answer is not None:
-            event = Observed(message.row, self.clock.now(), answering_us, reply.answer)
+            event = Observed(message.row, self.clock.now(), uptime_us, reply.answer)
             self.tracker.report(event)
         elif reply.outcome in _NOT_ASKED:
             self._put_back(entry)
         else:
-            failed = PollFailed(message.row, self.clock.now(), answering_us, reply.outcome)
+            failed = PollFailed(message.row, self.clock.now(), uptime_us, reply.outcome)
             self.tracker.report(failed)
 
 
-def note(account: Account, asked: Asked, reply: Reply, clock: Clock, instruments: Instruments) -> None:
+def note(
+    account: AccountState, asked: InFlightRequest, reply: Reply, clock: Clock, instruments: Instruments
+) -> None:
     """Tell the gate, the metrics and those who look what a request brought."""
     instruments.request(account.name, reply.outcome, reply.duration_us / SECOND_US)
     status = reply.answer.status if reply.answer is not None else None
-    account.recent.add(
+    account.history.add(
         Request(
             clock.now(),
             asked.message_id,
@@ -234,11 +236,11 @@ def note(account: Account, asked: Asked, reply: Reply, clock: Clock, instruments
             reply.detail,
         )
     )
-    gate, now = account.gate, clock.monotonic()
+    gate, now = account.limiter, clock.monotonic()
     if gate.ended(now, asked.sent_at, asked.row, reply.outcome, reply.retry_after_us):
         _say_flow(account.name, gate, reply)
         # Whoever waits for the next probe's turn need not any more.
-        account.stirred.set()
+        account.wakeup.set()
     instruments.api_up(account.name, up=reply.outcome in USABLE)
     if reply.answer is not None:
         instruments.api_succeeded(account.name, clock.now() / SECOND_US)
@@ -246,7 +248,7 @@ def note(account: Account, asked: Asked, reply: Reply, clock: Clock, instruments
         _say_word(account, reply.answer.unknown_word)
 
 
-def _say_word(account: Account, word: str) -> None:
+def _say_word(account: AccountState, word: str) -> None:
     """One line for each of the first words that we don't know; whoever invents more has been heard."""
     known = account.unknown_words
     if word and word not in known and len(known) < MAX_UNKNOWN_WORDS:
@@ -256,19 +258,19 @@ def _say_word(account: Account, word: str) -> None:
         _log.warning(message, extra={"event": "unknown_status", "fields": fields})
 
 
-def _say_flow(account: str, gate: Gate, reply: Reply) -> None:
+def _say_flow(account: str, gate: AccountLimiter, reply: Reply) -> None:
     """One line for each change of what the account may do, none for each try."""
     fields = {"account": account, "outcome": reply.outcome.value, "detail": reply.detail}
     code = code_of(reply.outcome, reply.detail)
     if code is not None:
         fields["code"] = code
     match gate.flow:
-        case Flow.FLOWING:
+        case CircuitState.CLOSED:
             _log.info("The provider answers again", extra={"event": "account_flowing", "fields": fields})
-        case Flow.OUTAGE:
+        case CircuitState.OPEN:
             message = "The provider fails; one probe every 30 s until it answers"
             _log.error(message, extra={"event": "account_outage", "fields": fields})
-        case Flow.REVOKED:
+        case CircuitState.UNAUTHORIZED:
             message = "The provider refuses the key; one probe a minute, and one when the key file changes"
             if code is Code.CONFIG_KEY_FILE:
                 message = "The key can't be used, so nothing is sent until its file holds one"

@@ -19,7 +19,7 @@ BLAMELESS = frozenset({Outcome.OK, Outcome.NOT_FOUND})
 """Outcomes that are no failure: a message is often asked about before the provider knows it."""
 
 
-class Asked(NamedTuple):
+class InFlightRequest(NamedTuple):
     """A request on its way."""
 
     row: int
@@ -45,7 +45,7 @@ class Request(NamedTuple):
     """As for the log: never a body, a secret or an id."""
 
 
-class Recent:
+class RequestHistory:
     """The requests of one account, oldest first."""
 
     def __init__(self, began_at: int = 0) -> None:

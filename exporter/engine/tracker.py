@@ -1,7 +1,7 @@
 """The one door: every change of state goes through here, in groups, and is shown only once durable.
 
 `Tracker` owns the store (whose verbs it calls one at a time, off the event
-loop), the ledger of what is committed, and each account's agenda and gate.
+loop), the state of what is committed, and each account's agenda and gate.
 Whatever happens to the store, messages wait here: nothing is dropped, polling
 holds still, and `/metrics` goes on showing the latest commit.
 """
@@ -18,19 +18,19 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 from exporter.config import Settings
 from exporter.domain import schedule
-from exporter.domain.aggregates import Changes, Ledger
+from exporter.domain.aggregates import CommittedState, StateDelta
 from exporter.domain.events import Event, Step
-from exporter.domain.limiter import Kept
+from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Message, NewMessage, Policy, Source
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
-from exporter.engine.accounts import Account, Accounts
+from exporter.engine.accounts import Accounts, AccountState
 from exporter.engine.campaigns import Campaigns
 from exporter.engine.decisions import Decisions
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
 from exporter.store import READ_TO_THE_END, Arrival, FileProgress, Planned, Store
-from exporter.store.thread import called
+from exporter.store.thread import run_in_store_thread
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -66,10 +66,10 @@ class Tracker:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._open = asyncio.Event()
         self._campaigns = Campaigns(settings)
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, LimiterState] = {}
         self.settings = settings
         self.accounts = Accounts()
-        self.ledger = Ledger(0)
+        self.state = CommittedState(0)
         self.on_tracked: Callable[[Sequence[NewMessage]], None] = lambda _: None
         """Told of each batch of ids that is tracked now."""
         self.decisions = Decisions(self._campaigns, self._account_of, clock)
@@ -77,11 +77,11 @@ class Tracker:
     async def start(self) -> str:
         """Read the state of earlier runs; returns a warning for the operator, or nothing."""
         restored = await self.run(self._store.restore)
-        self.ledger = Ledger(restored.created_at)
-        self.ledger.restore(restored.campaigns, restored.values, restored.cohorts)
+        self.state = CommittedState(restored.created_at)
+        self.state.restore(restored.campaigns, restored.values, restored.cohorts)
         currencies = {account.name: account.currency for account in self.settings.accounts}
         for campaign_id, name in restored.campaigns.items():
-            self._know(campaign_id, name, currencies.get(name.account, ""))
+            self.register_campaign(campaign_id, name, currencies.get(name.account, ""))
         self._kept = {name: kept for name, (_, kept) in restored.accounts.items()}
         await self.configure(self.settings)
         self._open.set()
@@ -96,7 +96,7 @@ class Tracker:
             name, rate = configured.name, configured.requests_per_second
             if name not in self.accounts:
                 account_id = await self._until_room(partial(self.run, self._store.account_id, name))
-                self.accounts.open(name, account_id, rate, self._kept.get(name, Kept()), self._clock)
+                self.accounts.open(name, account_id, rate, self._kept.get(name, LimiterState()), self._clock)
                 new.add(name)
             self.accounts[name].follow(rate, configured.currency)
         for campaign in settings.campaigns:
@@ -107,7 +107,7 @@ class Tracker:
 
     async def _schedule_pending(self, accounts: AbstractSet[str]) -> None:
         """Put what earlier runs left pending on the agendas of accounts that this run has not had yet."""
-        campaigns = {number for number, name in self.ledger.campaigns.items() if name.account in accounts}
+        campaigns = {number for number, name in self.state.campaigns.items() if name.account in accounts}
         if not campaigns:
             return
         pieces = self._store.schedule()
@@ -118,7 +118,7 @@ class Tracker:
 
     async def run(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call one of the store's verbs; once begun it is waited for, also when the caller is cancelled."""
-        return await called(self._executor, partial(verb, *args, **kwargs))
+        return await run_in_store_thread(self._executor, partial(verb, *args, **kwargs))
 
     # --- ids in -----------------------------------------------------------------------------------
 
@@ -151,11 +151,11 @@ class Tracker:
         return Tracked(accepted, len(batch) - accepted)
 
     async def _track(
-        self, account: Account, batch: Sequence[NewMessage], source: Source, file: FileProgress | None
+        self, account: AccountState, batch: Sequence[NewMessage], source: Source, file: FileProgress | None
     ) -> int | None:
         now = self._clock.now()
-        room = self.settings.limits.max_tracked - self.ledger.pending
-        answering_us = account.gate.answering_us(self._clock.monotonic())
+        room = self.settings.limits.max_tracked - self.state.pending
+        uptime_us = account.limiter.uptime_us(self._clock.monotonic())
         try:
             arrivals = await self._arrivals(account, batch, now)
             result = await self.run(
@@ -164,7 +164,7 @@ class Tracker:
                 arrivals,
                 source,
                 now=now,
-                answering_us=answering_us,
+                uptime_us=uptime_us,
                 room=room,
                 file=file,
             )
@@ -173,22 +173,22 @@ class Tracker:
             raise
         if result.full:
             return None
-        self.committed(result.changes)
+        self.apply_committed(result.changes)
         self._schedule(result.planned)
         self.on_tracked(batch)
         return len(result.planned)
 
-    async def _arrivals(self, account: Account, batch: Sequence[NewMessage], now: int) -> list[Arrival]:
+    async def _arrivals(self, account: AccountState, batch: Sequence[NewMessage], now: int) -> list[Arrival]:
         campaigns: dict[str, tuple[int, Policy]] = {}
         for campaign in dict.fromkeys(message.campaign for message in batch):
             campaign_id = await self._campaign_id(CampaignName(account.name, campaign))
             campaigns[campaign] = (campaign_id, self._campaigns.policies[campaign_id])
         arrivals = []
-        fused = account.evidence.fused(now)
+        webhooks_reliable = account.webhook_coverage.webhooks_reliable(now)
         for message_id, campaign, _, told_sent_at in batch:
             campaign_id, policy = campaigns[campaign]
             sent_at = now if told_sent_at is None else told_sent_at
-            due_at = schedule.first_look_at(policy, sent_at, now, fused=fused)
+            due_at = schedule.first_look_at(policy, sent_at, now, webhooks_reliable=webhooks_reliable)
             arrivals.append(Arrival(campaign_id, message_id, sent_at, due_at))
         return arrivals
 
@@ -209,14 +209,15 @@ class Tracker:
                 return known
         account = self.accounts[name.account]
         campaign_id = await self.run(self._store.campaign_id, account.id, name.campaign)
-        self._know(campaign_id, name, account.currency)
+        self.register_campaign(campaign_id, name, account.currency)
         return campaign_id
 
-    def _know(self, campaign_id: int, name: CampaignName, currency: str) -> None:
-        self.ledger.campaigns[campaign_id] = name
+    def register_campaign(self, campaign_id: int, name: CampaignName, currency: str) -> None:
+        """Know a campaign that the store has, and show its cost at 0 in the account's currency."""
+        self.state.campaigns[campaign_id] = name
         self._campaigns.add(name, campaign_id)
         if currency:
-            self.ledger.expect(SeriesKey(campaign_id, Kind.COST_NANOS, currency))
+            self.state.expect(SeriesKey(campaign_id, Kind.COST_NANOS, currency))
 
     # --- what became of them ----------------------------------------------------------------------
 
@@ -230,7 +231,7 @@ class Tracker:
         if self._events.qsize() >= BACKLOG_EVENTS:
             self._open.clear()
 
-    async def until_open(self) -> None:
+    async def wait_until_writable(self) -> None:
         """Wait while the store can't keep up, or can't be written at all."""
         await self._open.wait()
 
@@ -252,23 +253,25 @@ class Tracker:
         began_us = self._clock.monotonic()
         apply = partial(self.run, self._store.apply, group, self.decisions.decide)
         steps, changes = await self._until_room(apply)
-        self.learned(steps, changes, began_us)
+        self.on_events_applied(steps, changes, began_us)
 
-    def learned(self, steps: Sequence[Step], changes: Changes, began_us: int) -> None:
+    def on_events_applied(self, steps: Sequence[Step], changes: StateDelta, began_us: int) -> None:
         """Show and plan what a transaction, begun at that monotonic instant, has made durable."""
         self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
-        self.committed(changes)
+        self.apply_committed(changes)
         planned = []
         for step in steps:
             message = step.message
             if step.conflict:
-                self._instruments.status_conflict(self.ledger.campaigns[message.campaign_id].account)
+                self._instruments.status_conflict(self.state.campaigns[message.campaign_id].account)
             if step.planned:
                 planned.append(Planned(message.row, message.campaign_id, message.revision, message.due_at))
             account = self._account_of(message.campaign_id)
-            expected = step.foretold is not None and schedule.is_fresh(message.sent_at, message.accepted_at)
+            expected = step.webhook_first is not None and schedule.is_fresh(
+                message.sent_at, message.accepted_at
+            )
             if account is not None and expected:
-                account.evidence.end(self._clock.now(), foretold=bool(step.foretold))
+                account.webhook_coverage.end(self._clock.now(), webhook_first=bool(step.webhook_first))
         self._schedule(planned)
 
     async def _until_room(self, write: Callable[[], Awaitable[_T]]) -> _T:
@@ -287,9 +290,9 @@ class Tracker:
                 self._written()
                 return written
 
-    def committed(self, changes: Changes) -> None:
+    def apply_committed(self, changes: StateDelta) -> None:
         """Show what is durable now."""
-        self.ledger.apply(changes)
+        self.state.apply(changes)
         self._written()
 
     def _written(self) -> None:
@@ -298,9 +301,9 @@ class Tracker:
         if self._events.qsize() < BACKLOG_EVENTS:
             self._open.set()
 
-    def _account_of(self, campaign_id: int) -> Account | None:
-        return self.accounts.get(self.ledger.campaigns[campaign_id].account)
+    def _account_of(self, campaign_id: int) -> AccountState | None:
+        return self.accounts.get(self.state.campaigns[campaign_id].account)
 
     def _schedule(self, planned: Iterable[Planned], *, not_before_us: int = 0) -> None:
-        campaigns, policies = self.ledger.campaigns, self._campaigns.policies
+        campaigns, policies = self.state.campaigns, self._campaigns.policies
         self.accounts.schedule(planned, campaigns, policies, self._clock, not_before_us)

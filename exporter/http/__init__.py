@@ -17,12 +17,27 @@ from typing import Self, cast
 from aiohttp import web
 
 from exporter.config.addresses import parse_listen
-from exporter.http.auth import Guard
-from exporter.http.connections import GONE, Connections, bounded, goes_on, plain, sign
-from exporter.http.metrics_routes import Site, pages
+from exporter.http.auth import WebAuth
+from exporter.http.connections import (
+    CLIENT_DISCONNECTED,
+    Connections,
+    bounded,
+    extend_deadline,
+    set_server_header,
+    text_response,
+)
+from exporter.http.metrics_routes import MetricsEndpoints, pages
 from exporter.runtime.errors import ListenError
 
-__all__ = ["GONE", "Guard", "Listener", "Site", "goes_on", "pages", "plain"]
+__all__ = [
+    "CLIENT_DISCONNECTED",
+    "Listener",
+    "MetricsEndpoints",
+    "WebAuth",
+    "extend_deadline",
+    "pages",
+    "text_response",
+]
 
 BACKLOG = 64
 """Connections that wait to be accepted: as many as may be open."""
@@ -38,19 +53,19 @@ class Listener:
         self,
         addresses: Sequence[str],
         routes: Iterable[web.AbstractRouteDef],
-        guard: Guard | None = None,
-        own_token: Iterable[web.AbstractRouteDef] = (),
+        guard: WebAuth | None = None,
+        skip_basic_auth: Iterable[web.AbstractRouteDef] = (),
     ) -> None:
         """Addresses are `host:port`, `[v6]:port`, or `:port` for all there are; port 0 is any free one.
 
-        `guard` stands before all routes, but asks for no password where `own_token` routes ask for a token.
+        `guard` checks all requests, but wants no password on `skip_basic_auth` routes, which ask for a token.
         """
         self._requested = addresses
         self._guard = guard
         app = web.Application(middlewares=[bounded], client_max_size=MAX_BODY_BYTES)
-        app.on_response_prepare.append(sign)
+        app.on_response_prepare.append(set_server_header)
         app.add_routes(routes)
-        with_token = frozenset(app.add_routes(own_token))
+        with_token = frozenset(app.add_routes(skip_basic_auth))
         if guard is not None:
             app.middlewares.append(guard.middleware(with_token))
             app.on_response_prepare.append(guard.decorate)

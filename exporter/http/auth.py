@@ -20,7 +20,7 @@ from aiohttp import hdrs, web
 
 from exporter.config.load import listed
 from exporter.domain.model import SECOND_US
-from exporter.http.connections import leave_unless_of, plain
+from exporter.http.connections import close_if_tls_changed, text_response
 from exporter.http.passwords import BusyError, Passwords
 from exporter.http.webconfig import RateLimit, Report, Tls, WebConfig, check, fingerprint
 from exporter.runtime.errors import ConfigProblems
@@ -34,7 +34,7 @@ CHALLENGE = 'Basic realm="smsbat-exporter", charset="UTF-8"'
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Guard:
+class WebAuth:
     """The web configuration in force, while the context is entered."""
 
     def __init__(self, path: Path) -> None:
@@ -98,16 +98,16 @@ class Guard:
         self._bucket = _Bucket(config.rate_limit)
 
     def middleware(
-        self, own_token: Container[web.AbstractRoute]
+        self, skip_basic_auth: Container[web.AbstractRoute]
     ) -> Callable[..., Awaitable[web.StreamResponse]]:
-        """Let pass what may; `own_token` are the routes that ask for a token themselves."""
+        """Let pass what may; `skip_basic_auth` are the routes that ask for a token themselves."""
 
         @web.middleware
         async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
-            leave_unless_of(request, self._config.tls)
+            close_if_tls_changed(request, self._config.tls)
             if not self._bucket.take(asyncio.get_running_loop().time()):
-                return plain(HTTPStatus.TOO_MANY_REQUESTS)
-            if self._config.users and request.match_info.route not in own_token:
+                return text_response(HTTPStatus.TOO_MANY_REQUESTS)
+            if self._config.users and request.match_info.route not in skip_basic_auth:
                 refusal = await self._refusal(request)
                 if refusal is not None:
                     return refusal
@@ -121,10 +121,10 @@ class Guard:
             if await self._passwords.accept(request.headers.get(hdrs.AUTHORIZATION, "")):
                 return None
         except BusyError:
-            response = plain(HTTPStatus.SERVICE_UNAVAILABLE, "too many passwords are being checked")
+            response = text_response(HTTPStatus.SERVICE_UNAVAILABLE, "too many passwords are being checked")
             response.headers[hdrs.RETRY_AFTER] = "1"
             return response
-        response = plain(HTTPStatus.UNAUTHORIZED)
+        response = text_response(HTTPStatus.UNAUTHORIZED)
         response.headers[hdrs.WWW_AUTHENTICATE] = CHALLENGE
         return response
 

@@ -230,7 +230,7 @@ class _Connection(web.RequestHandler):
             _log.error("A request failed", extra=more, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
-        response = plain(status)
+        response = text_response(status)
         response.headers[hdrs.SERVER] = SOFTWARE
         response.force_close()
         return response
@@ -253,7 +253,7 @@ def _hand_over(early: bytes, wire: asyncio.Transport) -> None:
         early = early[taken:]
 
 
-def plain(status: int, text: str = "") -> web.Response:
+def text_response(status: int, text: str = "") -> web.Response:
     """A short answer for people and scripts: the status's own words unless `text` is given."""
     return web.Response(
         status=status,
@@ -272,7 +272,7 @@ async def bounded(
     try:
         return await handler(request)
     except web.HTTPException as error:
-        response = plain(error.status)
+        response = text_response(error.status)
         if hdrs.ALLOW in error.headers:
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
@@ -280,22 +280,22 @@ async def bounded(
         connection.waiting()
 
 
-GONE = (OSError, RuntimeError, web.RequestPayloadError)
+CLIENT_DISCONNECTED = (OSError, RuntimeError, web.RequestPayloadError)
 """How reading a body ends whose client is gone, or breaks off in the middle of its encoding."""
 
 
-def leave_unless_of(request: web.Request, tls: Tls | None) -> None:
+def close_if_tls_changed(request: web.Request, tls: Tls | None) -> None:
     """End a connection after this request when it came under a TLS that is no longer in force."""
     connection = cast("_Connection", request.protocol)
     if connection.tls is not tls:
         connection.close()
 
 
-def goes_on(request: web.Request) -> None:
+def extend_deadline(request: web.Request) -> None:
     """Give a request that makes progress its time of handling anew: its body may be large."""
     cast("_Connection", request.protocol).working()
 
 
-async def sign(_request: web.Request, response: web.StreamResponse) -> None:
+async def set_server_header(_request: web.Request, response: web.StreamResponse) -> None:
     """Name this program in the answer, not the versions of what it is made of."""
     response.headers[hdrs.SERVER] = SOFTWARE

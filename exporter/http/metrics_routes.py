@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from exporter.http.connections import plain
+from exporter.http.connections import text_response
 from exporter.metrics.exposition import Rendering
 
 PIECE_BYTES = 64 * 1024
@@ -17,7 +17,7 @@ PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class MetricsEndpoints:
     """What the pages ask of the rest of the program."""
 
     scrape: Callable[[str, str], Awaitable[Rendering | None]]
@@ -30,13 +30,13 @@ class Site:
     """Reads the configuration again and returns what is wrong with it, or ""; None where not enabled."""
 
 
-def pages(site: Site) -> list[web.AbstractRouteDef]:
+def pages(site: MetricsEndpoints) -> list[web.AbstractRouteDef]:
     """The routes of `site`."""
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         rendering = await site.scrape(_joined(request, hdrs.ACCEPT), _joined(request, hdrs.ACCEPT_ENCODING))
         if rendering is None:
-            return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the state is not loaded yet")
+            return text_response(HTTPStatus.SERVICE_UNAVAILABLE, "the state is not loaded yet")
         return await _send(request, rendering)
 
     routes: list[web.AbstractRouteDef] = [
@@ -55,7 +55,7 @@ _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def _check(reason_against: Callable[[], str], fine: str) -> _Handler:
     async def check(_request: web.Request) -> web.StreamResponse:
         reason = reason_against()
-        return plain(HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK, reason or fine)
+        return text_response(HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK, reason or fine)
 
     return check
 
@@ -63,7 +63,9 @@ def _check(reason_against: Callable[[], str], fine: str) -> _Handler:
 def _reload(reload: Callable[[], Awaitable[str]]) -> _Handler:
     async def reload_now(_request: web.Request) -> web.StreamResponse:
         problem = await reload()
-        return plain(HTTPStatus.INTERNAL_SERVER_ERROR if problem else HTTPStatus.OK, problem or "reloaded")
+        return text_response(
+            HTTPStatus.INTERNAL_SERVER_ERROR if problem else HTTPStatus.OK, problem or "reloaded"
+        )
 
     return reload_now
 

@@ -21,7 +21,7 @@ from aiohttp import hdrs, web
 from exporter.config import Intake as IntakeSettings
 from exporter.domain.model import Source
 from exporter.engine.tracker import Tracked, Tracker
-from exporter.http import GONE, goes_on, plain
+from exporter.http import CLIENT_DISCONNECTED, extend_deadline, text_response
 from exporter.ingest.batching import track_in_parts
 from exporter.ingest.formats.fields import Context, campaign_refused
 from exporter.ingest.formats.formats import Batch, Parser, Reject, parser
@@ -185,12 +185,12 @@ class Intake:
             async with asyncio.timeout(PIECE_SECONDS):
                 try:
                     piece = await request.content.read(PIECE_BYTES)
-                except GONE:
+                except CLIENT_DISCONNECTED:
                     return HTTPStatus.BAD_REQUEST
             read_bytes += len(piece)
             if read_bytes - granted_bytes >= PACE_BYTES:
                 granted_bytes = read_bytes
-                goes_on(request)
+                extend_deadline(request)
             if read_bytes > MAX_BODY_BYTES:
                 return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             final = not piece
@@ -199,7 +199,7 @@ class Intake:
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                 if not await self._track(batch, report):
                     return HTTPStatus.TOO_MANY_REQUESTS
-                goes_on(request)
+                extend_deadline(request)
             if body.fault:
                 report.fault = body.fault
                 too_large = body.fault == "too_large"
@@ -227,6 +227,6 @@ def _authorized(source: SecretSource, authorization: str) -> bool:
 
 
 def _refusal(status: HTTPStatus, text: str = "") -> web.Response:
-    response = plain(status, text)
+    response = text_response(status, text)
     response.force_close()
     return response

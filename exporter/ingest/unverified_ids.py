@@ -14,9 +14,9 @@ from typing import NamedTuple
 from exporter.domain.events import Observed
 from exporter.domain.limiter import USABLE, Bucket
 from exporter.domain.model import SECOND_US, Answer, NewMessage, Source
-from exporter.engine.accounts import Account
+from exporter.engine.accounts import AccountState
 from exporter.engine.poller import Fetch, note
-from exporter.engine.request_history import Asked
+from exporter.engine.request_history import InFlightRequest
 from exporter.engine.tracker import Tracker
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
@@ -33,13 +33,13 @@ ROOM_US = 5 * SECOND_US
 """How long to wait for room before trying to track again."""
 
 
-class _Stranger(NamedTuple):
+class _UnverifiedId(NamedTuple):
     sent_at: int
     tries: int = 0
 
 
 @dataclass(eq=False)
-class Strangers:
+class UnverifiedIds:
     """The ids that wait for the provider's word."""
 
     tracker: Tracker
@@ -49,7 +49,7 @@ class Strangers:
 
     def __post_init__(self) -> None:
         """Nobody waits."""
-        self._waiting: dict[str, _Stranger] = {}
+        self._waiting: dict[str, _UnverifiedId] = {}
         self._some = asyncio.Event()
 
     def propose(self, message_id: str, sent_at: int) -> bool:
@@ -58,38 +58,38 @@ class Strangers:
             return True
         if len(self._waiting) >= MAX_WAITING:
             return False
-        self._waiting[message_id] = _Stranger(sent_at)
+        self._waiting[message_id] = _UnverifiedId(sent_at)
         self._some.set()
         return True
 
-    async def run(self, account: Account, fetch: Fetch) -> None:
+    async def run(self, account: AccountState, fetch: Fetch) -> None:
         """Ask `account` about them, one at a time, until cancelled."""
-        bucket = Bucket(account.gate.rate * RATE_SHARE, self.clock.monotonic())
+        bucket = Bucket(account.limiter.rate * RATE_SHARE, self.clock.monotonic())
         while True:
             await self._some.wait()
-            await self.tracker.until_open()
-            bucket.rate = account.gate.rate * RATE_SHARE
+            await self.tracker.wait_until_writable()
+            bucket.rate = account.limiter.rate * RATE_SHARE
             now = self.clock.monotonic()
-            wait_us = max(account.gate.wait_us(now), bucket.wait_us(now))
+            wait_us = max(account.limiter.wait_us(now), bucket.wait_us(now))
             if wait_us:
                 await self.clock.sleep(wait_us)
                 continue
             # Without a pause between the question and the taking, this turn is nobody else's.
-            account.gate.sent(now)
+            account.limiter.sent(now)
             bucket.take(now)
             await self._ask(account, fetch, now)
 
-    async def _ask(self, account: Account, fetch: Fetch, now: int) -> None:
-        message_id, stranger = next(iter(self._waiting.items()))
+    async def _ask(self, account: AccountState, fetch: Fetch, now: int) -> None:
+        message_id, unverified_id = next(iter(self._waiting.items()))
         reply = await fetch(message_id)
         self._forget(message_id)
-        asked = Asked(NOBODYS_ROW, message_id, NO_CAMPAIGN, now)
+        asked = InFlightRequest(NOBODYS_ROW, message_id, NO_CAMPAIGN, now)
         note(account, asked, reply, self.clock, self.instruments)
         if reply.answer is not None:
-            while not await self._track(account, message_id, stranger, reply.answer):
+            while not await self._track(account, message_id, unverified_id, reply.answer):
                 await self.clock.sleep(ROOM_US)
-        elif reply.outcome not in USABLE and stranger.tries + 1 < TRIES:
-            self._waiting[message_id] = stranger._replace(tries=stranger.tries + 1)
+        elif reply.outcome not in USABLE and unverified_id.tries + 1 < TRIES:
+            self._waiting[message_id] = unverified_id._replace(tries=unverified_id.tries + 1)
             self._some.set()
 
     def _forget(self, message_id: str) -> None:
@@ -97,19 +97,21 @@ class Strangers:
         if not self._waiting:
             self._some.clear()
 
-    async def _track(self, account: Account, message_id: str, stranger: _Stranger, answer: Answer) -> bool:
+    async def _track(
+        self, account: AccountState, message_id: str, unverified_id: _UnverifiedId, answer: Answer
+    ) -> bool:
         """Track what the provider knows, with what it says; False when there is no room now."""
         settings = self.tracker.settings.webhook
         if settings is None:
             return True
-        new = NewMessage(message_id, settings.campaign, account.name, stranger.sent_at)
+        new = NewMessage(message_id, settings.campaign, account.name, unverified_id.sent_at)
         try:
             if (await self.tracker.track([new], Source.WEBHOOK)).blocked:
                 return False
         except StoreFull:
             return False
         found = await self.tracker.run(self.store.find, [account.id], [message_id])
-        answering_us = account.gate.answering_us(self.clock.monotonic())
+        uptime_us = account.limiter.uptime_us(self.clock.monotonic())
         for message in found.get(message_id, ()):
-            self.tracker.report(Observed(message.row, self.clock.now(), answering_us, answer))
+            self.tracker.report(Observed(message.row, self.clock.now(), uptime_us, answer))
         return True

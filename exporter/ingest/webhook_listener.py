@@ -19,11 +19,11 @@ from aiohttp import hdrs, web
 
 from exporter.config import Webhook
 from exporter.config.addresses import Ip, Network
-from exporter.domain.model import Heard
-from exporter.http import GONE, Listener
-from exporter.ingest.webhook_processor import Hearing
+from exporter.domain.model import WebhookResult
+from exporter.http import CLIENT_DISCONNECTED, Listener
+from exporter.ingest.webhook_processor import WebhookProcessor
 from exporter.metrics.instruments import Instruments
-from exporter.provider.parsing import parse_news
+from exporter.provider.parsing import parse_webhook
 from exporter.runtime.errors import ConfigError
 from exporter.runtime.secrets import SecretSource
 
@@ -36,9 +36,9 @@ RETRY_AFTER_SECONDS = 5
 class Webhooks:
     """The listener, as long as the settings want one."""
 
-    def __init__(self, hearing: Hearing, instruments: Instruments) -> None:
+    def __init__(self, hearing: WebhookProcessor, instruments: Instruments) -> None:
         """Listen to nobody before `follow`."""
-        self._hearing = hearing
+        self._processor = hearing
         self._instruments = instruments
         self._settings: Webhook | None = None
         self._token: SecretSource | None = None
@@ -74,16 +74,16 @@ class Webhooks:
 
     async def _answer(self, request: web.Request) -> web.Response:
         if not self._may_speak(request):
-            self._instruments.webhook(Heard.UNAUTHORIZED)
+            self._instruments.webhook(WebhookResult.UNAUTHORIZED)
             return _empty(HTTPStatus.NOT_FOUND)
         if request.method != hdrs.METH_POST:
             return _empty(HTTPStatus.METHOD_NOT_ALLOWED, {hdrs.ALLOW: hdrs.METH_POST})
         body = await self._body(request)
-        news = parse_news(body) if isinstance(body, bytes) else None
+        news = parse_webhook(body) if isinstance(body, bytes) else None
         if news is None:
-            self._instruments.webhook(Heard.INVALID)
+            self._instruments.webhook(WebhookResult.INVALID)
             return _empty(body if isinstance(body, HTTPStatus) else HTTPStatus.BAD_REQUEST)
-        if await self._hearing.hear(news):
+        if await self._processor.submit(news):
             return _empty(HTTPStatus.NO_CONTENT)
         return _empty(HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: str(RETRY_AFTER_SECONDS)})
 
@@ -98,7 +98,7 @@ class Webhooks:
             return HTTPStatus.REQUEST_TIMEOUT
         except web.HTTPRequestEntityTooLarge:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        except GONE:
+        except CLIENT_DISCONNECTED:
             return HTTPStatus.BAD_REQUEST
 
     def _may_speak(self, request: web.Request) -> bool:

@@ -21,11 +21,11 @@ from prometheus_client.process_collector import ProcessCollector
 
 from exporter import __version__
 from exporter.config import Settings
-from exporter.domain.limiter import Flow
-from exporter.domain.model import Answer, Heard, Outcome, Priority, Status
+from exporter.domain.limiter import CircuitState
+from exporter.domain.model import Answer, Outcome, Priority, Status, WebhookResult
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
-from exporter.metrics.registry_values import Readings
+from exporter.metrics.registry_values import RegistryValues
 
 ENTRY_RESULTS = ("accepted", "duplicate", "rejected")
 """What becomes of an id that a file or a request brings."""
@@ -43,7 +43,7 @@ REJECT_REASONS = (
     "too_long",
     "unknown_account",
 )
-WEBHOOK_RESULTS = tuple(result.value for result in Heard)
+WEBHOOK_RESULTS = tuple(result.value for result in WebhookResult)
 OVERFLOWING_LABELS = ("campaign",)
 
 
@@ -105,9 +105,9 @@ class Instruments:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
 
-    def read(self, *wanted: Family) -> Readings:
+    def read(self, *wanted: Family) -> RegistryValues:
         """What these metrics show now; may be called from any thread."""
-        return Readings(self.registry, wanted)
+        return RegistryValues(self.registry, wanted)
 
     def configure(self, settings: Settings) -> None:
         """Show the accounts of `settings`, new ones at 0, and no longer those that are not in it."""
@@ -145,10 +145,10 @@ class Instruments:
         """When the latest usable answer came."""
         self._account(account).last_success.set(at_seconds)
 
-    def gate(self, account: str, *, rate: float, paused_until_seconds: float, flow: Flow) -> None:
+    def limiter(self, account: str, *, rate: float, paused_until_seconds: float, flow: CircuitState) -> None:
         """What the account may do now: requests per second, until when not (0: not paused), and its flow."""
         self._api.rate_limit.labels(account).set(rate)
-        self._api.circuit_open.labels(account).set(flow is Flow.OUTAGE)
+        self._api.circuit_open.labels(account).set(flow is CircuitState.OPEN)
         if paused_until_seconds:
             self._api.paused_until.labels(account).set(paused_until_seconds)
         else:
@@ -168,7 +168,7 @@ class Instruments:
 
     # --- taking in --------------------------------------------------------------------------------
 
-    def webhook(self, result: Heard) -> None:
+    def webhook(self, result: WebhookResult) -> None:
         """A webhook came."""
         self._webhook_events.labels(result.value).inc()
 

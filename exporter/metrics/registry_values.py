@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from exporter.metrics.catalogue import Family
 
 
-class Readings:
+class RegistryValues:
     """What some instruments show at one moment, as a scrape would find it."""
 
     def __init__(self, registry: CollectorRegistry, wanted: Iterable[Family]) -> None:

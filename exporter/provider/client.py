@@ -183,7 +183,7 @@ class Client:
     async def fetch(self, message_id: str) -> Reply:
         """Ask once what became of `message_id`; what goes wrong is in the reply's outcome."""
         began_us = self._clock.monotonic()
-        refusal = message_ids.refusal(message_id)
+        refusal = message_ids.reject_reason(message_id)
         if refusal:
             return Reply(Outcome.CLIENT_ERROR, detail=f"not sent: the id is refused as {refusal}")
         headers = self._headers

@@ -18,11 +18,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from email.utils import parsedate_tz
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from exporter.domain import message_ids
+from exporter.domain.events import WebhookEvent
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Answer, Outcome, Status
-from exporter.domain.timestamps import instant
+from exporter.domain.timestamps import parse_timestamp
 
 MAX_BODY_BYTES = 64 * 1024
 """Most bytes of one body that are ever held; as many again once it is inflated."""
@@ -123,19 +124,7 @@ def parse_answer(body: bytes, message_id: str) -> Answer | Outcome:
     )
 
 
-class News(NamedTuple):
-    """What a webhook says of one message."""
-
-    message_id: str
-    """Allow-listed."""
-    status: Status
-    occurred_at: int = 0
-    """When the status came about, by the provider's clock; 0 when it isn't told in a way that we know."""
-    cost_nanos: int | None = None
-    """None when there is no usable cost."""
-
-
-def parse_news(body: bytes) -> News | None:
+def parse_webhook(body: bytes) -> WebhookEvent | None:
     """Read a webhook; None for what isn't one well-formed JSON object about one message. Never raises."""
     try:
         document = _decoded(body)
@@ -144,13 +133,13 @@ def parse_news(body: bytes) -> News | None:
     if type(document) is not dict:
         return None
     message_id, word = document.get("messageId"), document.get("deliverystatus")
-    if type(message_id) is not str or type(word) is not str or message_ids.refusal(message_id):
+    if type(message_id) is not str or type(word) is not str or message_ids.reject_reason(message_id):
         return None
     told_at = document.get("timestamp")
     # A number stays what it is: seconds. No number has the shape of a date, so nothing is mistaken.
-    occurred_at = instant(str(told_at)) if isinstance(told_at, str | int) else None
+    occurred_at = parse_timestamp(str(told_at)) if isinstance(told_at, str | int) else None
     status = STATUS_BY_WORD.get(word.strip().lower(), Status.OTHER)
-    return News(message_id, status, occurred_at or 0, _nanos(document.get("cost")))
+    return WebhookEvent(message_id, status, occurred_at or 0, _nanos(document.get("cost")))
 
 
 def _decoded(body: bytes) -> object:

@@ -126,9 +126,9 @@ class ExporterError(Exception):
         if code is not None:
             self.code = code
 
-    def text(self) -> str:
+    def render(self) -> str:
         """As people read it: what is wrong with its code, and a line with the hint."""
-        return told(self.message, self.code, self.hint)
+        return format_error(self.message, self.code, self.hint)
 
 
 class UsageError(ExporterError):
@@ -151,7 +151,7 @@ class ConfigProblems(ConfigError):  # noqa: N818 - reads as what it holds
     Its own code is that of the first one.
     """
 
-    def text(self) -> str:
+    def render(self) -> str:
         """The list as it is."""
         return self.message
 
@@ -224,7 +224,7 @@ def code_of(outcome: Outcome, detail: str) -> Code | None:
     return CODE_OF_OUTCOME.get(outcome)
 
 
-def told(message: str, code: Code, hint: str = "") -> str:
+def format_error(message: str, code: Code, hint: str = "") -> str:
     """How everything that is wrong is told: the code ends the first line, the hint is the second."""
     sentence = f"{message} [{code}]"
     return f"{sentence}\n  hint: {hint}" if hint else sentence

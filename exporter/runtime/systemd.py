@@ -13,7 +13,7 @@ from collections.abc import Mapping
 _log = logging.getLogger("smsbat.supervisor")
 
 
-class Supervisor:
+class Notifier:
     """Hears two kinds of news from us; where nobody listens, they are kept."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ EVERY_SECONDS = 10
 
 
 @contextmanager
-def waited_for(step: str, so_far: Callable[[], Mapping[str, object]] = dict) -> Iterator[None]:
+def log_slow_step(step: str, so_far: Callable[[], Mapping[str, object]] = dict) -> Iterator[None]:
     """Tell that the block still runs, with the fields of `so_far`; a quick one is not told of.
 
     Belongs to the event loop: the block must give it its turns.

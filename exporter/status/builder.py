@@ -13,19 +13,19 @@ from exporter import __version__
 from exporter.config import Problem, Settings
 from exporter.config.units import parse_duration_us
 from exporter.dashboards.constants import DELIVERY_WINDOW
-from exporter.domain.limiter import Flow
+from exporter.domain.limiter import CircuitState
 from exporter.domain.model import SECOND_US, Priority
 from exporter.domain.snapshot import HOUR_US, HOURS, Kind, Snapshot
-from exporter.engine.accounts import Account
+from exporter.engine.accounts import AccountState
 from exporter.engine.tracker import Tracker
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
 from exporter.metrics.instruments import Instruments
-from exporter.metrics.registry_values import Readings
+from exporter.metrics.registry_values import RegistryValues
 from exporter.runtime.clock import Clock
 from exporter.status.campaigns import campaigns
 from exporter.status.counter_history import Marks
-from exporter.status.health import Facts, said
+from exporter.status.health import HealthInputs, evaluate
 from exporter.status.message import RequestView
 from exporter.status.model import (
     AccountView,
@@ -62,7 +62,7 @@ LATELY_US = parse_duration_us(DELIVERY_WINDOW) or 0
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ProcessState:
     """What the process knows of itself."""
 
     unready: Callable[[], str]
@@ -78,7 +78,7 @@ class _AccountNow(NamedTuple):
 
     name: str
     configured_rate: float
-    flow: Flow
+    flow: CircuitState
     held_us: int
     per_second: float
     failures: list[RequestView]
@@ -86,13 +86,13 @@ class _AccountNow(NamedTuple):
 
 
 @dataclass(eq=False)
-class Watch:
+class StatusBuilder:
     """All methods but `_overview` belong to the event loop."""
 
     tracker: Tracker
     clock: Clock
     instruments: Instruments
-    surroundings: Surroundings
+    surroundings: ProcessState
     thread: Executor
     """Makes the views; nothing else may use it."""
 
@@ -133,13 +133,13 @@ class Watch:
                 found.append(self._account_now(account, rate, now, wall_now))
         return found
 
-    def _account_now(self, account: Account, rate: float, now: int, wall_now: int) -> _AccountNow:
-        recent, names = account.recent, self.tracker.ledger.campaigns
+    def _account_now(self, account: AccountState, rate: float, now: int, wall_now: int) -> _AccountNow:
+        recent, names = account.history, self.tracker.state.campaigns
         return _AccountNow(
             account.name,
             rate,
-            account.gate.flow,
-            account.gate.wait_us(now),
+            account.limiter.flow,
+            account.limiter.wait_us(now),
             recent.per_second(wall_now),
             [request_view(account.name, request, names) for request in recent.failures(SHOWN_FAILURES)],
             recent.failures_since,
@@ -158,7 +158,7 @@ class Watch:
         drop = _drop(settings, readings)
         taken_at = readings.value(catalogue.CONFIG_LAST_RELOAD_SUCCESS)
         pending = sum(campaign.pending for campaign in shown)
-        facts = Facts(
+        facts = HealthInputs(
             now_seconds=now / SECOND_US,
             unready=self.surroundings.unready(),
             stalled=bool(self.surroundings.unhealthy()),
@@ -174,7 +174,7 @@ class Watch:
             tracked=sum(value for key, value in snapshot.values.items() if key.kind is Kind.TRACKED),
             pending=pending,
         )
-        words = said(facts)
+        words = evaluate(facts)
         return Overview(
             state=words.state,
             summary=words.summary,
@@ -203,7 +203,7 @@ class Watch:
             webhook=self._webhook(settings, readings),
         )
 
-    def _webhook(self, settings: Settings, readings: Readings) -> WebhookView:
+    def _webhook(self, settings: Settings, readings: RegistryValues) -> WebhookView:
         return WebhookView(
             enabled=settings.webhook is not None,
             mode=settings.webhook.mode if settings.webhook is not None else None,
@@ -217,7 +217,7 @@ def _since(accounts: list[_AccountNow], started_at: int) -> int:
     return max((account.failures_since for account in accounts), default=started_at)
 
 
-def _account(account: _AccountNow, readings: Readings) -> AccountView:
+def _account(account: _AccountNow, readings: RegistryValues) -> AccountView:
     name = account.name
 
     def value(family: Family) -> float | None:
@@ -234,14 +234,14 @@ def _account(account: _AccountNow, readings: Readings) -> AccountView:
         allowed_requests_per_second=account.configured_rate if allowed is None else allowed,
         configured_requests_per_second=account.configured_rate,
         paused_until_timestamp_seconds=value(catalogue.API_PAUSED_UNTIL),
-        next_probe_seconds=None if account.flow is Flow.FLOWING else account.held_us / SECOND_US,
+        next_probe_seconds=None if account.flow is CircuitState.CLOSED else account.held_us / SECOND_US,
         due=readings.by_last_label(catalogue.POLLS_DUE, name),
         lag_seconds={priority: lag for priority, lag in lags.items() if lag is not None},
         requests=readings.by_last_label(catalogue.API_REQUESTS, name),
     )
 
 
-def _drop(settings: Settings, readings: Readings) -> DropView:
+def _drop(settings: Settings, readings: RegistryValues) -> DropView:
     states = {
         str(drop.directory): readings.value(catalogue.DROP_UP, str(drop.directory)) for drop in settings.drop
     }

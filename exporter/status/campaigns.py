@@ -11,7 +11,7 @@ from typing import NamedTuple
 from exporter.dashboards.constants import DELIVERY_MIN_MISSED, DELIVERY_WINDOW, DELIVERY_Z
 from exporter.domain.model import FINISHED, NANOS_PER_UNIT, SECOND_US, Status
 from exporter.domain.snapshot import BUCKETS_US, HOUR_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
-from exporter.status.counter_history import Growth
+from exporter.status.counter_history import Increase
 from exporter.status.model import CampaignView, Hours, Share
 
 DAY = "24h"
@@ -37,7 +37,9 @@ class _Labelled(NamedTuple):
     amount: int
 
 
-def campaigns(snapshot: Snapshot, day: Growth, lately: Growth, windows: Iterable[str]) -> list[CampaignView]:
+def campaigns(
+    snapshot: Snapshot, day: Increase, lately: Increase, windows: Iterable[str]
+) -> list[CampaignView]:
     """All of them; `lately` grew in the window of the alert on delivery, `windows` are those of ratios."""
     of_day = _by_campaign(day.amounts)
     pending: dict[int, int] = defaultdict(int)

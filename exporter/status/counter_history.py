@@ -22,7 +22,7 @@ class _Mark(NamedTuple):
     values: array[int]
 
 
-class Growth(NamedTuple):
+class Increase(NamedTuple):
     """How much each series grew, and since when."""
 
     since: int
@@ -50,7 +50,7 @@ class Marks:
         while len(self._marks) > 1 and self._marks[1].at <= at - self.span_us:
             self._marks.popleft()
 
-    def growth(self, snapshot: Snapshot) -> Growth:
+    def growth(self, snapshot: Snapshot) -> Increase:
         """From the beginning of the span to `snapshot`; 0 before the first mark."""
         began = self._marks[0] if self._marks else _mark(snapshot)
         known = len(began.values)
@@ -58,7 +58,7 @@ class Marks:
             key: value - began.values[position] if position < known else value
             for position, (key, value) in enumerate(snapshot.values.items())
         }
-        return Growth(began.at, amounts)
+        return Increase(began.at, amounts)
 
 
 def _mark(snapshot: Snapshot) -> _Mark:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.dashboards.constants import LAG_MIN_DUE, LAG_SECONDS
-from exporter.domain.limiter import Flow
+from exporter.domain.limiter import CircuitState
 from exporter.runtime.errors import Code, code_of
 from exporter.status.formatting import ago, counted, listed, number, share, span, time_of_day
 from exporter.status.message import RequestView
@@ -17,7 +17,7 @@ RATE_USED_UP = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class HealthInputs:
     """What the state follows from."""
 
     now_seconds: float
@@ -43,7 +43,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class HealthSummary:
     """The state, in a word and in sentences."""
 
     state: State
@@ -52,19 +52,19 @@ class Said:
     problems: tuple[Problem, ...]
 
 
-def said(facts: Facts) -> Said:
+def evaluate(facts: HealthInputs) -> HealthSummary:
     """The worst problem, or what goes on."""
     problems = tuple(
         sorted(_problems(facts), key=lambda problem: list(State).index(problem.code)),
     )
     if problems:
         worst = problems[0]
-        return Said(worst.code, worst.summary, worst.advice, problems)
+        return HealthSummary(worst.code, worst.summary, worst.advice, problems)
     state, summary, advice = _goes_on(facts)
-    return Said(state, summary, advice, ())
+    return HealthSummary(state, summary, advice, ())
 
 
-def _goes_on(facts: Facts) -> tuple[State, str, str]:
+def _goes_on(facts: HealthInputs) -> tuple[State, str, str]:
     """What a process does that has no problem."""
     successes = [a.last_success_timestamp_seconds for a in facts.accounts]
     latest = max((at for at in successes if at is not None), default=None)
@@ -79,7 +79,7 @@ def _goes_on(facts: Facts) -> tuple[State, str, str]:
     return State.RECEIVING, f"Receiving. {answered}", ""
 
 
-def _how_ids_come(facts: Facts) -> str:
+def _how_ids_come(facts: HealthInputs) -> str:
     ways = [f"rename a file of ids into {directory}" for directory in list(facts.drop.directories)[:1]]
     if facts.intake:
         ways.append("post them to /api/v1/messages")
@@ -88,7 +88,7 @@ def _how_ids_come(facts: Facts) -> str:
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def _problems(facts: Facts) -> Iterator[Problem]:
+def _problems(facts: HealthInputs) -> Iterator[Problem]:
     yield from _of_process(facts)
     for account in facts.accounts:
         yield from _of_account(account, facts)
@@ -105,7 +105,7 @@ def _warning(code: State, summary: str, advice: str, account: str | None = None)
     return Problem(code, Severity.WARNING, summary, advice, account)
 
 
-def _of_process(facts: Facts) -> Iterator[Problem]:
+def _of_process(facts: HealthInputs) -> Iterator[Problem]:
     if facts.unready == "stopping":
         yield _warning(State.STOPPING, "Stopping. What was learned is saved.", "Nothing: it ends by itself.")
     elif facts.unready:
@@ -124,7 +124,7 @@ def _of_process(facts: Facts) -> Iterator[Problem]:
         yield _warning(State.CONFIGURATION_REFUSED, summary, advice)
 
 
-def _of_account(account: AccountView, facts: Facts) -> Iterator[Problem]:
+def _of_account(account: AccountView, facts: HealthInputs) -> Iterator[Problem]:
     name = account.account
     success = account.last_success_timestamp_seconds
     last = "No usable answer has come yet."
@@ -136,7 +136,7 @@ def _of_account(account: AccountView, facts: Facts) -> Iterator[Problem]:
     paused_until = account.paused_until_timestamp_seconds
     latest = next((failure for failure in facts.failures if failure.account == name), None)
     outcome = f" ({latest.outcome})" if latest is not None else ""
-    if account.flow is Flow.REVOKED:
+    if account.flow is CircuitState.UNAUTHORIZED:
         what = f"The provider refuses the key of account {name}."
         if latest is not None and code_of(latest.outcome, latest.detail) is Code.CONFIG_KEY_FILE:
             what = f"The key of account {name} can't be used, so nothing is sent to the provider."
@@ -145,7 +145,7 @@ def _of_account(account: AccountView, facts: Facts) -> Iterator[Problem]:
             "Put a key that works into the key file: it is tried at once. No message is given up meanwhile."
         )
         yield _error(State.KEY_REFUSED, summary, advice, name)
-    elif account.flow is Flow.OUTAGE:
+    elif account.flow is CircuitState.OPEN:
         summary = f"The provider fails for account {name}{outcome}. {last}{probe}"
         advice = (
             "Look at the last failures below, and ask the provider. It is tried every 30 seconds; "
@@ -183,9 +183,9 @@ def _of_drop(drop: DropView) -> Iterator[Problem]:
         yield _warning(State.DROP_BLOCKED, summary, advice)
 
 
-def _behind(facts: Facts) -> Iterator[Problem]:
+def _behind(facts: HealthInputs) -> Iterator[Problem]:
     for account in facts.accounts:
-        if account.flow is not Flow.FLOWING or account.paused_until_timestamp_seconds is not None:
+        if account.flow is not CircuitState.CLOSED or account.paused_until_timestamp_seconds is not None:
             continue
         late = [
             priority.word
@@ -218,7 +218,7 @@ def _late(account: AccountView, priorities: list[str]) -> Problem:
     return _warning(State.BEHIND, summary, advice, account.account)
 
 
-def _objectives(facts: Facts) -> Iterator[Problem]:
+def _objectives(facts: HealthInputs) -> Iterator[Problem]:
     missing = [campaign for campaign in facts.campaigns if campaign.misses_objective]
     if missing:
         # The first share of those that miss their objective is that of the alert's window.

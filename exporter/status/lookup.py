@@ -72,11 +72,11 @@ class Lookups:
         return self._lookup(message_id, messages)
 
     def _lookup(self, message_id: str, messages: Sequence[Message]) -> Lookup:
-        accounts, names = self.tracker.accounts.values(), self.tracker.ledger.campaigns
+        accounts, names = self.tracker.accounts.values(), self.tracker.state.campaigns
         requests = [
             request_view(account.name, request, names)
             for account in accounts
-            for request in account.recent.about(message_id)
+            for request in account.history.about(message_id)
         ]
         now = self.clock.now()
         return Lookup(
@@ -84,13 +84,14 @@ class Lookups:
             messages=tuple(self._message(message) for message in messages),
             retention_seconds=self.tracker.settings.storage.retention / SECOND_US,
             requests=tuple(sorted(requests, key=lambda request: request.timestamp_seconds)),
-            requests_since_timestamp_seconds=max((a.recent.since for a in accounts), default=now) / SECOND_US,
-            failures_since_timestamp_seconds=max((a.recent.failures_since for a in accounts), default=now)
+            requests_since_timestamp_seconds=max((a.history.since for a in accounts), default=now)
+            / SECOND_US,
+            failures_since_timestamp_seconds=max((a.history.failures_since for a in accounts), default=now)
             / SECOND_US,
         )
 
     def _message(self, message: Message) -> MessageView:
-        name = self.tracker.ledger.campaigns[message.campaign_id]
+        name = self.tracker.state.campaigns[message.campaign_id]
         deadline_us = self.tracker.settings.policy_for(name.campaign).deadline_us
         return MessageView(
             account=name.account,
@@ -108,7 +109,7 @@ class Lookups:
             polls=message.polls,
             failures=message.failures,
             refusals=message.refusals,
-            told_by_webhook=Status(message.hearsay).word if message.hearsay > 0 else None,
+            told_by_webhook=Status(message.claimed_status).word if message.claimed_status > 0 else None,
         )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from exporter.domain.limiter import Flow
+from exporter.domain.limiter import CircuitState
 from exporter.status.message import KEYS, RequestView
 
 
@@ -92,7 +92,7 @@ class AccountView:
     """Its name in the configuration."""
     up: bool | None
     """Whether the latest answer was usable; null before the first."""
-    flow: Flow
+    flow: CircuitState
     """`flowing`; `outage`: only probes go out; `revoked`: only probes, since no key works."""
     last_success_timestamp_seconds: float | None
     """When the latest usable answer came; null before the first."""
@@ -278,4 +278,4 @@ class Overview:
     intake: IntakeView
     """Taking in ids over HTTP."""
     webhook: WebhookView
-    """Hearing of ends by webhook."""
+    """WebhookProcessor of ends by webhook."""

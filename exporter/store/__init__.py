@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from exporter.domain.aggregates import Changes, Cohort, CohortKey
+from exporter.domain.aggregates import Cohort, CohortKey, StateDelta
 from exporter.domain.events import Event, Step
-from exporter.domain.limiter import Kept
+from exporter.domain.limiter import LimiterState
 from exporter.domain.model import Message, Source
 from exporter.domain.snapshot import CampaignName, SeriesKey
 
@@ -56,7 +56,7 @@ class Accepted:
 
     planned: list[Planned] = field(default_factory=list)
     """The new ones; all others were known already."""
-    changes: Changes = field(default_factory=Changes)
+    changes: StateDelta = field(default_factory=StateDelta)
     full: bool = False
     """There was no room for all that are new, so none was taken."""
 
@@ -66,7 +66,7 @@ class Restored:
     """What an earlier run committed."""
 
     created_at: int
-    accounts: Mapping[str, tuple[int, Kept]]
+    accounts: Mapping[str, tuple[int, LimiterState]]
     campaigns: Mapping[int, CampaignName]
     values: Sequence[tuple[SeriesKey, int]]
     cohorts: Sequence[tuple[CohortKey, Cohort]]
@@ -75,12 +75,12 @@ class Restored:
 
 
 @dataclass(slots=True)
-class Swept:
+class CollectedGarbage:
     """What one round of `sweep` did."""
 
     cursor: int
     """Where to go on; 0 when the round came to the end."""
-    changes: Changes = field(default_factory=Changes)
+    changes: StateDelta = field(default_factory=StateDelta)
 
 
 class Store(Protocol):
@@ -109,7 +109,7 @@ class Store(Protocol):
         source: Source,
         *,
         now: int,
-        answering_us: int,
+        uptime_us: int,
         room: int,
         file: FileProgress | None,
     ) -> Accepted:
@@ -131,21 +131,21 @@ class Store(Protocol):
         """Read messages by their ids, in whichever of these accounts; unknown ids are left out."""
         ...
 
-    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:
+    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
         """Decide events in order, each on what the ones before it left; steps come back in order."""
         ...
 
-    def keep(self, changes: Changes, accounts: Mapping[int, Kept]) -> None:
+    def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
         """Commit changes of counters alone, and what the accounts' gates should not forget."""
         ...
 
-    def sweep(
+    def collect_garbage(
         self, cursor: int, *, limit: int, now: int, retention_us: int, tick: Callable[[Message], Step]
-    ) -> Swept:
+    ) -> CollectedGarbage:
         """Go on through all messages: forget the old finished ones, let time pass for pending ones."""
         ...
 
-    def forget(self, *, now: int, cohorts_before: int, files_before: int) -> None:
+    def prune(self, *, now: int, cohorts_before: int, files_before: int) -> None:
         """Drop cohorts, tombstones and file records that nothing can ask for any more."""
         ...
 

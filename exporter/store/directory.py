@@ -70,7 +70,7 @@ def set_aside(directory: Path, now: int) -> None:
             damaged_file.rename(directory / f"{name}.corrupt-{now // SECOND_US}")
 
 
-def read_mirror(directory: Path) -> int:
+def read_commit_marker(directory: Path) -> int:
     """How many transactions the database had seen when the mirror was last written; 0 when unknown."""
     try:
         text = (directory / MIRROR).read_text("ascii").strip()
@@ -80,7 +80,7 @@ def read_mirror(directory: Path) -> int:
     return int(text) if text.isdecimal() and len(text) < len(str(2**63)) else 0
 
 
-def write_mirror(directory: Path, commits: int) -> None:
+def write_commit_marker(directory: Path, commits: int) -> None:
     """Note how many transactions are durable; a lost mirror costs nothing, so it is not synced."""
     draft = directory / f"{MIRROR}.tmp"
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from exporter.domain.aggregates import Cohort, CohortKey
-from exporter.domain.limiter import Kept
+from exporter.domain.limiter import LimiterState
 from exporter.domain.model import Message, Status, Verdict
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.store import Restored, statements
@@ -32,7 +32,16 @@ def changed_values(message: Message) -> tuple[int, ...]:
     """The parameters of `statements.UPDATE_MESSAGE`."""
     m = message
     mutable = (m.status, m.outcome, m.verdict, m.due_at, m.polled_at, m.finished_at)
-    return (*mutable, m.polls, m.failures, m.refusals, m.revision, m.hearsay, m.told_nanos, m.row)
+    return (
+        *mutable,
+        m.polls,
+        m.failures,
+        m.refusals,
+        m.revision,
+        m.claimed_status,
+        m.webhook_cost_nanos,
+        m.row,
+    )
 
 
 def integers(row: tuple[int, ...]) -> tuple[int, ...]:
@@ -50,8 +59,8 @@ def restored(cursor: sqlite3.Cursor, warning: str) -> Restored:
     """Everything but the messages; raises ValueError or TypeError."""
     (created_at,) = cursor.execute("SELECT value FROM meta WHERE name = 'created_at'").fetchone()
     accounts = {
-        str(name): (int(account_id), Kept(int(answering_us), int(paused_until), rate / RATE_SCALE))
-        for account_id, name, answering_us, paused_until, rate in cursor.execute(statements.SELECT_ACCOUNTS)
+        str(name): (int(account_id), LimiterState(int(uptime_us), int(paused_until), rate / RATE_SCALE))
+        for account_id, name, uptime_us, paused_until, rate in cursor.execute(statements.SELECT_ACCOUNTS)
     }
     campaigns = {
         int(campaign_id): CampaignName(str(account), str(campaign))

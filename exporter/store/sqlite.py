@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exporter.domain.aggregates import Changes
+from exporter.domain.aggregates import StateDelta
 from exporter.domain.events import Event, Step
-from exporter.domain.limiter import Kept
+from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Message, Source, Verdict
 from exporter.domain.snapshot import Kind
 from exporter.store import (
     Accepted,
     Arrival,
+    CollectedGarbage,
     Decide,
     FileProgress,
     Planned,
     Restored,
-    Swept,
     directory,
     statements,
 )
@@ -63,7 +63,7 @@ class SqliteStore:
             directory.sync(self._folder)
             with opened.reading() as cursor:
                 commits = commit_count(cursor)
-            mirrored = directory.read_mirror(self._folder)
+            mirrored = directory.read_commit_marker(self._folder)
             if commits < mirrored:
                 self._warning = (
                     f"{self._path} is older than what was last published (a restored backup?):"
@@ -117,7 +117,7 @@ class SqliteStore:
         source: Source,
         *,
         now: int,
-        answering_us: int,
+        uptime_us: int,
         room: int,
         file: FileProgress | None,
     ) -> Accepted:
@@ -128,7 +128,7 @@ class SqliteStore:
         try:
             with self._database.transaction() as cursor:
                 values = [
-                    (account_id, a.campaign_id, a.message_id, a.sent_at, now, a.due_at, answering_us, verdict)
+                    (account_id, a.campaign_id, a.message_id, a.sent_at, now, a.due_at, uptime_us, verdict)
                     for a in without_tombstones(cursor, account_id, arrivals)
                 ]
                 new = inserted(cursor, values, room)
@@ -165,10 +165,10 @@ class SqliteStore:
                         found.setdefault(message_id, []).append(self._known(row))
         return found
 
-    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:
+    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
         """See `Store`."""
         steps: list[Step] = []
-        changes = Changes()
+        changes = StateDelta()
         with self._database.transaction() as cursor:
             current: dict[int, Message] = {}
             changed: dict[int, Message] = {}
@@ -189,30 +189,30 @@ class SqliteStore:
             write(cursor, changes)
         return steps, changes
 
-    def keep(self, changes: Changes, accounts: Mapping[int, Kept]) -> None:
+    def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
         """See `Store`."""
         with self._database.transaction() as cursor:
             write(cursor, changes)
             cursor.executemany(
                 statements.UPDATE_ACCOUNT,
                 [
-                    (kept.answering_us, kept.paused_until, int(kept.rate * RATE_SCALE), account_id)
+                    (kept.uptime_us, kept.paused_until, int(kept.rate * RATE_SCALE), account_id)
                     for account_id, kept in accounts.items()
                 ],
             )
-        self._mirror()
+        self._write_commit_marker()
 
-    def sweep(
+    def collect_garbage(
         self, cursor: int, *, limit: int, now: int, retention_us: int, tick: Callable[[Message], Step]
-    ) -> Swept:
+    ) -> CollectedGarbage:
         """See `Store`."""
         with self._database.reading() as reading:
             found = reading.execute(statements.SELECT_MESSAGES, (cursor, limit)).fetchall()
-        swept = Swept(found[-1][0] if len(found) == limit else 0)
+        swept = CollectedGarbage(found[-1][0] if len(found) == limit else 0)
         messages = [self._known(row) for row in found]
-        settled = [m for m in messages if not m.pending and m.told_nanos < 0]
+        settled = [m for m in messages if not m.pending and m.webhook_cost_nanos < 0]
         old = [m for m in settled if m.finished_at + retention_us <= now]
-        steps = [(m, tick(m)) for m in messages if m.pending or m.told_nanos >= 0]
+        steps = [(m, tick(m)) for m in messages if m.pending or m.webhook_cost_nanos >= 0]
         moved = [step for before, step in steps if step.message is not before]
         if not old and not moved:
             return swept
@@ -230,7 +230,7 @@ class SqliteStore:
             write(writing, swept.changes)
         return swept
 
-    def forget(self, *, now: int, cohorts_before: int, files_before: int) -> None:
+    def prune(self, *, now: int, cohorts_before: int, files_before: int) -> None:
         """See `Store`."""
         with self._database.transaction() as cursor:
             cursor.execute(
@@ -254,7 +254,7 @@ class SqliteStore:
         """See `Store`."""
         try:
             if not self._database.broken:
-                self._mirror()
+                self._write_commit_marker()
         finally:
             self._database.close()
 
@@ -265,6 +265,6 @@ class SqliteStore:
         except ValueError:
             raise damaged(self._path) from None
 
-    def _mirror(self) -> None:
+    def _write_commit_marker(self) -> None:
         with self._database.reading() as cursor:
-            directory.write_mirror(self._folder, commit_count(cursor))
+            directory.write_commit_marker(self._folder, commit_count(cursor))

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from exporter.domain.aggregates import Changes
+from exporter.domain.aggregates import StateDelta
 from exporter.domain.model import Message
 from exporter.store import Arrival, statements
 from exporter.store.rows import changed_values
@@ -54,7 +54,7 @@ def update(cursor: sqlite3.Cursor, messages: Iterable[Message]) -> None:
     cursor.executemany(statements.UPDATE_MESSAGE, map(changed_values, messages))
 
 
-def write(cursor: sqlite3.Cursor, changes: Changes) -> None:
+def write(cursor: sqlite3.Cursor, changes: StateDelta) -> None:
     """Add to the counters and cohorts."""
     cursor.executemany(statements.ADD_TO_SERIES, [(*key, n) for key, n in changes.counts.items() if n])
     cursor.executemany(statements.ADD_TO_COHORT, [(*key, *cohort) for key, cohort in changes.cohorts.items()])

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cli.progress import progress_text
-from exporter.cli.provider_check import Inquiry, finding, try_key
+from exporter.cli.provider_check import ProviderCheck, check_key, diagnose
 from exporter.config import Account, load
 from exporter.domain.model import Outcome, Reply
 from exporter.runtime.clock import SteadyClock
@@ -65,7 +65,7 @@ async def replies(
     account: Account, ids: list[str], paused: list[int], speed: float = FASTER
 ) -> list[tuple[str, Outcome]]:
     """What an inquiry brings, in a time that passes faster."""
-    inquiry = Inquiry(account, SteadyClock(speed), paused.append)
+    inquiry = ProviderCheck(account, SteadyClock(speed), paused.append)
     return [(message_id, reply.outcome) async for message_id, reply in inquiry.replies(ids)]
 
 
@@ -148,9 +148,9 @@ async def test_a_key_works_when_only_it_is_let_in(tmp_path: Path, provider: Live
     """404 with the key and 401 without; a wrong address answers 404 to anybody."""
     account = account_of(home_at(tmp_path, provider))
     provider.status = lambda key: 404 if key else 401
-    assert await try_key(account, SteadyClock(FASTER)) is None
+    assert await check_key(account, SteadyClock(FASTER)) is None
     provider.status = lambda _: 404
-    wrong = await try_key(account, SteadyClock(FASTER))
+    wrong = await check_key(account, SteadyClock(FASTER))
     assert wrong is not None
     assert wrong.code is Code.ANSWERS_ANYBODY
 
@@ -159,12 +159,12 @@ def test_every_outcome_is_told_in_words(tmp_path: Path) -> None:
     """A sentence, a code and an advice for each, and nothing of an answer's body."""
     account = account_of(Home(tmp_path / "home", "http://127.0.0.1:1"))
     for outcome, code in CODE_OF_OUTCOME.items():
-        wrong = finding(Reply(outcome, detail="status=418 type=other size=3"), account)
+        wrong = diagnose(Reply(outcome, detail="status=418 type=other size=3"), account)
         assert wrong is not None
         assert (wrong.code, bool(wrong.hint)) == (code, True)
-        evidence = "nothing within 10 s" if outcome is Outcome.TIMEOUT else "HTTP 418"
-        assert wrong.message.endswith(f" (http://127.0.0.1:1: {evidence})")
-    unread = finding(Reply(Outcome.UNAUTHORIZED, detail="not sent: key file unreadable"), account)
+        webhook_coverage = "nothing within 10 s" if outcome is Outcome.TIMEOUT else "HTTP 418"
+        assert wrong.message.endswith(f" (http://127.0.0.1:1: {webhook_coverage})")
+    unread = diagnose(Reply(Outcome.UNAUTHORIZED, detail="not sent: key file unreadable"), account)
     assert unread is not None
     assert unread.code is Code.CONFIG_KEY_FILE
 

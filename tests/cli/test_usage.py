@@ -42,10 +42,10 @@ def typed(line: str) -> None:
 def assert_helpful(error: UsageError) -> None:
     """It says in one line what is wrong, and what can be typed; nothing private is repeated."""
     assert error.exit_code == 2
-    first, hint = error.text().split("\n")
+    first, hint = error.render().split("\n")
     assert re.search(r" \[SMSBAT-U\d{3}\]$", first)
     typed(hint.partition("try: ")[2])
-    assert PHONE not in error.text()
+    assert PHONE not in error.render()
 
 
 def _wrong_values(flag: Flag) -> Iterator[str]:

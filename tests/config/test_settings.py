@@ -157,7 +157,7 @@ def test_values_come_from_the_environment_where_the_file_says_so(tmp_path: Path)
 
 
 def test_a_webhook_has_safe_defaults_and_reads_networks(tmp_path: Path) -> None:
-    """News is verified, unknown ids are ignored, and addresses are parsed."""
+    """WebhookEvent is verified, unknown ids are ignored, and addresses are parsed."""
     webhook = settings(
         tmp_path,
         ACCOUNT
@@ -206,7 +206,7 @@ def test_secrets_that_are_not_there_yet_are_warnings(tmp_path: Path) -> None:
     assert [(warning.key, warning.message) for warning in found.warnings] == [
         ("webhook.token_file", "can't be used now: no such file or directory")
     ]
-    assert "hunter" not in found.warnings[0].text("config.yaml")
+    assert "hunter" not in found.warnings[0].render("config.yaml")
 
 
 def test_no_dump_of_the_settings_shows_a_secret_or_an_id(tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, Heard, Outcome, Priority, Source, Status, Via
+from exporter.domain.model import (
+    FINAL_BY_PROVIDER,
+    FINISHED,
+    Outcome,
+    Priority,
+    Source,
+    Status,
+    Via,
+    WebhookResult,
+)
 from exporter.metrics import catalogue, instruments
 from exporter.metrics.catalogue import Family, Type
 from exporter.provider.parsing import CHANNELS, ENTRY_STATUSES, OTHER
@@ -68,7 +77,7 @@ def label_values() -> dict[str, list[str]]:
             instruments.ENTRY_RESULTS
         ),
         "`reason`": list(instruments.REJECT_REASONS),
-        "`result` of `smsbat_webhook_events_total`": _of(Heard),
+        "`result` of `smsbat_webhook_events_total`": _of(WebhookResult),
         "`label`": list(instruments.OVERFLOWING_LABELS),
     }
 

@@ -98,7 +98,7 @@ def test_a_message_takes_as_much_disk_as_is_said(tmp_path: Path) -> None:
     ids = [str(uuid.UUID(int=number * (2**128 // MESSAGES))) for number in range(MESSAGES)]
     for start in range(0, MESSAGES, 1_000):
         arrivals = [Arrival(campaign, one, SECOND_US, SECOND_US) for one in ids[start : start + 1_000]]
-        store.track(account, arrivals, Source.DROP, now=SECOND_US, answering_us=0, room=MESSAGES, file=None)
+        store.track(account, arrivals, Source.DROP, now=SECOND_US, uptime_us=0, room=MESSAGES, file=None)
     store.close()
     (planned,) = stated(r"(\d+) bytes . messages kept")
     assert 0.6 * planned < (tmp_path / "state.sqlite3").stat().st_size / MESSAGES < planned

@@ -56,7 +56,7 @@ MESSAGE = Message(
     due_at=SENT_AT + 5 * SECOND_US,
     polled_at=0,
     finished_at=0,
-    answering_base_us=ANSWERING_US,
+    uptime_at_accept_us=ANSWERING_US,
     polls=0,
     failures=0,
     refusals=0,
@@ -75,8 +75,8 @@ def saw(
 
 def failed(outcome: Outcome, after_us: int, *, answering_after_us: int | None = None) -> PollFailed:
     """A request brings nothing; the answering clock ran for `answering_after_us` (default: all the time)."""
-    answering_us = ANSWERING_US + (after_us if answering_after_us is None else answering_after_us)
-    return PollFailed(1, SENT_AT + after_us, answering_us, outcome)
+    uptime_us = ANSWERING_US + (after_us if answering_after_us is None else answering_after_us)
+    return PollFailed(1, SENT_AT + after_us, uptime_us, outcome)
 
 
 def tick(after_us: int) -> Tick:

@@ -175,7 +175,7 @@ events: st.SearchStrategy[Event] = st.one_of(
         Observed,
         row=st.just(1),
         at=durations.map(SENT_AT.__add__),
-        answering_us=durations,
+        uptime_us=durations,
         answer=answers,
         via=st.sampled_from(Via),
         occurred_at=st.just(0) | st.integers(SENT_AT - HOUR_US, SENT_AT + 200 * HOUR_US),
@@ -184,10 +184,10 @@ events: st.SearchStrategy[Event] = st.one_of(
         lifecycle.PollFailed,
         row=st.just(1),
         at=durations.map(SENT_AT.__add__),
-        answering_us=durations,
+        uptime_us=durations,
         outcome=st.sampled_from([outcome for outcome in Outcome if outcome is not Outcome.OK]),
     ),
-    st.builds(lifecycle.Tick, row=st.just(1), at=durations.map(SENT_AT.__add__), answering_us=st.just(0)),
+    st.builds(lifecycle.Tick, row=st.just(1), at=durations.map(SENT_AT.__add__), uptime_us=st.just(0)),
 )
 
 

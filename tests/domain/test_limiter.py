@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.limiter import BURST_US, USABLE, Bucket, Gate, Kept
+from exporter.domain.limiter import BURST_US, USABLE, AccountLimiter, Bucket, LimiterState
 from exporter.domain.model import SECOND_US, Outcome
 from tests.domain.example import HOUR_US, MINUTE_US
 
@@ -18,12 +18,14 @@ OK, LIMITED, REFUSED = Outcome.OK, Outcome.RATE_LIMITED, Outcome.UNAUTHORIZED
 FAILURES = sorted(set(Outcome) - USABLE - {LIMITED, REFUSED})
 
 
-def end(gate: Gate, now: int, outcome: Outcome, *, row: int = 1, after_us: int | None = None) -> bool:
+def end(
+    gate: AccountLimiter, now: int, outcome: Outcome, *, row: int = 1, after_us: int | None = None
+) -> bool:
     """A request that just went out ends at once; whether the flow changed."""
     return gate.ended(now, now, row, outcome, after_us)
 
 
-def drive(gate: Gate, now: int, until: int) -> list[int]:
+def drive(gate: AccountLimiter, now: int, until: int) -> list[int]:
     """Send whenever the gate allows it, with no answers; the instants of sending."""
     sent = []
     while (now := now + gate.wait_us(now)) < until:
@@ -67,7 +69,7 @@ def test_never_more_than_the_rate(rate: float, pauses: list[int], start: int) ->
 @pytest.mark.parametrize("rate", [0.5, 1, 7, 10, 100, 333])
 def test_all_of_the_rate(rate: float) -> None:
     """Whoever always has something to send gets the whole rate."""
-    sent = drive(Gate(rate, 0), 0, 100 * SECOND_US)
+    sent = drive(AccountLimiter(rate, 0), 0, 100 * SECOND_US)
     assert len(sent) == pytest.approx(100 * rate, rel=0.02, abs=2)
 
 
@@ -84,7 +86,7 @@ def test_waiting_tells_the_truth() -> None:
 
 def test_a_new_rate_from_a_reload() -> None:
     """A new agreed rate holds at once; the same one leaves a lowered rate alone."""
-    gate = Gate(10, 0)
+    gate = AccountLimiter(10, 0)
     end(gate, SECOND_US, LIMITED)
     gate.configure(10)
     assert gate.rate == 5
@@ -97,7 +99,7 @@ def test_a_new_rate_from_a_reload() -> None:
 
 def test_retry_after_is_kept() -> None:
     """The pause that the provider asks for is kept to the microsecond, by the whole account."""
-    gate = Gate(10, 0)
+    gate = AccountLimiter(10, 0)
     end(gate, SECOND_US, LIMITED, after_us=17 * SECOND_US)
     assert gate.wait_us(SECOND_US) == 17 * SECOND_US
     assert gate.paused_until == 18 * SECOND_US
@@ -106,7 +108,7 @@ def test_retry_after_is_kept() -> None:
 
 def test_pauses_double() -> None:
     """Without Retry-After pauses begin at 5 s and double up to 5 min, until an answer after one."""
-    gate, now = Gate(10, 0), 0
+    gate, now = AccountLimiter(10, 0), 0
     pauses = []
     for _ in range(9):
         end(gate, now, LIMITED)
@@ -120,7 +122,7 @@ def test_pauses_double() -> None:
 
 def test_an_answer_from_before_the_pause_proves_nothing() -> None:
     """What was sent before a pause and is answered within it doesn't make the next one short again."""
-    gate = Gate(10, 0)
+    gate = AccountLimiter(10, 0)
     end(gate, 0, LIMITED)
     gate.ended(SECOND_US, 0, 1, OK, None)
     end(gate, 6 * SECOND_US, LIMITED)
@@ -129,7 +131,7 @@ def test_an_answer_from_before_the_pause_proves_nothing() -> None:
 
 def test_one_halving_for_what_was_already_out() -> None:
     """Ten requests in flight that are all refused halve the rate once and pause once."""
-    gate = Gate(10, 0)
+    gate = AccountLimiter(10, 0)
     for n in range(10):
         gate.ended(SECOND_US + n, n, n, LIMITED, None)
     assert gate.rate == 5
@@ -138,7 +140,7 @@ def test_one_halving_for_what_was_already_out() -> None:
 
 def test_the_longest_wish_of_many_holds() -> None:
     """Of requests that were out together, the longest Retry-After is kept."""
-    gate = Gate(10, 0)
+    gate = AccountLimiter(10, 0)
     gate.ended(SECOND_US, 0, 1, LIMITED, 3 * SECOND_US)
     gate.ended(SECOND_US + 1, 0, 2, LIMITED, 30 * SECOND_US)
     gate.ended(SECOND_US + 2, 0, 3, LIMITED, 2 * SECOND_US)
@@ -147,7 +149,7 @@ def test_the_longest_wish_of_many_holds() -> None:
 
 def test_the_rate_comes_back() -> None:
     """A tenth of the agreed rate comes back each minute, and no more than was agreed."""
-    gate = Gate(10, 0)
+    gate = AccountLimiter(10, 0)
     end(gate, 0, LIMITED)
     for minute, rate in ((1, 6), (2, 7), (5, 10), (60, 10)):
         gate.sent(minute * MINUTE_US)
@@ -156,7 +158,7 @@ def test_the_rate_comes_back() -> None:
 
 def test_the_rate_has_a_floor() -> None:
     """However often the provider refuses, a hundredth of the rate is left."""
-    gate = Gate(10, 0)
+    gate = AccountLimiter(10, 0)
     for n in range(40):
         end(gate, n, LIMITED)
     assert gate.rate == pytest.approx(0.1)
@@ -180,7 +182,7 @@ class Provider:
 @pytest.mark.parametrize("latency_us", [20_000, 300_000, 2 * SECOND_US])
 def test_convergence(latency_us: int) -> None:
     """Agreed on 10 where the provider allows 7, fewer than 1 % are refused, and most of the 7 is used."""
-    gate, provider, u = Gate(10, 0), Provider(), random.Random(7)
+    gate, provider, u = AccountLimiter(10, 0), Provider(), random.Random(7)
     now, started = 0, HOUR_US
     outcomes: list[Outcome] = []
     out: list[tuple[int, int, Outcome]] = []
@@ -206,30 +208,30 @@ def test_convergence(latency_us: int) -> None:
 
 def test_a_restart_goes_on_where_it_stopped() -> None:
     """Clock, pause and lowered rate survive; the wall clock measures the pause across runs."""
-    gate, wall = Gate(10, 0), 10**15
+    gate, wall = AccountLimiter(10, 0), 10**15
     end(gate, HOUR_US, LIMITED, after_us=100 * SECOND_US)
-    kept = gate.keep(HOUR_US + SECOND_US, wall)
-    later = Gate(10, 500, kept=kept, wall_now=wall + 40 * SECOND_US)
+    kept = gate.state(HOUR_US + SECOND_US, wall)
+    later = AccountLimiter(10, 500, kept=kept, wall_now=wall + 40 * SECOND_US)
     assert later.wait_us(500) == 59 * SECOND_US
     assert later.rate == 5
-    assert later.answering_us(500) == HOUR_US
+    assert later.uptime_us(500) == HOUR_US
 
 
 def test_nothing_to_keep() -> None:
     """A pause that is over and a full rate leave no trace."""
-    assert Gate(10, 0).keep(5, 10**15) == Kept(answering_us=5)
+    assert AccountLimiter(10, 0).state(5, 10**15) == LimiterState(uptime_us=5)
 
 
 @pytest.mark.parametrize("days", [-3, 3])
 def test_a_wrong_clock_keeps_no_pause(days: int) -> None:
     """A wall clock that was set between two runs makes a kept pause an hour at most."""
-    gate = Gate(10, 0)
+    gate = AccountLimiter(10, 0)
     end(gate, 0, LIMITED)
-    kept = gate.keep(0, 10**15)
-    later = Gate(10, 0, kept=kept, wall_now=10**15 + days * 24 * HOUR_US)
+    kept = gate.state(0, 10**15)
+    later = AccountLimiter(10, 0, kept=kept, wall_now=10**15 + days * 24 * HOUR_US)
     assert later.wait_us(0) <= HOUR_US
 
 
 def test_a_lowered_rate_of_a_larger_agreement() -> None:
     """A rate that was agreed lower in the meantime is not exceeded by what was kept."""
-    assert Gate(3, 0, kept=Kept(rate=5)).rate == 3
+    assert AccountLimiter(3, 0, kept=LimiterState(rate=5)).rate == 3

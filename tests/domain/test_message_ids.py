@@ -62,20 +62,20 @@ HOSTILE = {
 @pytest.mark.parametrize("text", GOOD)
 def test_what_the_provider_calls_an_id_is_accepted(text: str) -> None:
     """Ids as in the provider's examples, and the extremes of the alphabet, have no refusal."""
-    assert message_ids.refusal(text) == ""
+    assert message_ids.reject_reason(text) == ""
 
 
 @pytest.mark.parametrize(("text", "reason"), HOSTILE.items())
 def test_a_hostile_id_is_refused_with_its_reason(text: str, reason: str) -> None:
     """Nothing that means something in a URL, a header or a file name gets in, and no phone number."""
-    assert message_ids.refusal(text) == reason
+    assert message_ids.reject_reason(text) == reason
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]{1,140}\n?"))
 @example("abc\n")
 def test_an_accepted_id_means_itself_in_a_url(text: str) -> None:
     """Whatever is accepted needs no quoting, is one path segment and of bounded length."""
-    if message_ids.refusal(text) == "":
+    if message_ids.reject_reason(text) == "":
         assert quote(text, safe="") == text
         assert text.isascii()
         assert 1 <= len(text) <= message_ids.MAX_ID_LENGTH
@@ -85,4 +85,4 @@ def test_an_accepted_id_means_itself_in_a_url(text: str) -> None:
 @given(st.from_regex(r"\A(\+[0-9]{9,15}|00[0-9]{9,13}|380[0-9]{9})\Z"))
 def test_a_phone_number_is_never_an_id(text: str) -> None:
     """Whatever has a phone number's shape as a whole is refused as one."""
-    assert message_ids.refusal(text) == "looks_like_phone"
+    assert message_ids.reject_reason(text) == "looks_like_phone"

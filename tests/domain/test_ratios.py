@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.domain import lifecycle
-from exporter.domain.aggregates import COHORT_US, Changes, Ledger, cohort_of
+from exporter.domain.aggregates import COHORT_US, CommittedState, StateDelta, cohort_of
 from exporter.domain.lifecycle import Observed, Step
 from exporter.domain.model import SECOND_US, Answer, Source, Status, Via
 from exporter.domain.snapshot import CampaignName, Hour, Objective, Snapshot
@@ -23,28 +23,28 @@ def deadline_us(campaign: str) -> int:
     return DEADLINE_US
 
 
-def ledger() -> Ledger:
-    """A ledger that knows one campaign."""
-    fresh = Ledger(created_at=7)
+def state() -> CommittedState:
+    """A state that knows one campaign."""
+    fresh = CommittedState(created_at=7)
     fresh.campaigns[CAMPAIGN] = CampaignName("main", "default")
     return fresh
 
 
-def snapshot(of: Ledger, now: int) -> Snapshot:
+def snapshot(of: CommittedState, now: int) -> Snapshot:
     """What `/metrics` shows at `now`."""
     return of.snapshot(now, WINDOWS, lambda _: Objective(DEADLINE_US, 0.95), {})
 
 
-def track(of: Ledger, sent_at: int, amount: int = 1) -> None:
+def track(of: CommittedState, sent_at: int, amount: int = 1) -> None:
     """Accept messages."""
-    changes = Changes()
+    changes = StateDelta()
     changes.tracked(CAMPAIGN, Source.DROP, sent_at, amount)
     of.apply(changes)
 
 
-def take(of: Ledger, *steps: Step) -> Changes:
+def take(of: CommittedState, *steps: Step) -> StateDelta:
     """Commit steps together."""
-    changes = Changes()
+    changes = StateDelta()
     for step in steps:
         changes.step(step)
     of.apply(changes)
@@ -58,7 +58,7 @@ def ended(status: Status, after_us: int, *, sent_at: int = SENT_AT, fell_back: b
     return lifecycle.advance(message, Observed(1, sent_at + after_us, 0, answer), DEFAULT, "UAH")
 
 
-def delivery(of: Ledger, now: int) -> dict[str, float]:
+def delivery(of: CommittedState, now: int) -> dict[str, float]:
     """The delivery ratios by window."""
     return {window: ratio for (_, window), ratio in snapshot(of, now).delivery_ratios.items()}
 
@@ -71,7 +71,7 @@ AGE_US = DEADLINE_US + 2 * COHORT_US
 
 def test_no_ratio_without_messages_to_judge() -> None:
     """Where no message is old enough there is no sample, neither 0 nor NaN."""
-    book = ledger()
+    book = state()
     assert delivery(book, SENT_AT) == {}
     track(book, SENT_AT)
     take(book, ended(Status.DELIVERED, SECOND_US))
@@ -80,7 +80,7 @@ def test_no_ratio_without_messages_to_judge() -> None:
 
 def test_the_share_delivered_by_now() -> None:
     """Of what was sent and is of age, what is delivered by now; pending messages are in the whole."""
-    book = ledger()
+    book = state()
     track(book, SENT_AT, 4)
     take(book, ended(Status.DELIVERED, SECOND_US), ended(Status.UNDELIVERABLE, SECOND_US))
     now = SENT_AT + AGE_US
@@ -92,7 +92,7 @@ def test_the_share_delivered_by_now() -> None:
 
 def test_a_stall_shows_when_its_messages_are_of_age() -> None:
     """When everything hangs the ratio of a window goes to 0, though nothing finishes."""
-    book = ledger()
+    book = state()
     for minute in range(60):
         track(book, SENT_AT + minute * MINUTE_US, 10)
         if minute < 30:
@@ -105,7 +105,7 @@ def test_a_stall_shows_when_its_messages_are_of_age() -> None:
 @pytest.mark.parametrize("window", list(WINDOWS))
 def test_a_window_holds_what_came_of_age_in_it(window: str) -> None:
     """A window is as long as it says: what came of age just inside is in, just before it is out."""
-    book = ledger()
+    book = state()
     track(book, BEGAN_AT)
     of_age_at = BEGAN_AT + COHORT_US + DEADLINE_US
     assert window not in delivery(book, of_age_at - 1)
@@ -116,7 +116,7 @@ def test_a_window_holds_what_came_of_age_in_it(window: str) -> None:
 
 def test_a_cohort_comes_of_age_without_an_event() -> None:
     """Time alone brings the sample, when nothing else happens in the campaign."""
-    book = ledger()
+    book = state()
     track(book, SENT_AT)
     assert delivery(book, SENT_AT + COHORT_US) == {}
     assert delivery(book, SENT_AT + AGE_US) != {}
@@ -124,7 +124,7 @@ def test_a_cohort_comes_of_age_without_an_event() -> None:
 
 def test_fallback_ratio_of_what_finished_in_the_window() -> None:
     """The share of finished messages whose answer shows a used fallback, by when they finished."""
-    book = ledger()
+    book = state()
     take(
         book,
         ended(Status.DELIVERED, SECOND_US, fell_back=True),
@@ -139,7 +139,7 @@ def test_fallback_ratio_of_what_finished_in_the_window() -> None:
 
 def test_what_ended_without_the_provider_is_no_delivery() -> None:
     """A message that we gave up stays in the whole until its delivery is learned after all."""
-    book = ledger()
+    book = state()
     track(book, SENT_AT, 1)
     given_up = lifecycle.advance(MESSAGE, saw(Status.PROCESSING, 25 * HOUR_US), DEFAULT, "UAH")
     take(book, given_up)
@@ -152,10 +152,10 @@ def test_what_ended_without_the_provider_is_no_delivery() -> None:
 
 def test_forgotten_cohorts_leave_no_sample() -> None:
     """Cohorts that no window reaches are dropped; those it reaches stay."""
-    book = ledger()
+    book = state()
     track(book, SENT_AT)
     track(book, SENT_AT + 2 * HOUR_US)
-    book.forget_cohorts(SENT_AT + HOUR_US)
+    book.prune_cohorts(SENT_AT + HOUR_US)
     now = SENT_AT + 3 * HOUR_US
     assert delivery(book, now) == {"1h": 0.0, "24h": 0.0}
     take(book, ended(Status.DELIVERED, SECOND_US, sent_at=SENT_AT + 2 * HOUR_US))
@@ -167,7 +167,7 @@ def test_forgotten_cohorts_leave_no_sample() -> None:
 
 def test_a_ratio_says_how_many_messages_it_is_of() -> None:
     """Those that came of age in the window, whatever became of them."""
-    book = ledger()
+    book = state()
     track(book, SENT_AT, 3)
     take(book, ended(Status.DELIVERED, SECOND_US))
     shown = snapshot(book, SENT_AT + DEADLINE_US + COHORT_US)
@@ -177,7 +177,7 @@ def test_a_ratio_says_how_many_messages_it_is_of() -> None:
 
 def test_the_hours_of_a_day_end_with_the_one_that_runs() -> None:
     """By when messages were sent, whenever their ends are known; and they move on without an event."""
-    book = ledger()
+    book = state()
     this_hour = SENT_AT - SENT_AT % HOUR_US
     for age_hours, amount in ((0, 5), (1, 4), (23, 3), (24, 2)):
         track(book, this_hour - age_hours * HOUR_US, amount)
@@ -191,9 +191,9 @@ def test_the_hours_of_a_day_end_with_the_one_that_runs() -> None:
 
 def test_hours_that_nobody_can_see_are_forgotten() -> None:
     """With the cohorts that they were made of."""
-    book = ledger()
+    book = state()
     track(book, SENT_AT, 5)
     assert snapshot(book, SENT_AT).hours[CAMPAIGN][-1] == Hour(5, 0)
-    book.forget_cohorts(SENT_AT + 2 * HOUR_US)
+    book.prune_cohorts(SENT_AT + 2 * HOUR_US)
     track(book, SENT_AT + 2 * HOUR_US)
     assert snapshot(book, SENT_AT + 2 * HOUR_US).hours[CAMPAIGN][-3:] == (Hour(0, 0), Hour(0, 0), Hour(1, 0))

@@ -87,7 +87,9 @@ def test_a_judged_message_needs_no_look_at_its_deadline(policy: Policy, polls: i
     """Once judged, the deadline moves no look."""
     now = SENT_AT + policy.deadline_us - SECOND_US
     looks = {
-        next_look_at(JUDGED._replace(polls=polls, sent_at=sent_at), policy, now, JUDGED.answering_base_us, u)
+        next_look_at(
+            JUDGED._replace(polls=polls, sent_at=sent_at), policy, now, JUDGED.uptime_at_accept_us, u
+        )
         for sent_at in (SENT_AT, SENT_AT - HOUR_US)
     }
     assert len(looks) == 1
@@ -141,7 +143,7 @@ def test_the_looks_of_an_otp() -> None:
         seconds.append((now - SENT_AT) / SECOND_US)
         event = saw(Status.PROCESSING, now - SENT_AT)
         message = lifecycle.advance(message, event, OTP, "").message
-        now = next_look_at(message, OTP, now, event.answering_us, 0.5)
+        now = next_look_at(message, OTP, now, event.uptime_us, 0.5)
     assert seconds[:8] == [3, 8, 13, 18, 23, 30.25, 35.25, 40.25]
     assert seconds[-1] == pytest.approx(OTP.give_up_after_us / SECOND_US)
     assert message.outcome is Status.EXPIRED
@@ -159,7 +161,7 @@ class Histories(RuleBasedStateMachine):
         """Accept a few messages."""
         self.policy = policy
         self.now = SENT_AT
-        self.answering_us = ANSWERING_US
+        self.uptime_us = ANSWERING_US
         self.answering = True
         self.messages = {
             row: MESSAGE._replace(row=row, sent_at=SENT_AT - age) for row, age in enumerate(ages)
@@ -174,7 +176,7 @@ class Histories(RuleBasedStateMachine):
         step = lifecycle.advance(before, event, self.policy, "UAH")
         message = step.message
         if message.pending and not isinstance(event, Tick):
-            due_at = next_look_at(message, self.policy, event.at, event.answering_us, u)
+            due_at = next_look_at(message, self.policy, event.at, event.uptime_us, u)
             assert due_at >= event.at + CLOSEST_US
             message = message._replace(due_at=due_at)
         assert before.pending or message.outcome is before.outcome
@@ -202,7 +204,7 @@ class Histories(RuleBasedStateMachine):
     def answered(self, pick: int, status: Status, u: float) -> None:
         """A look brings a status."""
         self.answering = True
-        self._take(Observed(self._row(pick), self.now, self.answering_us, Answer(status)), u)
+        self._take(Observed(self._row(pick), self.now, self.uptime_us, Answer(status)), u)
 
     @rule(
         pick=st.integers(0, 2),
@@ -213,7 +215,7 @@ class Histories(RuleBasedStateMachine):
         """A webhook brings an end, and its own time."""
         answer = Answer(status)
         at = self.now
-        event = Observed(self._row(pick), at, self.answering_us, answer, Via.WEBHOOK, at - early)
+        event = Observed(self._row(pick), at, self.uptime_us, answer, Via.WEBHOOK, at - early)
         self._take(event, 0.5)
 
     @rule(pick=st.integers(0, 2), outcome=st.sampled_from(list(Outcome)[1:]), u=units)
@@ -221,9 +223,9 @@ class Histories(RuleBasedStateMachine):
         """A look brings nothing; only some failures mean that the provider answers."""
         self.answering = outcome in {Outcome.NOT_FOUND, Outcome.CLIENT_ERROR}
         before = self.messages[self._row(pick)]
-        step = self._take(PollFailed(before.row, self.now, self.answering_us, outcome), u)
+        step = self._take(PollFailed(before.row, self.now, self.uptime_us, outcome), u)
         if step.newly_finished and outcome not in {Outcome.NOT_FOUND, Outcome.CLIENT_ERROR}:
-            assert self.answering_us - before.answering_base_us >= self.policy.give_up_after_us
+            assert self.uptime_us - before.uptime_at_accept_us >= self.policy.give_up_after_us
 
     @rule(pick=st.integers(0, 2))
     def ticked(self, pick: int) -> None:
@@ -238,7 +240,7 @@ class Histories(RuleBasedStateMachine):
     def time_passes(self, us: int) -> None:
         """Both clocks go on, the answering one only while the provider answers."""
         self.now += us
-        self.answering_us += us if self.answering else 0
+        self.uptime_us += us if self.answering else 0
 
     @rule(pick=st.integers(0, 2))
     def until_due(self, pick: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.runtime.systemd import Supervisor
+from exporter.runtime.systemd import Notifier
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import EXPORTER, START_SECONDS, Running, environment
 from tests.kit.provider import Provider
@@ -76,9 +76,9 @@ def test_only_a_watchdog_gets_signs_of_life(tmp_path: Path) -> None:
     """Without WATCHDOG_USEC just the one word; the address may be abstract."""
     name = f"smsbat-{tmp_path.name}-{id(tmp_path)}"
     with _listening(f"\0{name}") as listener:
-        plain = Supervisor({"NOTIFY_SOCKET": f"@{name}"})
+        plain = Notifier({"NOTIFY_SOCKET": f"@{name}"})
         plain.alive()
         plain.ready()
         assert listener.recv(64) == b"READY=1"
-        Supervisor({"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "60000000"}).alive()
+        Notifier({"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "60000000"}).alive()
         assert listener.recv(64) == b"WATCHDOG=1"

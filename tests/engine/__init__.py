@@ -1,1 +1,1 @@
-"""Poller, tracker, upkeep and a real store against a scripted provider, in virtual time."""
+"""Poller, tracker, maintenance and a real store against a scripted provider, in virtual time."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from exporter.domain.aggregates import Changes
+from exporter.domain.aggregates import StateDelta
 from exporter.domain.lifecycle import Event, Step
-from exporter.domain.limiter import Kept
+from exporter.domain.limiter import LimiterState
 from exporter.runtime.errors import StoreFull
 from exporter.store import Accepted, Decide, FileProgress
 from exporter.store.sqlite import SqliteStore
@@ -37,12 +37,12 @@ class FillableStore(SqliteStore):
         self._refuse_when_full()
         return super().track(*args, file=file, **kwargs)
 
-    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], Changes]:
+    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
         """See `Store`."""
         self._refuse_when_full()
         return super().apply(events, decide)
 
-    def keep(self, changes: Changes, accounts: Mapping[int, Kept]) -> None:
+    def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
         """See `Store`."""
         self._refuse_when_full()
-        super().keep(changes, accounts)
+        super().persist(changes, accounts)

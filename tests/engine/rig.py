@@ -1,4 +1,4 @@
-"""A daemon without its doors: the tracker, its store, upkeep and pollers, as `app` and `feeds` wire them."""
+"""A daemon without its listeners: tracker, store, maintenance and pollers, wired as the program does."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from exporter.config import Settings
 from exporter.domain.model import SECOND_US, Message, NewMessage, Source, Status
 from exporter.domain.snapshot import Kind, Snapshot
-from exporter.engine.accounts import Account
-from exporter.engine.maintenance import Upkeep
+from exporter.engine.accounts import AccountState
+from exporter.engine.maintenance import Maintenance
 from exporter.engine.poller import Poller
 from exporter.engine.tracker import Tracked, Tracker
-from exporter.ingest.unverified_ids import Strangers
-from exporter.ingest.webhook_processor import Hearing
+from exporter.ingest.unverified_ids import UnverifiedIds
+from exporter.ingest.webhook_processor import WebhookProcessor
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from tests.engine.fillable import FillableStore
@@ -48,9 +48,9 @@ class Rig:
         self.instruments: Instruments
         self.store: FillableStore
         self.tracker: Tracker
-        self.strangers: Strangers
-        self.hearing: Hearing
-        self.upkeep: Upkeep
+        self.unverified_ids: UnverifiedIds
+        self.processor: WebhookProcessor
+        self.maintenance: Maintenance
         self.snapshot: Snapshot
         self.brought = 0
         """Ids that were handed over so far: known ones use up rows too."""
@@ -69,9 +69,11 @@ class Rig:
         self.instruments.configure(self.settings)
         self.store = FillableStore(self.folder, now=self.clock.now())
         self.tracker = Tracker(self.store, self.thread, self.settings, self.clock, self.instruments)
-        self.strangers = Strangers(self.tracker, self.store, self.clock, self.instruments)
-        self.hearing = Hearing(self.tracker, self.store, self.strangers, self.clock, self.instruments)
-        self.upkeep = Upkeep(self.tracker, self.store, self.clock, self.instruments, self._publish)
+        self.unverified_ids = UnverifiedIds(self.tracker, self.store, self.clock, self.instruments)
+        self.processor = WebhookProcessor(
+            self.tracker, self.store, self.unverified_ids, self.clock, self.instruments
+        )
+        self.maintenance = Maintenance(self.tracker, self.store, self.clock, self.instruments, self._publish)
         self._ready, self._stop, self._reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._main = asyncio.get_running_loop().create_task(self._live())
         ready = asyncio.get_running_loop().create_task(self._ready.wait())
@@ -100,12 +102,12 @@ class Rig:
 
     async def _live(self) -> None:
         await self.tracker.start()
-        await self.upkeep.publish()
+        await self.maintenance.publish()
         async with asyncio.TaskGroup() as loops:
             work = [
                 loops.create_task(self.tracker.commit_forever()),
-                loops.create_task(self.hearing.run()),
-                loops.create_task(self.upkeep.run()),
+                loops.create_task(self.processor.run()),
+                loops.create_task(self.maintenance.run()),
                 loops.create_task(self._feed()),
             ]
             self._ready.set()
@@ -134,7 +136,7 @@ class Rig:
                 pollers.create_task(poller.run())
                 webhook = self.settings.webhook
                 if webhook is not None and webhook.track_unknown and webhook.mode == "verify":
-                    pollers.create_task(self.strangers.run(account, fetch))
+                    pollers.create_task(self.unverified_ids.run(account, fetch))
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -155,7 +157,7 @@ class Rig:
         """Let time pass; raises whatever ended this life meanwhile."""
         await asyncio.wait({self._main}, timeout=seconds)
         self._raise_what_ended_it()
-        await self.upkeep.publish()
+        await self.maintenance.publish()
 
     async def until(self, condition: Callable[[], bool], within_seconds: float) -> float:
         """Let time pass until the condition holds; returns how many seconds that took."""
@@ -197,7 +199,7 @@ class Rig:
         return asyncio.get_running_loop().time()
 
     @property
-    def account(self) -> Account:
+    def account(self) -> AccountState:
         """The account `main`, as the tracker has it."""
         return self.tracker.accounts["main"]
 
@@ -244,7 +246,7 @@ class Rig:
         ends = Counter(message.outcome for message in messages if not message.pending)
         assert [self.counted(Kind.FINISHED, status.word) for status in Status] == [ends[s] for s in Status]
         assert self.counted(Kind.TRACKED) - self.counted(Kind.FINISHED) == self.pending
-        assert self.pending == self.tracker.ledger.pending == sum(message.pending for message in messages)
+        assert self.pending == self.tracker.state.pending == sum(message.pending for message in messages)
 
     async def stored(self) -> list[Message]:
         """All messages, read from the store."""

@@ -28,7 +28,7 @@ async def test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series(
         for start in range(0, 100_000, 5_000):
             batch = [NewMessage(f"m{n}", f"group-{n}", "main") for n in range(start, start + 5_000)]
             await rig.tracker.track(batch, Source.DROP)
-            await rig.upkeep.publish()
+            await rig.maintenance.publish()
             series.add(len(rig.snapshot.values))
         assert len(rig.snapshot.campaigns) == 51
         assert len(series) == 1

@@ -52,7 +52,7 @@ SETTINGS = [
 
 
 class Daemon(RuleBasedStateMachine):
-    """Tracker, poller, upkeep and store; a model of them knows only how many ids were brought."""
+    """Tracker, poller, maintenance and store; a model of them knows only how many ids were brought."""
 
     def __init__(self) -> None:
         """One daemon, one provider, one folder, in a loop of its own."""

@@ -142,8 +142,8 @@ async def test_a_changed_key_is_tried_at_once_and_everything_flows(tmp_path: Pat
         await rig.pass_time(10 * MINUTES)
         provider.answer = delivered
         asked = len(provider.requests)
-        rig.account.gate.credentials_changed(rig.clock.monotonic())
-        rig.account.stirred.set()
+        rig.account.limiter.credentials_changed(rig.clock.monotonic())
+        rig.account.wakeup.set()
         await rig.pass_time(2)
         assert len(provider.requests) - asked >= 15
         await rig.until(lambda: rig.pending == 0, 5)

@@ -117,6 +117,6 @@ async def test_an_account_that_comes_back_after_a_restart_has_its_messages(tmp_p
         requests = providers["second"].since(came_back_at)
         assert len({request.message_id for request in requests}) == 10
         assert (
-            rig.tracker.accounts["second"].gate.answering_us(rig.clock.monotonic()) > 4 * MINUTES * 1_000_000
+            rig.tracker.accounts["second"].limiter.uptime_us(rig.clock.monotonic()) > 4 * MINUTES * 1_000_000
         )
         assert closest_seconds(providers["second"].requests) >= 1

@@ -21,7 +21,7 @@ def authority() -> trustme.CA:
 
 
 @cache
-def stranger() -> trustme.CA:
+def foreign_authority() -> trustme.CA:
     """One that nobody has heard of."""
     return trustme.CA()
 
@@ -49,7 +49,7 @@ def furnished(folder: Path, *names: str) -> Path:
 
 def with_odd_keys(folder: Path) -> Path:
     """The folder, with a key of another certificate and one that is encrypted."""
-    stranger().private_key_pem.write_to_path(str(folder / "other.key"))
+    foreign_authority().private_key_pem.write_to_path(str(folder / "other.key"))
     subprocess.run(
         [
             "openssl",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession, web
 
-from exporter.http import Listener, Site
+from exporter.http import Listener, MetricsEndpoints
 from exporter.metrics.exposition import Format, Rendering
 
 BODY = Rendering((b"one 1.0\n", b"two 2.0\n"), Format.TEXT.value)
@@ -28,7 +28,7 @@ async def body(_accept: str, _accept_encoding: str) -> Rendering | None:
     return BODY
 
 
-SITE = Site(body, fine, fine)
+SITE = MetricsEndpoints(body, fine, fine)
 
 
 def open_descriptors() -> int:

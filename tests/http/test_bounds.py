@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import web
 
-from exporter.http import Listener, Site, pages
+from exporter.http import Listener, MetricsEndpoints, pages
 from exporter.http.connections import ARRIVE_SECONDS, HANDLE_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
 from exporter.metrics.exposition import Format, Rendering
 from tests.http.client import SITE, ask, connected, fine, read_until_the_end
@@ -117,7 +117,7 @@ async def test_a_reader_that_does_not_read_is_cut() -> None:
         return Rendering((bytes(size_bytes),), Format.TEXT.value)
 
     async with (
-        Listener(["127.0.0.1:0"], pages(Site(scrape, fine, fine))) as listener,
+        Listener(["127.0.0.1:0"], pages(MetricsEndpoints(scrape, fine, fine))) as listener,
         connected(listener, buffer_bytes=4096) as (reader, writer),
     ):
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: e\r\n\r\n")

@@ -17,9 +17,9 @@ from tests.http.client import CANARY, SITE, ask, connected, serving
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
-        ("GET", f"/{CANARY}?to={CANARY}", 404, "Not Found\n"),
+        ("GET", f"/{CANARY}?to={CANARY}", 404, "Not DropFile\n"),
         ("POST", f"/metrics?to={CANARY}", 405, "Method Not Allowed\n"),
-        ("DELETE", f"/{CANARY}", 404, "Not Found\n"),
+        ("DELETE", f"/{CANARY}", 404, "Not DropFile\n"),
     ],
 )
 async def test_errors_are_short_and_repeat_nothing(method: str, path: str, status: int, text: str) -> None:

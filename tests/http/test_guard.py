@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
-from exporter.http import Guard, Listener, Site, pages
+from exporter.http import Listener, MetricsEndpoints, WebAuth, pages
 from tests.http.authority import PASSWORD, authority, basic, client_context, furnished, hashed
 from tests.http.client import SITE, body, fine, serving
 
@@ -31,11 +31,11 @@ async def reload() -> str:
 
 
 @asynccontextmanager
-async def guarded(folder: Path, text: str) -> AsyncIterator[tuple[ClientSession, Guard, str]]:
+async def guarded(folder: Path, text: str) -> AsyncIterator[tuple[ClientSession, WebAuth, str]]:
     """A client of a listener with this web configuration, its guard and its address."""
     (folder / "web.yml").write_text(text)
-    with Guard(folder / "web.yml") as guard:
-        routes = pages(Site(body, fine, fine, reload))
+    with WebAuth(folder / "web.yml") as guard:
+        routes = pages(MetricsEndpoints(body, fine, fine, reload))
         own = [web.post("/api/v1/messages", with_token)]
         async with Listener(["127.0.0.1:0"], routes, guard, own) as listener, ClientSession() as client:
             yield client, guard, listener.addresses[0]
@@ -100,7 +100,7 @@ async def test_requests_beyond_the_rate_limit_are_refused(tmp_path: Path) -> Non
         assert [await status() for _ in range(4)] == [200, 200, 200, 429]
 
 
-async def settled(guard: Guard) -> None:
+async def settled(guard: WebAuth) -> None:
     """Look until what was written is judged."""
     await guard.look()
     await guard.look()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.http import Guard, Listener, Site, pages
+from exporter.http import Listener, MetricsEndpoints, WebAuth, pages
 from tests.http.authority import PASSWORD, authority, furnished, hashed
 from tests.http.client import SITE, body, fine
 from tests.kit.processes import END_SECONDS, environment
@@ -46,7 +46,7 @@ async def healthcheck(folder: Path, *arguments: str) -> tuple[int, str]:
 async def test_it_follows_what_the_page_says(tmp_path: Path) -> None:
     """0 while it is healthy, else 1 with the reason; no proxy of the environment is asked."""
     reasons = [""]
-    async with Listener(["127.0.0.1:0"], pages(Site(body, lambda: reasons[0], fine))) as listener:
+    async with Listener(["127.0.0.1:0"], pages(MetricsEndpoints(body, lambda: reasons[0], fine))) as listener:
         url = f"http://{listener.addresses[0]}/-/healthy"
         assert await healthcheck(tmp_path, url) == (0, "")
         reasons[0] = "the loops stand still"
@@ -77,7 +77,7 @@ async def test_it_shows_what_the_listener_asks_for(tmp_path: Path, missing: str)
     leaf: trustme.LeafCert = authority().issue_cert("probe.test")
     leaf.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "probe.pem"))
     shown = {"--ca-file": "ca.pem", "--cert-file": "probe.pem", "--password-file": "password"}
-    with Guard(tmp_path / "web.yml") as guard:
+    with WebAuth(tmp_path / "web.yml") as guard:
         async with Listener(["127.0.0.1:0"], pages(SITE), guard) as listener:
             url = f"https://localhost:{listener.addresses[0].rpartition(':')[2]}/-/healthy"
             given = [f"{flag}={value}" for flag, value in shown.items() if flag != missing]

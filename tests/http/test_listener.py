@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from aiohttp import ClientSession, web
 
-from exporter.http import Listener, Site, pages
+from exporter.http import Listener, MetricsEndpoints, pages
 from exporter.http.connections import MAX_CONNECTIONS
 from exporter.metrics.exposition import Format, Rendering
 from exporter.runtime.errors import ListenError
@@ -129,7 +129,7 @@ async def test_stopping_leaves_no_connection_behind() -> None:
 
     open_before = open_descriptors()
     async with AsyncExitStack() as client:
-        async with Listener(["127.0.0.1:0"], pages(Site(scrape, fine, fine))) as listener:
+        async with Listener(["127.0.0.1:0"], pages(MetricsEndpoints(scrape, fine, fine))) as listener:
             reader, writer = await client.enter_async_context(connected(listener, buffer_bytes=4096))
             writer.write(b"GET /metrics HTTP/1.1\r\nHost: e\r\n\r\n")
             assert await reader.read(1) == b"H"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from exporter.http import Listener, Site, pages
+from exporter.http import Listener, MetricsEndpoints, pages
 from exporter.metrics.collector import Collector
 from exporter.metrics.exposition import Format, Rendering
 from tests.http.client import SITE, ask, body, connected, fine, serving
@@ -42,7 +42,7 @@ async def test_format_and_encoding_are_negotiated() -> None:
     openmetrics = ("Accept", "application/openmetrics-text;version=1.0.0")
     with Collector(CollectorRegistry(), created=False) as collector:
         collector.publish(EXAMPLE)
-        async with serving(*pages(Site(collector.render, fine, fine))) as client:
+        async with serving(*pages(MetricsEndpoints(collector.render, fine, fine))) as client:
             headers = [
                 ("Accept", "text/html"),
                 openmetrics,
@@ -61,7 +61,7 @@ async def test_format_and_encoding_are_negotiated() -> None:
 async def test_a_scrape_before_the_first_snapshot_is_refused() -> None:
     """503, so that Prometheus stores nothing: zeros now would be a reset later."""
     with Collector(CollectorRegistry(), created=False) as collector:
-        site = Site(collector.render, fine, fine)
+        site = MetricsEndpoints(collector.render, fine, fine)
         async with serving(*pages(site)) as client, client.get("/metrics") as answer:
             assert (answer.status, await answer.text()) == (503, "the state is not loaded yet\n")
             assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -72,7 +72,7 @@ async def test_64_scrapers_at_once_are_all_answered() -> None:
     with Collector(CollectorRegistry(), created=False) as collector:
         collector.publish(large(50))
         async with (
-            Listener(["127.0.0.1:0"], pages(Site(collector.render, fine, fine))) as listener,
+            Listener(["127.0.0.1:0"], pages(MetricsEndpoints(collector.render, fine, fine))) as listener,
             asyncio.TaskGroup() as together,
         ):
             request = b"GET /metrics HTTP/1.1\r\nHost: exporter\r\nConnection: close\r\n\r\n"
@@ -89,7 +89,7 @@ async def test_scrapers_that_do_not_read_share_the_bytes() -> None:
         return megabytes_20
 
     async with (
-        Listener(["127.0.0.1:0"], pages(Site(scrape, fine, fine))) as listener,
+        Listener(["127.0.0.1:0"], pages(MetricsEndpoints(scrape, fine, fine))) as listener,
         AsyncExitStack() as slow,
     ):
         before = resident_bytes()
@@ -111,7 +111,7 @@ def resident_bytes() -> int:
 async def test_a_check_says_that_all_is_well_or_why_not(path: str, word: str) -> None:
     """Each asks its own question."""
     reasons = {"/-/healthy": "", "/-/ready": ""}
-    site = Site(body, lambda: reasons["/-/healthy"], lambda: reasons["/-/ready"])
+    site = MetricsEndpoints(body, lambda: reasons["/-/healthy"], lambda: reasons["/-/ready"])
     async with serving(*pages(site)) as client:
         async with client.get(path) as answer:
             assert (answer.status, await answer.text()) == (200, f"{word}\n")
@@ -133,7 +133,7 @@ async def test_reload_answers_with_what_is_wrong() -> None:
     async def reload() -> str:
         return problems.pop(0)
 
-    async with serving(*pages(Site(body, fine, fine, reload))) as client:
+    async with serving(*pages(MetricsEndpoints(body, fine, fine, reload))) as client:
         async with client.get("/-/reload") as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "POST")
         async with client.post("/-/reload") as answer:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.http import Guard, Listener, pages
+from exporter.http import Listener, WebAuth, pages
 from exporter.http.passwords import MAX_CHECKS, BusyError, Passwords
 from exporter.runtime.secrets import Secret
 from tests.http.authority import PASSWORD, basic, hashed
@@ -123,7 +123,7 @@ async def test_a_flood_is_answered_and_the_scraper_goes_on(tmp_path: Path) -> No
         head = "GET /metrics HTTP/1.1\r\nHost: e\r\nConnection: close\r\n"
         return f"{head}Authorization: {header}\r\n\r\n".encode()
 
-    with Guard(web) as guard:
+    with WebAuth(web) as guard:
         async with Listener(["127.0.0.1:0"], pages(SITE), guard) as listener:
             assert (await ask(listener, request(PASSWORD))).startswith(b"HTTP/1.1 200 ")
             async with asyncio.TaskGroup() as together:

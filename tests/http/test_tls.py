@@ -15,9 +15,9 @@ import trustme
 import uvloop
 from aiohttp import web
 
-from exporter.http import Guard, Listener, pages
+from exporter.http import Listener, WebAuth, pages
 from exporter.http.connections import ARRIVE_SECONDS, HANDSHAKE_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
-from tests.http.authority import authority, client_context, furnished, stranger
+from tests.http.authority import authority, client_context, foreign_authority, furnished
 from tests.http.client import SITE, ask, connected, encrypted, open_descriptors, read_until_the_end
 from tests.kit.live import come_true
 
@@ -29,10 +29,10 @@ REQUEST = b"GET /-/ready HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n"
 @asynccontextmanager
 async def listening(
     folder: Path, section: str = TLS, *routes: web.AbstractRouteDef
-) -> AsyncIterator[tuple[Listener, Guard]]:
+) -> AsyncIterator[tuple[Listener, WebAuth]]:
     """A listener with this `tls_server_config`."""
     (furnished(folder) / "web.yml").write_text(f"tls_server_config:\n{section}")
-    with Guard(folder / "web.yml") as guard:
+    with WebAuth(folder / "web.yml") as guard:
         async with Listener(["127.0.0.1:0"], [*pages(SITE), *routes], guard) as listener:
             yield listener, guard
 
@@ -128,18 +128,18 @@ OPTIONAL = TLS + "  client_auth_type: VerifyClientCertIfGiven\n  client_ca_file:
     [
         (MUTUAL, ("prometheus.test",), None, OK),
         (MUTUAL, (), None, ""),
-        (MUTUAL, ("prometheus.test",), stranger(), ""),
+        (MUTUAL, ("prometheus.test",), foreign_authority(), ""),
         (MUTUAL + NAMES, ("other.test", "prometheus.test"), None, OK),
         (MUTUAL + NAMES, ("other.test",), None, ""),
         (MUTUAL + NAMES, (), None, ""),
         (OPTIONAL, (), None, OK),
         (OPTIONAL, ("prometheus.test",), None, OK),
-        (OPTIONAL, ("prometheus.test",), stranger(), ""),
-        (TLS, ("prometheus.test",), stranger(), OK),
+        (OPTIONAL, ("prometheus.test",), foreign_authority(), ""),
+        (TLS, ("prometheus.test",), foreign_authority(), OK),
     ],
     ids=[
-        "ours", "none", "a stranger's", "named", "not named", "none to be named",
-        "optional, none", "optional, ours", "optional, a stranger's", "not asked for",
+        "ours", "none", "a foreign one's", "named", "not named", "none to be named",
+        "optional, none", "optional, ours", "optional, a foreign one's", "not asked for",
     ],
 )  # fmt: skip
 async def test_clients_show_the_certificates_that_the_file_asks_for(

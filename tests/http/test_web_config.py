@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.http import Guard
+from exporter.http import WebAuth
 from exporter.http.webconfig import WebConfig, check
 from exporter.runtime.errors import ConfigError
 from tests.http.authority import furnished, hashed, with_odd_keys
@@ -53,11 +53,11 @@ def test_every_problem_of_a_bad_file_is_told_in_the_pinned_words(case: Path, fol
     path = written(folder, case.read_text())
     report = check(path)
     assert report.config is None
-    said = "".join(f"{problem.text('web.yml')}\n" for problem in report.problems)
+    said = "".join(f"{problem.render('web.yml')}\n" for problem in report.problems)
     assert said == case.with_suffix(".txt").read_text()
     assert "hunter2" not in said
     with pytest.raises(ConfigError) as refused:
-        Guard(path)
+        WebAuth(path)
     assert refused.value.exit_code == 78
     assert refused.value.message.replace(str(path), "web.yml") + "\n" == said
 
@@ -70,7 +70,7 @@ def test_no_pinned_message_is_left_without_its_file() -> None:
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     """With the way out: no flag."""
     (problem,) = check(tmp_path / "web.yml").problems
-    assert problem.text("web.yml") == (
+    assert problem.render("web.yml") == (
         "web.yml: no such file or directory [SMSBAT-W001]\n  hint: write one, or leave --web.config.file out"
     )
     (tmp_path / "web.yml").write_bytes(b"basic_auth_users: \xff\n")

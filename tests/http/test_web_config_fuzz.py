@@ -56,4 +56,4 @@ def test_any_file_is_taken_or_its_problems_are_told(folder: Path, data: bytes) -
     report = check(path)
     assert (report.config is None) == bool(report.problems)
     assert fingerprint(report.files) == report.fingerprint
-    assert all(problem.text("web.yml").isprintable() for problem in report.problems if not problem.hint)
+    assert all(problem.render("web.yml").isprintable() for problem in report.problems if not problem.hint)

@@ -9,7 +9,7 @@ from prometheus_client import Metric
 
 from exporter import __version__
 from exporter.config import Settings
-from exporter.domain.limiter import Flow
+from exporter.domain.limiter import CircuitState
 from exporter.domain.model import Answer, Outcome, Priority, Status
 from exporter.ingest.drop.reporting import RESULTS, DropInstruments
 from exporter.ingest.formats.fields import REASONS
@@ -164,11 +164,11 @@ def test_the_provider_is_up_as_of_its_last_answer(instruments: Instruments) -> N
 
 def test_the_gate_shows_a_pause_only_while_there_is_one(instruments: Instruments) -> None:
     """The rate and the circuit are always shown."""
-    instruments.gate("main", rate=2.5, paused_until_seconds=1_790_000_060.0, flow=Flow.FLOWING)
+    instruments.limiter("main", rate=2.5, paused_until_seconds=1_790_000_060.0, flow=CircuitState.CLOSED)
     assert value(instruments, catalogue.API_RATE_LIMIT, account="main") == 2.5
     assert value(instruments, catalogue.API_PAUSED_UNTIL, account="main") == 1_790_000_060.0
     assert value(instruments, catalogue.CIRCUIT_OPEN, account="main") == 0
-    instruments.gate("main", rate=1.0, paused_until_seconds=0.0, flow=Flow.OUTAGE)
+    instruments.limiter("main", rate=1.0, paused_until_seconds=0.0, flow=CircuitState.OPEN)
     assert value(instruments, catalogue.API_PAUSED_UNTIL, account="main") is None
     assert value(instruments, catalogue.CIRCUIT_OPEN, account="main") == 1
 
@@ -188,7 +188,7 @@ def test_a_reload_brings_new_accounts_and_takes_old_ones_away(
     instruments.request("main", Outcome.OK, 0.1)
     instruments.configure(with_accounts(tmp_path, "main", "other"))
     instruments.api_up("other", up=False)
-    instruments.gate("other", rate=1.0, paused_until_seconds=5.0, flow=Flow.OUTAGE)
+    instruments.limiter("other", rate=1.0, paused_until_seconds=5.0, flow=CircuitState.OPEN)
     instruments.poll_lag("other", Priority.LOW, 1)
     instruments.lease_held("other", held=True)
     assert samples_of(instruments, "other") > samples_of(instruments, "main")

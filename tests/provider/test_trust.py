@@ -86,8 +86,8 @@ async def test_a_certificate_for_another_name_is_refused(ca: trustme.CA, ca_file
 
 async def test_a_certificate_of_a_stranger_is_refused(ca_file: Path) -> None:
     """A CA that we weren't told of vouches for nothing."""
-    stranger = trustme.CA().issue_cert("provider.test")
-    assert "unable to get local issuer" in await refused_by(server_context(stranger), ca_file)
+    foreign = trustme.CA().issue_cert("provider.test")
+    assert "unable to get local issuer" in await refused_by(server_context(foreign), ca_file)
 
 
 async def test_a_private_ca_is_unknown_unless_its_file_is_given(ca: trustme.CA) -> None:

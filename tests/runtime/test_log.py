@@ -22,7 +22,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.runtime.errors import ConfigError, StoreFull, UsageError
-from exporter.runtime.log import FORMATS, LEVELS, LogHandle, brief, setup
+from exporter.runtime.log import FORMATS, LEVELS, LogHandle, describe_exception, setup
 from exporter.runtime.log.limiter import BURST_LINES, CLASSES, QUIET_SECONDS, Limiter
 from exporter.runtime.log.lines import VALUE_CHARACTERS, entry_of, json_line, logfmt_line
 from exporter.runtime.log.writer import QUEUE_LINES
@@ -165,7 +165,7 @@ def test_brief_tells_causes_and_error_numbers_and_our_own_sentences() -> None:
     cause = OSError(28, CANARIES[0], CANARIES[1])
     error = StoreFull("there is no room on the disk")
     error.__cause__ = cause
-    assert brief(error) == "StoreFull: there is no room on the disk; after OSError ENOSPC"
+    assert describe_exception(error) == "StoreFull: there is no room on the disk; after OSError ENOSPC"
 
 
 @pytest.mark.parametrize(("hidden", "told"), [(False, "ValueError; after KeyError"), (True, "ValueError")])
@@ -174,7 +174,7 @@ def test_brief_tells_what_was_being_handled(*, hidden: bool, told: str) -> None:
     error = ValueError(CANARIES[0])
     error.__context__ = KeyError(CANARIES[1])
     error.__suppress_context__ = hidden
-    assert brief(error) == told
+    assert describe_exception(error) == told
 
 
 async def test_asyncio_says_nothing_about_the_values_of_a_lost_task(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.message_ids import refusal
+from exporter.domain.message_ids import reject_reason
 from exporter.simulator.identifiers import IdCodec
 
 SEEDS = st.integers(0, 1 << 70)
@@ -20,7 +20,7 @@ def test_an_id_reads_back_as_its_index(seed: int, index: int) -> None:
 @given(SEEDS, INDEXES)
 def test_every_id_passes_the_exporter_s_own_check(seed: int, index: int) -> None:
     """No id is refused at an entrance, least of all for looking like a phone number."""
-    assert refusal(IdCodec(seed).write(index)) == ""
+    assert reject_reason(IdCodec(seed).write(index)) == ""
 
 
 @given(SEEDS, INDEXES, st.data())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.domain.limiter import Flow
+from exporter.domain.limiter import CircuitState
 from exporter.domain.model import Outcome
 from exporter.status.message import RequestView
 from exporter.status.model import (
@@ -40,7 +40,7 @@ CAMPAIGN = CampaignView(
 ACCOUNT = AccountView(
     account="main",
     up=True,
-    flow=Flow.FLOWING,
+    flow=CircuitState.CLOSED,
     last_success_timestamp_seconds=NOW - 3,
     requests_per_second=2.0,
     allowed_requests_per_second=10.0,

@@ -9,7 +9,7 @@ import pytest
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.domain.snapshot import HOUR_US, CampaignName, Hour, Kind, Objective, SeriesKey, Snapshot
 from exporter.status.campaigns import campaigns, misses, quantile
-from exporter.status.counter_history import Growth
+from exporter.status.counter_history import Increase
 from exporter.status.model import CampaignView, Hours, Share
 
 NOW = 500_000 * HOUR_US + HOUR_US // 2
@@ -28,23 +28,23 @@ SNAPSHOT = Snapshot(
 )
 
 
-def grown(campaign_id: int, kind: Kind, amount: int, label1: str = "", label2: str = "") -> Growth:
+def grown(campaign_id: int, kind: Kind, amount: int, label1: str = "", label2: str = "") -> Increase:
     """One series that grew by so much since the hour before."""
-    return Growth(NOW - HOUR_US, {SeriesKey(campaign_id, kind, label1, label2): amount})
+    return Increase(NOW - HOUR_US, {SeriesKey(campaign_id, kind, label1, label2): amount})
 
 
-def together(*parts: Growth) -> Growth:
+def together(*parts: Increase) -> Increase:
     """All of them."""
-    return Growth(NOW - HOUR_US, {key: amount for part in parts for key, amount in part.amounts.items()})
+    return Increase(NOW - HOUR_US, {key: amount for part in parts for key, amount in part.amounts.items()})
 
 
-def seen(snapshot: Snapshot = SNAPSHOT, *day: Growth, lately: Growth | None = None) -> list[CampaignView]:
+def seen(snapshot: Snapshot = SNAPSHOT, *day: Increase, lately: Increase | None = None) -> list[CampaignView]:
     """The views, the worst first."""
-    nothing = Growth(NOW, {})
+    nothing = Increase(NOW, {})
     return campaigns(snapshot, together(*day) if day else nothing, lately or nothing, ["1h", "24h"])
 
 
-def otp(snapshot: Snapshot = SNAPSHOT, *day: Growth, lately: Growth | None = None) -> CampaignView:
+def otp(snapshot: Snapshot = SNAPSHOT, *day: Increase, lately: Increase | None = None) -> CampaignView:
     """The view of one campaign."""
     return next(view for view in seen(snapshot, *day, lately=lately) if view.campaign == "otp")
 

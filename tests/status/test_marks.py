@@ -40,7 +40,7 @@ def test_growth_is_of_the_span_and_of_no_more_than_a_step_beyond_it() -> None:
 
 
 def test_a_quiet_time_leaves_the_mark_before_it() -> None:
-    """Growth since a mark that is older than the span, when nothing was published meanwhile."""
+    """Increase since a mark that is older than the span, when nothing was published meanwhile."""
     marks = Marks(24 * HOUR_US, HOUR_US)
     marks.note(snapshot(0, first=1))
     marks.note(snapshot(1, first=2))

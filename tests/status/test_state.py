@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.domain.limiter import Flow
+from exporter.domain.limiter import CircuitState
 from exporter.domain.model import Outcome
-from exporter.status.health import Facts, said
+from exporter.status.health import HealthInputs, evaluate
 from exporter.status.message import RequestView
 from exporter.status.model import DropView, Severity, Share, State
 from tests.status.example import ACCOUNT, CAMPAIGN, NOW
 
 FAILING = replace(CAMPAIGN, misses_objective=True, in_time=(Share("30m", 0.62, 50),))
 DROP = DropView({"/drop": True}, blocked=False, files={}, lines={})
-FINE = Facts(
+FINE = HealthInputs(
     now_seconds=NOW,
     unready="",
     stalled=False,
@@ -34,8 +34,8 @@ FINE = Facts(
 FAILURE = RequestView(NOW - 1, "main", "otp", "abc", Outcome.TIMEOUT, None, 10.0, "")
 UNSENT = replace(FAILURE, outcome=Outcome.UNAUTHORIZED, detail="not sent: key file unreadable")
 UNASKED = replace(ACCOUNT, up=None, last_success_timestamp_seconds=None)
-REVOKED = replace(ACCOUNT, up=False, flow=Flow.REVOKED, next_probe_seconds=42.0)
-OUTAGE = replace(ACCOUNT, up=False, flow=Flow.OUTAGE, next_probe_seconds=0.0)
+REVOKED = replace(ACCOUNT, up=False, flow=CircuitState.UNAUTHORIZED, next_probe_seconds=42.0)
+OUTAGE = replace(ACCOUNT, up=False, flow=CircuitState.OPEN, next_probe_seconds=0.0)
 PAUSED = replace(ACCOUNT, paused_until_timestamp_seconds=NOW + 90)
 SHAKY = replace(ACCOUNT, up=False)
 LATE = replace(ACCOUNT, due={"normal": 10, "low": 4_993}, lag_seconds={"normal": 61.0, "low": 1_000.0})
@@ -143,9 +143,9 @@ SITUATIONS = [
 
 
 @pytest.mark.parametrize(("facts", "state", "words"), SITUATIONS)
-def test_each_situation_has_its_words(facts: Facts, state: State, words: str) -> None:
+def test_each_situation_has_its_words(facts: HealthInputs, state: State, words: str) -> None:
     """A state, what it means, and what to do where there is something to do."""
-    told = said(facts)
+    told = evaluate(facts)
     assert (told.state, told.summary) == (state, words)
     assert bool(told.advice) == (state not in {State.RECEIVING, State.QUIET, State.WAITING})
     assert bool(told.problems) == (state not in {State.RECEIVING, State.QUIET, State.WAITING, State.NO_IDS})
@@ -164,7 +164,7 @@ def test_the_worst_comes_first_and_nothing_is_hidden() -> None:
         store_up=False,
         reload_refused=True,
     )
-    told = said(facts)
+    told = evaluate(facts)
     assert told.state is State.STORE_FULL
     assert [(problem.code, problem.account) for problem in told.problems] == [
         (State.STORE_FULL, None),
@@ -183,13 +183,13 @@ def test_the_worst_comes_first_and_nothing_is_hidden() -> None:
 def test_who_is_held_back_is_not_called_behind() -> None:
     """The outage is what is wrong; messages are late because of it."""
     held = (replace(OUTAGE, lag_seconds={"low": 9_000.0}), replace(PAUSED, lag_seconds={"low": 9_000.0}))
-    assert State.BEHIND not in {problem.code for problem in said(replace(FINE, accounts=held)).problems}
+    assert State.BEHIND not in {problem.code for problem in evaluate(replace(FINE, accounts=held)).problems}
 
 
 def test_the_demo_has_patience() -> None:
     """Its time passes faster than anybody can work."""
     late = replace(FINE, accounts=(LATE,))
-    assert said(replace(late, patience=60.0)).state is State.RECEIVING
+    assert evaluate(replace(late, patience=60.0)).state is State.RECEIVING
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_the_demo_has_patience() -> None:
 )
 def test_who_is_behind_hears_whether_the_rate_is_to_blame(used: float, advice: str) -> None:
     """More rate helps nobody who does not use what there is."""
-    assert advice in said(replace(FINE, accounts=(replace(LATE, requests_per_second=used),))).advice
+    assert advice in evaluate(replace(FINE, accounts=(replace(LATE, requests_per_second=used),))).advice
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_who_has_no_ids_yet_hears_how_they_come_in(
 ) -> None:
     """By the ways that are configured."""
     drop = replace(DROP, directories=directories)
-    assert said(replace(FINE, tracked=0, pending=0, drop=drop, intake=intake)).advice == advice
+    assert evaluate(replace(FINE, tracked=0, pending=0, drop=drop, intake=intake)).advice == advice

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from exporter.domain import lifecycle, schedule
-from exporter.domain.aggregates import Changes, Ledger
+from exporter.domain.aggregates import CommittedState, StateDelta
 from exporter.domain.lifecycle import Event, Step, Tick
-from exporter.domain.limiter import Kept
+from exporter.domain.limiter import LimiterState
 from exporter.domain.model import Message, Source
 from exporter.domain.snapshot import Kind, Objective, SeriesKey
 from exporter.engine.agenda import next_revision
@@ -83,7 +83,7 @@ def decide(message: Message, event: Event) -> Step:
     step = lifecycle.advance(message, event, DEFAULT, "UAH")
     if not step.message.pending or isinstance(event, Tick):
         return step
-    due_at = schedule.next_look_at(step.message, DEFAULT, event.at, event.answering_us, _u.random())
+    due_at = schedule.next_look_at(step.message, DEFAULT, event.at, event.uptime_us, _u.random())
     planned = step.message._replace(due_at=due_at, revision=next_revision(message.revision))
     return step._replace(message=planned)
 
@@ -108,17 +108,17 @@ def track(  # noqa: PLR0913 - what `Store.track` takes, most of it by default
     file: FileProgress | None = None,
 ) -> Accepted:
     """Track as dropped ids."""
-    return store.track(account_id, batch, Source.DROP, now=now, answering_us=0, room=room, file=file)
+    return store.track(account_id, batch, Source.DROP, now=now, uptime_us=0, room=room, file=file)
 
 
-def keep_nothing(store: Store, accounts: dict[int, Kept] | None = None) -> None:
-    """A beat of the upkeep with nothing to fold."""
-    store.keep(Changes(), accounts or {})
+def keep_nothing(store: Store, accounts: dict[int, LimiterState] | None = None) -> None:
+    """A beat of the maintenance with nothing to fold."""
+    store.persist(StateDelta(), accounts or {})
 
 
-def shown(ledger: Ledger) -> dict[SeriesKey, int]:
+def shown(state: CommittedState) -> dict[SeriesKey, int]:
     """All series that `/metrics` would show other than 0."""
-    snapshot = ledger.snapshot(SENT_AT, {}, lambda _: Objective(DEFAULT.deadline_us, 0.95), {})
+    snapshot = state.snapshot(SENT_AT, {}, lambda _: Objective(DEFAULT.deadline_us, 0.95), {})
     return {key: value for key, value in snapshot.values.items() if value}
 
 

@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from exporter.domain.aggregates import Cohort, Ledger, cohort_of
+from exporter.domain.aggregates import Cohort, CommittedState, cohort_of
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Step
 from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Status, Verdict
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
@@ -99,7 +99,7 @@ def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
         arrivals(campaign, IDS[:2]),
         Source.INTAKE,
         now=SENT_AT + 1,
-        answering_us=77,
+        uptime_us=77,
         room=MANY,
         file=None,
     )
@@ -112,7 +112,7 @@ def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
         assert (message.status, message.outcome, message.verdict) == (Status.NEW, Status.NEW, Verdict.NONE)
         assert (message.account_id, message.campaign_id) == (account, campaign)
         assert (message.sent_at, message.accepted_at, message.due_at) == (SENT_AT, SENT_AT + 1, SENT_AT)
-        assert (message.answering_base_us, message.polls, message.revision) == (77, 0, 0)
+        assert (message.uptime_at_accept_us, message.polls, message.revision) == (77, 0, 0)
     assert values(store) == {
         SeriesKey(campaign, Kind.TRACKED, "intake"): 2,
         SeriesKey(campaign, Kind.MESSAGES, "new"): 2,
@@ -198,18 +198,18 @@ def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
     account = store.account_id("main")
     campaign = store.campaign_id(account, "default")
     (planned,) = track(store, account, arrivals(campaign, ["a"])).planned
-    ledger = Ledger(0)
+    state = CommittedState(0)
     before = store.restore()
-    ledger.restore(before.campaigns, before.values, before.cohorts)
+    state.restore(before.campaigns, before.values, before.cohorts)
     (step,), changes = store.apply([saw(planned.row, Status.DELIVERED)], decide)
-    ledger.apply(changes)
+    state.apply(changes)
     engine.crash()
     store = engine.open()
     assert store.claim([planned.row]) == [step.message]
     assert step.message.outcome is Status.DELIVERED
     assert schedule(store) == []
     assert values(store)[SeriesKey(campaign, Kind.COST_NANOS, "UAH")] == 5
-    assert values(store) == shown(ledger)
+    assert values(store) == shown(state)
     assert dict(store.restore().cohorts)[cohort_of(campaign, SENT_AT)] == Cohort(
         sent=1, delivered=1, met=1, finished=1
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.domain.aggregates import Ledger
+from exporter.domain.aggregates import CommittedState
 from exporter.domain.model import Source, Status
 from exporter.runtime.errors import StoreError, StoreUnusable
 from exporter.store import directory
@@ -42,15 +42,15 @@ def use(folder: Path) -> tuple[int, str]:
     store = SqliteStore(folder, now=SENT_AT)
     try:
         restored = store.restore()
-        ledger = Ledger(restored.created_at)
-        ledger.restore(restored.campaigns, restored.values, restored.cohorts)
+        state = CommittedState(restored.created_at)
+        state.restore(restored.campaigns, restored.values, restored.cohorts)
         rows = [planned.row for piece in store.schedule() for planned in piece]
         messages = store.claim(range(1, MESSAGES + 1))
         store.apply([saw(Status.PROCESSING, 5, row=row) for row in rows], decide)
         now = SENT_AT + 10**9
-        store.sweep(0, limit=MESSAGES, now=now, retention_us=10**15, tick=tick_at(now))
+        store.collect_garbage(0, limit=MESSAGES, now=now, retention_us=10**15, tick=tick_at(now))
         store.oldest_pending([1])
-        store.track(1, arrivals(1, ["new"]), Source.DROP, now=SENT_AT, answering_us=0, room=MANY, file=None)
+        store.track(1, arrivals(1, ["new"]), Source.DROP, now=SENT_AT, uptime_us=0, room=MANY, file=None)
         keep_nothing(store)
     finally:
         store.close()

@@ -203,8 +203,8 @@ def test_a_disk_that_fills_and_empties(small_disk: Path) -> None:
         ballast.unlink()
         now = SENT_AT + 10**9
         insist(partial(store.apply, [saw(Status.DELIVERED, 5, row=row) for row in pending], decide))
-        assert store.sweep(0, limit=10_000, now=now, retention_us=0, tick=tick_at(now)).cursor == 0
-        store.forget(now=now + 8 * 24 * HOUR_US, cohorts_before=0, files_before=0)
+        assert store.collect_garbage(0, limit=10_000, now=now, retention_us=0, tick=tick_at(now)).cursor == 0
+        store.prune(now=now + 8 * 24 * HOUR_US, cohorts_before=0, files_before=0)
         assert all_messages(store, 10_000) == []
     tracked = told(store)[Kind.TRACKED, "drop"]
     assert told(store) == {(Kind.TRACKED, "drop"): tracked, (Kind.FINISHED, "delivered"): tracked}

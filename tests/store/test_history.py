@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.domain.aggregates import Ledger
+from exporter.domain.aggregates import CommittedState
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Tick
 from exporter.domain.model import Answer, Outcome, Status, Via
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
@@ -52,7 +52,7 @@ events: st.SearchStrategy[Event] = st.one_of(
         Observed,
         row=rows,
         at=at,
-        answering_us=st.integers(0, 2 * DAY_US),
+        uptime_us=st.integers(0, 2 * DAY_US),
         answer=st.builds(Answer, final_or_not, cost_nanos=st.integers(0, 9), parts=st.integers(0, 2)),
         via=st.sampled_from(Via),
         occurred_at=st.just(0) | at,
@@ -61,10 +61,10 @@ events: st.SearchStrategy[Event] = st.one_of(
         PollFailed,
         row=rows,
         at=at,
-        answering_us=st.integers(0, 2 * DAY_US),
+        uptime_us=st.integers(0, 2 * DAY_US),
         outcome=st.sampled_from(list(Outcome)[1:]),
     ),
-    st.builds(Tick, row=rows, at=at, answering_us=st.just(0)),
+    st.builds(Tick, row=rows, at=at, uptime_us=st.just(0)),
 )
 
 
@@ -89,7 +89,7 @@ operations: st.SearchStrategy[Drop | Group | str] = st.one_of(
 
 
 class Run:
-    """A store that is used, the ledger that follows it, and what must be in both."""
+    """A store that is used, the state that follows it, and what must be in both."""
 
     def __init__(self, engine: Engine) -> None:
         """Begin with nothing but a campaign."""
@@ -97,8 +97,8 @@ class Run:
         self.store = engine.open()
         self.account = self.store.account_id("main")
         self.campaign = self.store.campaign_id(self.account, "default")
-        self.ledger = Ledger(0)
-        self.ledger.campaigns[self.campaign] = CampaignName("main", "default")
+        self.state = CommittedState(0)
+        self.state.campaigns[self.campaign] = CampaignName("main", "default")
         self.known: set[str] = set()
         self.counters: dict[SeriesKey, int] = {}
 
@@ -110,14 +110,16 @@ class Run:
                 new = set(batch) - self.known
                 assert taken.full == (len(new) > room)
                 self.known |= set() if taken.full else new
-                self.ledger.apply(taken.changes)
+                self.state.apply(taken.changes)
             case Group(group):
-                self.ledger.apply(self.store.apply(group, decide)[1])
+                self.state.apply(self.store.apply(group, decide)[1])
             case "sweep":
                 # Nothing is old enough to be forgotten: the recount needs every message.
                 now, kept_us = SENT_AT + 3 * DAY_US, 90 * DAY_US
-                swept = self.store.sweep(0, limit=100, now=now, retention_us=kept_us, tick=tick_at(now))
-                self.ledger.apply(swept.changes)
+                swept = self.store.collect_garbage(
+                    0, limit=100, now=now, retention_us=kept_us, tick=tick_at(now)
+                )
+                self.state.apply(swept.changes)
             case "keep":
                 keep_nothing(self.store)
             case _:
@@ -126,13 +128,13 @@ class Run:
                 self.store = self.engine.open()
 
     def check(self) -> None:
-        """Messages, series, schedule and ledger tell the same."""
+        """Messages, series, schedule and state tell the same."""
         stored = values(self.store)
-        assert stored == shown(self.ledger)
+        assert stored == shown(self.state)
         messages = all_messages(self.store, 1000)
         assert told(self.store) == recounted(messages)
         assert {message.message_id for message in messages} == self.known
-        assert len(schedule(self.store)) == self.ledger.pending
+        assert len(schedule(self.store)) == self.state.pending
         fallen = [key for key, n in self.counters.items() if stored.get(key, 0) < n]
         assert all(key.kind is Kind.MESSAGES for key in fallen)
         self.counters = stored

@@ -132,7 +132,7 @@ def test_what_is_forgotten_is_gone_from_the_file(tmp_path: Path) -> None:
     account = store.account_id("main")
     events = [Tick(row, now, 0) for row in range(1, 501)]
     store.apply(events, decide)
-    store.sweep(0, limit=1000, now=now, retention_us=0, tick=tick_at(now))
+    store.collect_garbage(0, limit=1000, now=now, retention_us=0, tick=tick_at(now))
     assert store.account_id("main") == account
     store.close()
     assert b"canary" not in (tmp_path / directory.DATABASE).read_bytes()

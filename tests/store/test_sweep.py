@@ -6,9 +6,9 @@ from itertools import chain
 
 import pytest
 
-from exporter.domain.aggregates import Changes, Cohort, cohort_of
+from exporter.domain.aggregates import Cohort, StateDelta, cohort_of
 from exporter.domain.lifecycle import Observed
-from exporter.domain.limiter import Kept
+from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Answer, Status
 from exporter.domain.snapshot import Kind, SeriesKey
 from exporter.store import FileProgress, Planned, Store
@@ -63,26 +63,30 @@ def test_keep_is_durable(engine: Engine) -> None:
     store = engine.open()
     account = store.account_id("main")
     campaign = store.campaign_id(account, "default")
-    changes = Changes({SeriesKey(campaign, Kind.SLO_MESSAGES): 3}, {cohort_of(campaign, 0): Cohort(met=-3)})
-    store.keep(Changes({}, {cohort_of(campaign, 0): Cohort(met=3)}), {})
-    store.keep(changes, {account: Kept(123, 456, 2.5)})
+    changes = StateDelta(
+        {SeriesKey(campaign, Kind.SLO_MESSAGES): 3}, {cohort_of(campaign, 0): Cohort(met=-3)}
+    )
+    store.persist(StateDelta({}, {cohort_of(campaign, 0): Cohort(met=3)}), {})
+    store.persist(changes, {account: LimiterState(123, 456, 2.5)})
     engine.crash()
     restored = engine.open().restore()
-    assert restored.accounts == {"main": (account, Kept(123, 456, 2.5))}
+    assert restored.accounts == {"main": (account, LimiterState(123, 456, 2.5))}
     assert dict(restored.values) == {SeriesKey(campaign, Kind.SLO_MESSAGES): 3}
     assert dict(restored.cohorts) == {cohort_of(campaign, 0): Cohort()}
 
 
-def sweep_all(store: Store, now: int, limit: int = 7) -> tuple[Changes, int]:
+def sweep_all(store: Store, now: int, limit: int = 7) -> tuple[StateDelta, int]:
     """One whole round, in pieces; all changes in one, and the number of pieces."""
-    ledger: dict[SeriesKey, int] = {}
+    state: dict[SeriesKey, int] = {}
     cursor, pieces = 0, 0
     while cursor or not pieces:
-        swept = store.sweep(cursor, limit=limit, now=now, retention_us=RETENTION_US, tick=tick_at(now))
+        swept = store.collect_garbage(
+            cursor, limit=limit, now=now, retention_us=RETENTION_US, tick=tick_at(now)
+        )
         cursor, pieces = swept.cursor, pieces + 1
         for key, amount in swept.changes.counts.items():
-            ledger[key] = ledger.get(key, 0) + amount
-    return Changes(ledger), pieces
+            state[key] = state.get(key, 0) + amount
+    return StateDelta(state), pieces
 
 
 def test_a_sweep_forgets_what_finished_long_ago(store: Store, account: int, campaign: int) -> None:
@@ -126,9 +130,9 @@ def test_a_forgotten_id_is_known_for_a_while(engine: Engine) -> None:
     store = engine.open()
     assert len(track(store, account, arrivals(campaign, ["a", "b"]), now=now).planned) == 1
     assert len(track(store, other, arrivals(store.campaign_id(other, "c"), ["a"]), now=now).planned) == 1
-    store.forget(now=now + 6 * DAY_US, cohorts_before=0, files_before=0)
+    store.prune(now=now + 6 * DAY_US, cohorts_before=0, files_before=0)
     assert track(store, account, arrivals(campaign, ["a"]), now=now).planned == []
-    store.forget(now=now + 8 * DAY_US, cohorts_before=0, files_before=0)
+    store.prune(now=now + 8 * DAY_US, cohorts_before=0, files_before=0)
     (again,) = track(store, account, arrivals(campaign, ["a"]), now=now).planned
     assert again.row > planned.row, "a row number is never given twice: the schedule may still hold it"
 
@@ -137,11 +141,11 @@ def test_forgetting_keeps_what_is_needed(store: Store, account: int, campaign: i
     """Old cohorts and file records go, but no verdict that was never folded."""
     track(store, account, arrivals(campaign, ["a"]), file=FileProgress(b"old", 1))
     folded, unfolded = cohort_of(campaign, SENT_AT), cohort_of(campaign, SENT_AT - HOUR_US)
-    store.keep(Changes({}, {unfolded: Cohort(met=1)}), {})
-    store.forget(now=SENT_AT, cohorts_before=folded.began_at, files_before=SENT_AT)
+    store.persist(StateDelta({}, {unfolded: Cohort(met=1)}), {})
+    store.prune(now=SENT_AT, cohorts_before=folded.began_at, files_before=SENT_AT)
     assert dict(store.restore().cohorts) == {folded: Cohort(sent=1), unfolded: Cohort(met=1)}
     assert store.file_progress(b"old") == 1
-    store.forget(now=SENT_AT, cohorts_before=folded.began_at + 1, files_before=SENT_AT + 1)
+    store.prune(now=SENT_AT, cohorts_before=folded.began_at + 1, files_before=SENT_AT + 1)
     assert dict(store.restore().cohorts) == {unfolded: Cohort(met=1)}
     assert store.file_progress(b"old") == 0
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
-from exporter.domain.events import Hinted, Observed, PollFailed
+from exporter.domain.events import Observed, PollFailed, StatusClaimed
 from exporter.domain.model import SECOND_US, Answer, Outcome, Source, Status, Verdict, Via
 from exporter.store import Store, schema
 from exporter.store.sqlite import SqliteStore
@@ -45,13 +45,13 @@ def test_what_is_still_to_be_asked_survives(engine: Engine) -> None:
     at = SENT_AT + SECOND_US
     final = Observed(rows[0], at, 0, Answer(Status.DELIVERED, cost_nanos=7), Via.WEBHOOK, at)
     ended = Observed(rows[2], at, 0, Answer(Status.DELIVERED))
-    store.apply([final, Hinted(rows[1], at, 0, Status.DELIVERED), ended], decide)
+    store.apply([final, StatusClaimed(rows[1], at, 0, Status.DELIVERED), ended], decide)
     engine.crash()
     store = engine.open()
     assert rows_to_ask(store) == set(rows[:2])
     kept = {message.row: message for message in store.claim(rows)}
-    assert kept[rows[0]].told_nanos == 7
-    assert kept[rows[1]].hearsay == Status.DELIVERED
+    assert kept[rows[0]].webhook_cost_nanos == 7
+    assert kept[rows[1]].claimed_status == Status.DELIVERED
     store.apply([Observed(rows[0], at + 1, 0, Answer(Status.DELIVERED))], decide)
     assert rows_to_ask(store) == {rows[1]}
 
@@ -64,7 +64,7 @@ def test_a_hint_about_a_message_that_was_given_up_survives(engine: Engine) -> No
     late = SENT_AT + 90 * SECOND_US
     store.apply([PollFailed(planned.row, late, 0, Outcome.NOT_FOUND)], decide)
     assert rows_to_ask(store) == set()
-    store.apply([Hinted(planned.row, late, 0, Status.DELIVERED)], decide)
+    store.apply([StatusClaimed(planned.row, late, 0, Status.DELIVERED)], decide)
     engine.crash()
     assert rows_to_ask(engine.open()) == {planned.row}
 
@@ -78,7 +78,7 @@ def test_retention_waits_for_what_an_end_was_worth(engine: Engine) -> None:
     store.apply([final], decide)
     for days, left in ((2, 1), (5, 1), (6, 0)):
         now = SENT_AT + days * DAY_US
-        store.sweep(0, limit=10, now=now, retention_us=DAY_US, tick=tick_at(now))
+        store.collect_garbage(0, limit=10, now=now, retention_us=DAY_US, tick=tick_at(now))
         assert len(store.claim([planned.row])) == left
         if days == 2:
             assert rows_to_ask(store) == {planned.row}
@@ -98,7 +98,7 @@ def test_who_is_first_heard_of_by_a_webhook_is_exempt(engine: Engine) -> None:
             arrivals(campaign, [message_id]),
             source,
             now=SENT_AT,
-            answering_us=0,
+            uptime_us=0,
             room=MANY,
             file=None,
         )
@@ -120,5 +120,5 @@ def test_messages_of_a_version_before_webhooks(tmp_path: Path) -> None:
         )
     store = SqliteStore(tmp_path, now=SENT_AT)
     (message,) = store.find([1], ["id-1"])["id-1"]
-    assert (message.hearsay, message.told_nanos, message.pending) == (0, -1, True)
+    assert (message.claimed_status, message.webhook_cost_nanos, message.pending) == (0, -1, True)
     store.close()

@@ -153,12 +153,12 @@ MUTANTS = (
         [
             (
                 (
-                    "        await self.tracker.run(self.store.keep, changes, kept)\n"
-                    "        if changes:\n            self.tracker.committed(changes)\n"
+                    "        await self.tracker.run(self.store.persist, changes, kept)\n"
+                    "        if changes:\n            self.tracker.apply_committed(changes)\n"
                 ),
                 (
-                    "        if changes:\n            self.tracker.committed(changes)\n"
-                    "        await self.tracker.run(self.store.keep, changes, kept)\n"
+                    "        if changes:\n            self.tracker.apply_committed(changes)\n"
+                    "        await self.tracker.run(self.store.persist, changes, kept)\n"
                 ),
             )
         ],
@@ -212,8 +212,8 @@ MUTANTS = (
         "exporter/ingest/drop/reporting.py",
         [
             (
-                "def _hashed(found: Found) -> str:\n",
-                "def _hashed(found: Found) -> str:\n    if found.name:\n        return found.name\n",
+                "def _hashed(found: DropFile) -> str:\n",
+                "def _hashed(found: DropFile) -> str:\n    if found.name:\n        return found.name\n",
             )
         ],
         _CANARIES,
@@ -224,7 +224,7 @@ MUTANTS = (
         "exporter/domain/lifecycle.py",
         [
             (
-                "if event.answering_us - message.answering_base_us >= policy",
+                "if event.uptime_us - message.uptime_at_accept_us >= policy",
                 "if event.at - message.accepted_at >= policy",
             )
         ],
@@ -236,7 +236,7 @@ MUTANTS = (
         "exporter/domain/limiter.py",
         [
             (
-                "            self._stop_answering_clock(now)\n            if outcome is",
+                "            self._stop_uptime(now)\n            if outcome is",
                 "            if outcome is",
             )
         ],
@@ -248,7 +248,7 @@ MUTANTS = (
         "exporter/engine/tracker.py",
         [
             (
-                "return await called(self._executor, partial(verb, *args, **kwargs))",
+                "return await run_in_store_thread(self._executor, partial(verb, *args, **kwargs))",
                 "return self._executor.submit(partial(verb, *args, **kwargs)).result()",
             )
         ],

@@ -60,7 +60,7 @@ def _dropped(suffix: str, data: bytes, rng: random.Random, _: Path) -> None:
     whole = _read(suffix, [data])
     assert whole == _read(suffix, [data[a:b] for a, b in pairwise([0, *cuts, len(data)])]), "cuts show"
     messages, reasons, fault = whole
-    assert not any(message_ids.refusal(message_id) for message_id in messages)
+    assert not any(message_ids.reject_reason(message_id) for message_id in messages)
     assert set(reasons) <= set(REASONS)
     assert fault in {"", *FAULTS}
 
@@ -87,8 +87,8 @@ def _answer(data: bytes, _: random.Random, __: Path) -> None:
 
 
 def _news(data: bytes, _: random.Random, __: Path) -> None:
-    found = parsing.parse_news(data)
-    assert found is None or not message_ids.refusal(found.message_id)
+    found = parsing.parse_webhook(data)
+    assert found is None or not message_ids.reject_reason(found.message_id)
 
 
 def _compressed(data: bytes, rng: random.Random, _: Path) -> None:
@@ -105,7 +105,7 @@ def _retry_after(data: bytes, rng: random.Random, _: Path) -> None:
 
 def _id(data: bytes, _: random.Random, __: Path) -> None:
     text = data.decode("utf-8", "surrogateescape")
-    refused = message_ids.refusal(text)
+    refused = message_ids.reject_reason(text)
     if not refused:
         assert text.isascii()
         assert text.replace("-", "").replace("_", "").isalnum() or set(text) <= {"-", "_"}

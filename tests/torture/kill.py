@@ -32,7 +32,7 @@ LIVES: dict[str, tuple[float, float, int]] = {
     "aimed": (0.0, 1.5, 30),
     "ingest": (0.1, 1.3, 15),
     "load": (1.0, 3.5, 12),
-    "upkeep": (4.8, 6.0, 3),
+    "maintenance": (4.8, 6.0, 3),
     "reload": (0.15, 1.5, 10),
     "shutdown": (0.1, 2.0, 12),
 }

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.config import Settings, load
-from exporter.domain.aggregates import Changes
+from exporter.domain.aggregates import StateDelta
 from exporter.domain.lifecycle import Event, Observed, PollFailed
-from exporter.domain.limiter import Kept
+from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Answer, Outcome, Status
 from exporter.engine.tracker import Tracker
 from exporter.ingest.drop.drop import DropDirectory, DropSettings
@@ -93,11 +93,11 @@ class Run:
                 with self._step():
                     await tracker.run(store.apply, self._events(part), decide)
             with self._step():
-                await tracker.run(store.keep, Changes(), {1: Kept(OPENED_AT, 0, 5.0)})
+                await tracker.run(store.persist, StateDelta(), {1: LimiterState(OPENED_AT, 0, 5.0)})
         with self._step():
             now = OPENED_AT + SECOND_US
             tick = tick_at(now)
-            await tracker.run(store.sweep, 0, limit=500, now=now, retention_us=0, tick=tick)
+            await tracker.run(store.collect_garbage, 0, limit=500, now=now, retention_us=0, tick=tick)
 
     def _drop(self, size: int, *, bad: bool) -> None:
         """Drop a file as the contract says: written beside, synced, renamed; and its folder synced too."""

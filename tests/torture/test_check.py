@@ -31,7 +31,7 @@ def filled(folder: Path, *, forgetting: bool = False) -> Path:
     store.apply([PollFailed(35, SENT_AT, 0, Outcome.TIMEOUT)], decide)
     if forgetting:
         now = SENT_AT + 3600 * SECOND_US
-        store.sweep(0, limit=1000, now=now, retention_us=0, tick=tick_at(now))
+        store.collect_garbage(0, limit=1000, now=now, retention_us=0, tick=tick_at(now))
     store.close()
     return folder / "state.sqlite3"
 

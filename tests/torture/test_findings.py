@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import check
-from exporter.ingest.drop.directory import look, open_found
+from exporter.ingest.drop.directory import open_found, scan_directory
 from tests.engine.provider import Provider
 from tests.engine.rig import running
 from tests.engine.settings import settings_of
@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 _THREE_TRIES = """\
 import sys
 from exporter.ingest.drop.archive import Plan, put_aside
-from exporter.ingest.drop.directory import look
-(found,) = look(sys.argv[1], frozenset()).files
+from exporter.ingest.drop.directory import scan_directory
+(found,) = scan_directory(sys.argv[1], frozenset()).files
 for _ in range(3):
     try:
         put_aside(sys.argv[1], found, Plan("done", False, b"line 2: bad_characters"))
@@ -50,7 +50,7 @@ def test_a_file_that_can_not_be_moved_leaves_no_report_behind(tmp_path: Path) ->
 def test_a_process_without_a_free_descriptor_does_not_give_a_file_up(tmp_path: Path) -> None:
     """Nothing is wrong with the file: it is looked at again in a second, not in an hour."""
     (tmp_path / "ids.txt").write_text("abc\n")
-    (found,) = look(str(tmp_path), frozenset()).files
+    (found,) = scan_directory(str(tmp_path), frozenset()).files
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     first_free = os.open(tmp_path, os.O_RDONLY)
     resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, limits[1]))

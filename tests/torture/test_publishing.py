@@ -1,4 +1,4 @@
-"""What is shown is committed: also the verdicts, which upkeep commits and shows by itself."""
+"""What is shown is committed: also the verdicts, which maintenance commits and shows by itself."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import NamedTuple
 
-from exporter.ingest.drop.directory import Found, Identity, opened, opened_folder
+from exporter.ingest.drop.directory import DropFile, Identity, opened, opened_folder
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -36,13 +36,13 @@ class Placed(Enum):
     """What came of it."""
 
     MOVED = 1
-    GONE = 2
+    CLIENT_DISCONNECTED = 2
     """Its name is gone, or is another file's by now."""
     CHANGED = 3
     """It was written to after it was read: it is back in its place, to be read again."""
 
 
-def put_aside(root: str, found: Found, plan: Plan) -> Placed:
+def put_aside(root: str, found: DropFile, plan: Plan) -> Placed:
     """Carry out `plan`; raises OSError when the directory doesn't let us: then the file is in its place."""
     with opened_folder(root, found.folder) as within:
         placed = _placed(within, found.name, found.identity)
@@ -55,7 +55,7 @@ def put_aside(root: str, found: Found, plan: Plan) -> Placed:
             try:
                 os.rename(found.name, name, src_dir_fd=within, dst_dir_fd=place)
             except FileNotFoundError:
-                placed = Placed.GONE
+                placed = Placed.CLIENT_DISCONNECTED
             except OSError:
                 # It is tried again each pass: every one of them would leave a report behind.
                 if plan.report:
@@ -79,10 +79,10 @@ def _placed(within: int, name: str, identity: Identity) -> Placed:
     try:
         now = Identity.of(os.stat(name, dir_fd=within, follow_symlinks=False))
     except FileNotFoundError:
-        return Placed.GONE
+        return Placed.CLIENT_DISCONNECTED
     if now.same_content(identity):
         return Placed.MOVED
-    return Placed.CHANGED if now[:2] == identity[:2] else Placed.GONE
+    return Placed.CHANGED if now[:2] == identity[:2] else Placed.CLIENT_DISCONNECTED
 
 
 @contextmanager

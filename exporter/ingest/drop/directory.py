@@ -55,7 +55,7 @@ class Identity(NamedTuple):
         return self[:4] == other[:4]
 
 
-class Found(NamedTuple):
+class DropFile(NamedTuple):
     """One file, where it was seen."""
 
     folder: str
@@ -78,9 +78,9 @@ class Found(NamedTuple):
 class Listing:
     """What one look into the directory showed."""
 
-    files: list[Found] = field(default_factory=list)
+    files: list[DropFile] = field(default_factory=list)
     """Of those not remembered the OBSERVED_FILES oldest, oldest first."""
-    notices: list[tuple[str, Found]] = field(default_factory=list)
+    notices: list[tuple[str, DropFile]] = field(default_factory=list)
     """What is passed over, with its result: `not_regular`, `ignored`, `unreadable`."""
     remembered: set[Identity] = field(default_factory=set)
     """Of the identities passed in, those still there."""
@@ -109,7 +109,7 @@ def opened_folder(root: str, folder: str) -> Iterator[int]:
             yield within
 
 
-def look(root: str, remembered: Container[Identity]) -> Listing:
+def scan_directory(root: str, remembered: Container[Identity]) -> Listing:
     """List what is in `root` and its subdirectories; raises OSError when it can't be read."""
     listing = Listing()
     with opened(root, _DIRECTORY) as base:
@@ -125,7 +125,7 @@ def look(root: str, remembered: Container[Identity]) -> Listing:
 
 def _files(
     descriptor: int, folder: str, listing: Listing, remembered: Container[Identity]
-) -> Iterator[Found]:
+) -> Iterator[DropFile]:
     """The files that can be taken; the rest goes into `listing`."""
     with os.scandir(descriptor) as entries:
         for entry in entries:
@@ -136,7 +136,7 @@ def _files(
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue  # gone since it was listed
-            found = Found(folder, name, Identity.of(status))
+            found = DropFile(folder, name, Identity.of(status))
             if stat.S_ISDIR(status.st_mode) and not folder and not campaign_refused(name):
                 yield from _subdirectory(descriptor, found, listing, remembered)
             elif found.identity in remembered:
@@ -149,8 +149,8 @@ def _files(
 
 
 def _subdirectory(
-    base: int, found: Found, listing: Listing, remembered: Container[Identity]
-) -> Iterator[Found]:
+    base: int, found: DropFile, listing: Listing, remembered: Container[Identity]
+) -> Iterator[DropFile]:
     """The files of one campaign."""
     try:
         with opened(found.name, _DIRECTORY | os.O_NOFOLLOW, base) as descriptor:
@@ -164,7 +164,7 @@ def _subdirectory(
             listing.notices.append(("unreadable", found))
 
 
-def _passed_over(status: os.stat_result, found: Found) -> str:
+def _passed_over(status: os.stat_result, found: DropFile) -> str:
     """Why this is no file to take, or ""."""
     if stat.S_ISDIR(status.st_mode):
         return "ignored"
@@ -174,7 +174,7 @@ def _passed_over(status: os.stat_result, found: Found) -> str:
     return "" if found.suffix in SUFFIXES else "ignored"
 
 
-def open_found(root: str, found: Found) -> int | str | None:
+def open_found(root: str, found: DropFile) -> int | str | None:
     """A descriptor of what was found, if still a regular file; None if not; a result if it can't be had.
 
     None too where only the process has no room for one more. Whether it is the same file, unchanged, is for

@@ -27,7 +27,7 @@ from functools import partial
 from exporter.domain.model import SECOND_US
 from exporter.ingest.batching import Intake, hand_over
 from exporter.ingest.drop.archive import Placed, Plan, put_aside
-from exporter.ingest.drop.directory import Found, Identity, Listing, look, open_found
+from exporter.ingest.drop.directory import DropFile, Identity, Listing, open_found, scan_directory
 from exporter.ingest.drop.file_reader import Reading, Report
 from exporter.ingest.drop.reporting import DropInstruments, Journal, Summary
 from exporter.ingest.formats.fields import Context
@@ -94,12 +94,12 @@ class DropDirectory:
         self._first_seen: dict[Identity, int] = {}
         self._left_alone: dict[Identity, int] = {}
         """Files that stay where they are, and until when they are passed over (monotonic)."""
-        self._unmoved: dict[Identity, tuple[Found, Plan]] = {}
+        self._unmoved: dict[Identity, tuple[DropFile, Plan]] = {}
         """Files that were told of and only need to be put aside."""
         self._readings: list[Reading] = []
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Watch until `stop`; whatever is wrong with the directory or a file is waited out."""
+        """StatusBuilder until `stop`; whatever is wrong with the directory or a file is waited out."""
         try:
             while not stop.is_set():
                 summary = await self.scan_once(stop)
@@ -117,7 +117,7 @@ class DropDirectory:
     async def scan_once(self, stop: asyncio.Event | None = None) -> Summary:
         """One pass; ends early at `stop`."""
         summary = self._journal.start_pass()
-        settled: list[Found] = []
+        settled: list[DropFile] = []
         try:
             listing = await asyncio.to_thread(self._look)
         except OSError:
@@ -138,7 +138,7 @@ class DropDirectory:
     def _look(self) -> Listing:
         now = self._clock.monotonic()
         left_alone = {identity for identity, until in self._left_alone.items() if until > now}
-        return look(self._settings.directory, left_alone | self._unmoved.keys())
+        return scan_directory(self._settings.directory, left_alone | self._unmoved.keys())
 
     def _take_note(self, listing: Listing) -> None:
         """Tell of what is passed over, forget what is no longer there."""
@@ -149,7 +149,7 @@ class DropDirectory:
             self._pass_over(result, found)
         self._journal.exposed(exposed=listing.exposed)
 
-    def _settled(self, listing: Listing) -> list[Found]:
+    def _settled(self, listing: Listing) -> list[DropFile]:
         """The files that nobody has written to for a while."""
         now = self._clock.monotonic()
         self._first_seen = {
@@ -171,7 +171,7 @@ class DropDirectory:
                 return  # what keeps one from being moved keeps them all
             del self._unmoved[identity]
 
-    async def _take_in(self, settled: list[Found], stop: asyncio.Event) -> None:
+    async def _take_in(self, settled: list[DropFile], stop: asyncio.Event) -> None:
         """A turn for each file that is open, then for the new ones, until there is no more room."""
         for reading in list(self._readings):
             if stop.is_set() or not await self._turn(reading):
@@ -185,7 +185,7 @@ class DropDirectory:
             elif (len(self._readings) < MAX_OPEN or size <= _ONE_TURN_BYTES) and not await self._take(found):
                 return
 
-    async def _take(self, found: Found) -> bool:
+    async def _take(self, found: DropFile) -> bool:
         """Begin with a file; False when there is no more room."""
         begun = await asyncio.to_thread(self._begin, found)
         if isinstance(begun, str):
@@ -195,7 +195,7 @@ class DropDirectory:
             return await self._turn(begun)
         return True
 
-    def _begin(self, found: Found) -> Reading | str | None:
+    def _begin(self, found: DropFile) -> Reading | str | None:
         """Open a file and make its key; None when it must wait, a result when it can't be read."""
         descriptor = open_found(self._settings.directory, found)
         if not isinstance(descriptor, int):
@@ -262,7 +262,9 @@ class DropDirectory:
             return False
         return True
 
-    async def _finish(self, found: Found, report: Report, *, again: bool = False, told: bool = False) -> None:
+    async def _finish(
+        self, found: DropFile, report: Report, *, again: bool = False, told: bool = False
+    ) -> None:
         """Put a file aside whose messages are on disk, and tell of it, once."""
         failed = bool(report.fault) or report.mostly_bad
         result = report.fault if report.fault == "too_large" else "failed" if failed else "done"
@@ -281,11 +283,11 @@ class DropDirectory:
                     return  # it is read again, and told of then
         self._journal.finished(result, found, report, again=again, told=told)
 
-    def _pass_over(self, result: str, found: Found, error: Exception | None = None) -> None:
+    def _pass_over(self, result: str, found: DropFile, error: Exception | None = None) -> None:
         self._journal.file(result, found, error)
         self._leave_alone(found, NOTICE_US)
 
-    def _leave_alone(self, found: Found, duration_us: int) -> None:
+    def _leave_alone(self, found: DropFile, duration_us: int) -> None:
         self._left_alone[found.identity] = self._clock.monotonic() + duration_us
 
     def _end(self, reading: Reading) -> None:

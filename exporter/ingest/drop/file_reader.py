@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from exporter.ingest.drop.directory import Found, Identity
+from exporter.ingest.drop.directory import DropFile, Identity
 from exporter.ingest.formats.formats import BATCH_MESSAGES, Batch, Parser, Reject
 from exporter.store import READ_TO_THE_END
 
@@ -70,7 +70,7 @@ class Reading:
     is only handed over when the whole file proved unchanged.
     """
 
-    def __init__(self, descriptor: int, found: Found, parser: Parser) -> None:
+    def __init__(self, descriptor: int, found: DropFile, parser: Parser) -> None:
         """Take over `descriptor`."""
         self.found = found
         self.key = b""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from exporter.domain.model import SECOND_US
 from exporter.engine.tracker import Tracked
-from exporter.ingest.drop.directory import Found
+from exporter.ingest.drop.directory import DropFile
 from exporter.ingest.drop.file_reader import Reading, Report
 from exporter.runtime.errors import Code
 
@@ -84,7 +84,7 @@ class Journal:
         self.summary = Summary()
         return self.summary
 
-    def file(self, result: str, found: Found, error: Exception | None = None) -> None:
+    def file(self, result: str, found: DropFile, error: Exception | None = None) -> None:
         """A file is passed over, or could not be used at all."""
         self.summary.files[result] += 1
         self._instruments.file(result)
@@ -123,7 +123,7 @@ class Journal:
         )
 
     def finished(
-        self, result: str, found: Found, report: Report, *, again: bool = False, told: bool = False
+        self, result: str, found: DropFile, report: Report, *, again: bool = False, told: bool = False
     ) -> None:
         """A file was read to its end, and what it held is on disk.
 
@@ -185,7 +185,7 @@ class Journal:
             self._tell(logging.ERROR, "drop_down", text, code=Code.DROP_DIRECTORY)
         self._up = ok
 
-    def _tell(self, level: int, event: str, text: str, found: Found | None = None, **more: object) -> None:
+    def _tell(self, level: int, event: str, text: str, found: DropFile | None = None, **more: object) -> None:
         """Log it with the fields that have a value."""
         fields: dict[str, object] = {"directory": self._directory}
         fields |= {name: value for name, value in more.items() if value is not None}
@@ -194,6 +194,6 @@ class Journal:
         _log.log(level, text, extra={"event": event, "fields": fields})
 
 
-def _hashed(found: Found) -> str:
+def _hashed(found: DropFile) -> str:
     path = os.fsencode(f"{found.folder}/{found.name}" if found.folder else found.name)
     return hashlib.sha256(path).hexdigest()[:12]

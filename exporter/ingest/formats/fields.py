@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from exporter.domain.message_ids import holds_phone, refusal
+from exporter.domain.message_ids import holds_phone, reject_reason
 from exporter.domain.model import SECOND_US, NewMessage
-from exporter.domain.timestamps import instant
+from exporter.domain.timestamps import parse_timestamp
 from exporter.ingest.formats.decoding import undecodable
 
 MAX_CAMPAIGN_CHARACTERS = 64
@@ -46,7 +46,7 @@ def campaign_refused(campaign: str) -> bool:
 
 def id_refusal(text: str) -> str:
     """`ids.refusal`, and `encoding` for what was no UTF-8."""
-    reason = refusal(text)
+    reason = reject_reason(text)
     return "encoding" if reason == "bad_characters" and undecodable(text) else reason
 
 
@@ -73,7 +73,7 @@ class Context:
             return "unknown_account"
         at = None
         if sent_at:
-            at = instant(sent_at)
+            at = parse_timestamp(sent_at)
             if at is None or not _EARLIEST_AT <= at <= self.now + _AHEAD_US:
                 return "bad_sent_at"
         return NewMessage(message_id, campaign or self.campaign, account or self.account, at)

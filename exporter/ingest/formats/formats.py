@@ -56,7 +56,7 @@ class Parser(Protocol):
         ...
 
 
-class _Basket:
+class _BatchBuilder:
     """Messages and refusals until there are enough for a batch."""
 
     def __init__(self, context: Context) -> None:
@@ -97,7 +97,7 @@ class _LineFormat:
 
     def __init__(self, context: Context) -> None:
         self.fault = ""
-        self._basket = _Basket(context)
+        self._basket = _BatchBuilder(context)
         self._lines = Lines()
         self._number = 0
 
@@ -175,7 +175,7 @@ class _JsonFile:
 
     def __init__(self, context: Context) -> None:
         self.fault = ""
-        self._basket = _Basket(context)
+        self._basket = _BatchBuilder(context)
         self._decoder = Decoder()
         self._document = bytearray()
 

@@ -29,10 +29,10 @@ import os
 from typing import Final, TextIO
 
 from exporter.runtime.errors import UsageError
-from exporter.runtime.log.lines import FORMATS, ROOT, brief
-from exporter.runtime.log.writer import Front, LogHandle
+from exporter.runtime.log.lines import FORMATS, ROOT, describe_exception
+from exporter.runtime.log.writer import LogHandle, QueueingHandler
 
-__all__ = ["FORMATS", "LEVELS", "ROOT", "LogHandle", "brief", "setup"]
+__all__ = ["FORMATS", "LEVELS", "ROOT", "LogHandle", "describe_exception", "setup"]
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -54,4 +54,4 @@ def setup(level: str, fmt: str, stream: TextIO) -> LogHandle:
     if fmt not in FORMATS:
         raise UsageError(f"unknown log format {fmt!r}", hint=f"one of: {', '.join(FORMATS)}")
     stream.flush()
-    return LogHandle(Front(FORMATS[fmt]), os.dup(stream.fileno()), LEVELS[level])
+    return LogHandle(QueueingHandler(FORMATS[fmt]), os.dup(stream.fileno()), LEVELS[level])

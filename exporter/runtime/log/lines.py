@@ -34,7 +34,7 @@ _NO_KEY = re.compile(r"[^A-Za-z0-9_.]", re.ASCII)
 _WORDS = re.compile(r"(?:[A-Za-z.]{1,20}(?:\(\))?(?:[ ,:]+|$))*", re.ASCII | re.MULTILINE)
 
 
-def brief(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """Which exception, where, and what caused it, on one line and without any value it holds.
 
     `str()` of a foreign exception may hold a phone number or a key, so only our own errors say
@@ -56,7 +56,7 @@ def _brief_one(error: BaseException) -> str:
         # Of `OSError(a, b)` with any `a`, that is the number: only what has a name is shown.
         text += f" {errno.errorcode.get(error.errno, '')}".rstrip()
     elif isinstance(error, BaseExceptionGroup):
-        text += f" [{', '.join(brief(inner) for inner in error.exceptions[:CAUSES])}]"
+        text += f" [{', '.join(describe_exception(inner) for inner in error.exceptions[:CAUSES])}]"
     frames: list[str] = []
     traceback = error.__traceback__
     while traceback is not None:
@@ -69,7 +69,7 @@ def _brief_one(error: BaseException) -> str:
 
 def _plain(value: object) -> Value:
     if isinstance(value, BaseException):
-        value = brief(value)
+        value = describe_exception(value)
     if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     text = str(value)

@@ -18,7 +18,7 @@ CLOSE_SECONDS: Final = 2.0
 """How long `close` waits for a reader that doesn't read."""
 
 
-class Front(logging.Handler):
+class QueueingHandler(logging.Handler):
     """The half that runs in the thread that logs: limits, formats, hands over; never waits."""
 
     def __init__(self, render: Render) -> None:
@@ -90,7 +90,7 @@ def _own_entry(event: str, sentence: str, **fields: Value) -> Entry:
 class LogHandle:
     """The log while it is set up: says what it lost, and gives everything back when closed."""
 
-    def __init__(self, front: Front, descriptor: int, level: int) -> None:
+    def __init__(self, front: QueueingHandler, descriptor: int, level: int) -> None:
         """Attach `front` to Python's root logger and start writing to `descriptor`, which is then ours."""
         self._front = front
         self._descriptor = descriptor

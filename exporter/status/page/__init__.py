@@ -13,8 +13,8 @@ from typing import Any
 from aiohttp import hdrs, web
 from pydantic import TypeAdapter
 
-from exporter.domain.message_ids import refusal
-from exporter.status.builder import Watch
+from exporter.domain.message_ids import reject_reason
+from exporter.status.builder import StatusBuilder
 from exporter.status.lookup import Lookups
 from exporter.status.message import Lookup
 from exporter.status.model import Overview
@@ -38,7 +38,7 @@ _JSON_HEADERS = {
 class Pages:
     """What is shown of `watch` and `lookups`; rendering is done in `thread`."""
 
-    def __init__(self, watch: Watch, lookups: Lookups, thread: Executor) -> None:
+    def __init__(self, watch: StatusBuilder, lookups: Lookups, thread: Executor) -> None:
         """Serve nothing before `routes` are."""
         self._watch = watch
         self._lookups = lookups
@@ -66,7 +66,7 @@ class Pages:
         speed = self._watch.surroundings.demo_speed
         asked = request.query.get("id")
         message_id = (asked or "").strip()
-        refused = refusal(message_id)
+        refused = reject_reason(message_id)
         if refused:
             status = HTTPStatus.OK if asked is None else HTTPStatus.BAD_REQUEST
             return _html(status, form_page(REFUSALS[refused], speed))
@@ -77,7 +77,7 @@ class Pages:
 
     async def _lookup(self, request: web.Request) -> web.Response:
         message_id = request.match_info["id"]
-        refused = refusal(message_id)
+        refused = reject_reason(message_id)
         if refused:
             # Not what was asked for: it may be a phone number.
             return _json(HTTPStatus.BAD_REQUEST, _error(refused))

@@ -121,7 +121,7 @@ def moment(timestamp_seconds: float) -> Markup:
 
 
 def definitions(pairs: Iterable[tuple[str, str]]) -> Markup:
-    """Facts by their names."""
+    """HealthInputs by their names."""
     return tag(
         "dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs), class_="facts"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from exporter.domain.limiter import Flow
+from exporter.domain.limiter import CircuitState
 from exporter.status.formatting import ago, counted, number, share, span, time_of_day
 from exporter.status.message import RequestView
 from exporter.status.model import (
@@ -234,9 +234,9 @@ def _account_state(account: AccountView, now_seconds: float) -> Iterator[str]:
         yield "Not asked yet"
     else:
         yield "Up" if account.up else "Down"
-    if account.flow is Flow.REVOKED:
+    if account.flow is CircuitState.UNAUTHORIZED:
         yield "no key that works"
-    elif account.flow is Flow.OUTAGE:
+    elif account.flow is CircuitState.OPEN:
         yield "the provider fails"
     if account.next_probe_seconds is not None:
         yield f"next try in {span(round(account.next_probe_seconds))}"

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from exporter.ingest.drop.directory import Found, Identity, look, open_found
+from exporter.ingest.drop.directory import DropFile, Identity, open_found, scan_directory
 from tests.kit.processes import Running
 from tests.kit.waiting import until
 
@@ -43,9 +43,9 @@ def test_links_swapped_in_all_the_time_lead_nowhere(tmp_path: Path) -> None:
     with Running(argv, tmp_path / "swapper.log") as swapper:
         until(swapper.printed, "it swaps", within_seconds=20)
         for _ in range(LOOKS):
-            listed = look(str(drop), ()).files
+            listed = scan_directory(str(drop), ()).files
             assert not {found.identity.inode for found in listed} & hidden
-            for found in (Found("", "a.txt", within), Found("otp", "b.txt", within)):
+            for found in (DropFile("", "a.txt", within), DropFile("otp", "b.txt", within)):
                 opened = open_found(str(drop), found)
                 if isinstance(opened, int):
                     inode = os.fstat(opened).st_ino

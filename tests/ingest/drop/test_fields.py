@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.timestamps import instant
+from exporter.domain.timestamps import parse_timestamp
 from exporter.ingest.formats.formats import BATCH_MESSAGES, parser
 from tests.ingest.drop.parsing import CONTEXT, ids, parse, reasons
 
@@ -78,4 +78,4 @@ def test_a_csv_needs_a_column_of_ids() -> None:
 )
 def test_instants_are_rfc_3339_or_unix_seconds(text: str, expected: int | None) -> None:
     """Exact to the microsecond; a local time without its offset is not guessed at."""
-    assert instant(text) == expected
+    assert parse_timestamp(text) == expected

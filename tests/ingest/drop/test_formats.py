@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.message_ids import refusal
+from exporter.domain.message_ids import reject_reason
 from exporter.domain.model import SECOND_US, NewMessage
 from exporter.ingest.formats.decoding import HEAD_BYTES
 from exporter.ingest.formats.fields import REASONS
@@ -94,7 +94,7 @@ def test_any_bytes_are_taken_without_an_error_and_however_they_are_cut(
     assert parse(suffix, content, data.draw(st.integers(1, 9))) == whole
     assert fault in ("", *FAULTS)
     assert {reject.reason for reject in rejects} <= set(REASONS)
-    assert not any(refusal(message.message_id) for message in messages)
+    assert not any(reject_reason(message.message_id) for message in messages)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0"), max_size=140)))
@@ -105,8 +105,10 @@ def test_a_plain_list_holds_exactly_the_ids_that_the_rule_allows(lines: list[str
     ]
     texts = [text for text in stripped if text and not text.startswith("#")]
     messages, rejects, _ = parse(".txt", "".join(f"{line}\n" for line in lines))
-    assert [message.message_id for message in messages] == [text for text in texts if not refusal(text)]
-    assert [reject.reason for reject in rejects] == [refusal(text) for text in texts if refusal(text)]
+    assert [message.message_id for message in messages] == [text for text in texts if not reject_reason(text)]
+    assert [reject.reason for reject in rejects] == [
+        reject_reason(text) for text in texts if reject_reason(text)
+    ]
 
 
 def test_all_known_fields_are_read_and_no_others() -> None:

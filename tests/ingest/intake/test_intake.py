@@ -75,7 +75,7 @@ class Door:
 
     async def campaigns(self) -> dict[str, int]:
         """How many messages each campaign has."""
-        await self.rig.upkeep.publish()
+        await self.rig.maintenance.publish()
         names = {name.campaign for name in self.rig.snapshot.campaigns.values()}
         return {name: count for name in names if (count := self.rig.counted(Kind.TRACKED, "intake", name))}
 
@@ -141,7 +141,7 @@ async def test_what_is_accepted_is_durable(tmp_path: Path) -> None:
         await door.post(b"id-1\nid-2\n")
         await door.rig.crash()
         await door.rig.start()
-        assert door.rig.tracker.ledger.pending == 2
+        assert door.rig.tracker.state.pending == 2
 
 
 async def test_records_name_their_own(tmp_path: Path) -> None:

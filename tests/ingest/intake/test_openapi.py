@@ -139,10 +139,10 @@ def test_the_document_names_what_there_is(document: dict[str, Any]) -> None:
     assert report["fault"]["enum"] == sorted(FAULTS)
     assert (
         f"{webhook_listener.BODY_SECONDS:g} s"
-        in document["components"]["requestBodies"]["News"]["description"]
+        in document["components"]["requestBodies"]["WebhookEvent"]["description"]
     )
     assert (
         f"{{1,{message_ids.MAX_ID_LENGTH}}}"
-        in document["components"]["schemas"]["News"]["properties"]["messageId"]["pattern"]
+        in document["components"]["schemas"]["WebhookEvent"]["properties"]["messageId"]["pattern"]
     )
     assert webhook_processor.MAX_WAITING == 10_000

@@ -65,7 +65,7 @@ async def opened(tmp_path: Path, **more: object) -> AsyncIterator[Door]:
     )
     settings = settings.model_copy(update={"webhook": section})
     async with running(tmp_path, World().provider, settings) as rig, aiohttp.ClientSession() as session:
-        webhooks = Webhooks(rig.hearing, rig.instruments)
+        webhooks = Webhooks(rig.processor, rig.instruments)
         await webhooks.follow(section)
         try:
             yield Door(rig, webhooks, session)
@@ -141,7 +141,7 @@ async def test_what_can_not_be_kept_is_to_come_again(tmp_path: Path) -> None:
         door.rig.store.full = False
         assert (await door.ask(json=NEWS)).status == 204
         (message,) = await door.rig.stored()
-        assert message.hearsay
+        assert message.claimed_status
         assert events(door.rig) == {"overflow": 1, "accepted": 1}
 
 

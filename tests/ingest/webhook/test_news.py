@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain import message_ids
+from exporter.domain.events import WebhookEvent
 from exporter.domain.model import SECOND_US, Status
-from exporter.provider.parsing import News, parse_news
+from exporter.provider.parsing import parse_webhook
 
 AT = int(datetime(2025, 1, 23, 10, 30, tzinfo=UTC).timestamp()) * SECOND_US
 DOCUMENTED = {
@@ -22,15 +23,15 @@ DOCUMENTED = {
 }
 
 
-def read(**changes: object) -> News | None:
+def read(**changes: object) -> WebhookEvent | None:
     """The documented webhook with other values; None as a value leaves a key out."""
     document = {key: value for key, value in (DOCUMENTED | changes).items() if value is not None}
-    return parse_news(json.dumps(document).encode())
+    return parse_webhook(json.dumps(document).encode())
 
 
 def test_the_documented_webhook() -> None:
     """The provider's own example is understood whole."""
-    assert read() == News("abc123def456", Status.DELIVERED, AT, 50_000_000)
+    assert read() == WebhookEvent("abc123def456", Status.DELIVERED, AT, 50_000_000)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_costs_that_are_none(cost: object) -> None:
 )
 def test_what_is_no_json(body: bytes) -> None:
     """What isn't one well-formed object is no news."""
-    assert parse_news(body) is None
+    assert parse_webhook(body) is None
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_ids_that_are_none(message_id: object) -> None:
 
 @pytest.mark.parametrize("word", [None, 3, [], {"a": 1}])
 def test_no_status(word: object) -> None:
-    """News without a status word is none."""
+    """WebhookEvent without a status word is none."""
     assert read(deliverystatus=word) is None
 
 
@@ -124,7 +125,7 @@ DOCUMENTS = st.dictionaries(st.sampled_from(sorted(DOCUMENTED)) | st.text(max_si
 @given(st.binary(max_size=300) | DOCUMENTS.map(lambda value: json.dumps(value).encode()))
 def test_any_body(body: bytes) -> None:
     """Whatever comes, the reading ends, and what comes out of it is bounded."""
-    found = parse_news(body)
+    found = parse_webhook(body)
     if found is not None:
-        assert message_ids.refusal(found.message_id) == ""
+        assert message_ids.reject_reason(found.message_id) == ""
         assert found.cost_nanos is None or found.cost_nanos >= 0

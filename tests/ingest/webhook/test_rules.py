@@ -8,21 +8,20 @@ from itertools import permutations
 import pytest
 
 from exporter.domain import lifecycle, webhook_claims
-from exporter.domain.events import Event, Hinted, Observed, Step
+from exporter.domain.events import Event, Observed, StatusClaimed, Step, WebhookEvent
 from exporter.domain.model import (
     FINAL_BY_PROVIDER,
     GIVEN_UP,
     SECOND_US,
     Answer,
-    Heard,
     Message,
     Outcome,
     Status,
     Verdict,
     Via,
+    WebhookResult,
 )
 from exporter.domain.snapshot import Kind
-from exporter.provider.parsing import News
 from tests.domain.example import (
     ANSWERING_US,
     DEFAULT,
@@ -64,9 +63,9 @@ def sums(steps: list[Step]) -> dict[tuple[Kind, str, str], int]:
     return dict(total(count for step in steps for count in step.counts))
 
 
-def hint(status: Status = DELIVERED, after_us: int = SECOND_US) -> Hinted:
+def hint(status: Status = DELIVERED, after_us: int = SECOND_US) -> StatusClaimed:
     """A webhook that must be verified."""
-    return Hinted(1, SENT_AT + after_us, ANSWERING_US + after_us, status)
+    return StatusClaimed(1, SENT_AT + after_us, ANSWERING_US + after_us, status)
 
 
 def trusted(status: Status = DELIVERED, after_us: int = SECOND_US, cost_nanos: int | None = 5) -> Observed:
@@ -86,7 +85,7 @@ def test_a_hint_counts_nothing(status: Status, told: Status) -> None:
     message = MESSAGE._replace(status=status, outcome=status if ended else Status.NEW)
     step = advance(message, hint(told))
     assert step._replace(message=message) == Step(message)
-    assert step.message._replace(hearsay=0) == message
+    assert step.message._replace(claimed_status=0) == message
     assert step.message.unsettled == (message.pending or status in GIVEN_UP)
 
 
@@ -103,7 +102,7 @@ def test_the_answer_counts() -> None:
     assert sums(steps)[Kind.FIRST_KNOWLEDGE, "webhook", ""] == 1
     assert counted(steps[1], Kind.DURATION_SUM_US) == {"poll": 9 * SECOND_US}
     assert counted(steps[1], Kind.COST_NANOS) == {"USD": 9}
-    assert steps[1].foretold is True
+    assert steps[1].webhook_first is True
     assert not steps[1].message.unsettled
 
 
@@ -112,7 +111,7 @@ def test_knowledge_that_nobody_foretold(before: list[Event]) -> None:
     """Without a hint, against it, or after it proved wrong, the end is the poll's knowledge."""
     step = walk([*before, GET])[-1]
     assert counted(step, Kind.FIRST_KNOWLEDGE) == {"poll": 1}
-    assert step.foretold is False
+    assert step.webhook_first is False
 
 
 def test_a_hint_about_a_message_that_was_given_up() -> None:
@@ -147,7 +146,7 @@ def test_a_trusted_end_counts_at_once() -> None:
     assert counted(step, Kind.COST_NANOS) == {}
     assert step.message.unsettled
     assert not step.message.pending
-    assert step.message.told_nanos == 5
+    assert step.message.webhook_cost_nanos == 5
 
 
 def test_one_answer_completes_it() -> None:
@@ -176,7 +175,7 @@ def test_an_answer_that_contradicts() -> None:
     assert step.conflict
     assert step.message.status is UNDELIVERABLE
     assert counted(step, Kind.COST_NANOS) == {"USD": 9}
-    assert step.foretold is False
+    assert step.webhook_first is False
 
 
 @pytest.mark.parametrize(
@@ -266,18 +265,20 @@ def test_who_hears_only_the_end_judges_nothing() -> None:
 def test_a_plausible_time(offset_us: int, *, plausible: bool) -> None:
     """Not before sending, not more than a minute ahead; else the arrival counts and it is told."""
     at = SENT_AT + 9 * SECOND_US
-    told = News("abc123def456", DELIVERED, SENT_AT + offset_us)
+    told = WebhookEvent("abc123def456", DELIVERED, SENT_AT + offset_us)
     event = webhook_claims.event_of(MESSAGE, told, at, 0, trusted=True)
     assert isinstance(event, Observed)
     assert event.occurred_at == (told.occurred_at if plausible else 0)
-    assert webhook_claims.moved(told, event) is (Heard.ACCEPTED if plausible else Heard.IMPLAUSIBLE)
+    assert webhook_claims.moved(told, event) is (
+        WebhookResult.ACCEPTED if plausible else WebhookResult.IMPLAUSIBLE
+    )
 
 
 def test_a_time_cut_to_the_second() -> None:
     """The provider writes whole seconds: delivered within the second of its sending is not before it."""
     message = MESSAGE._replace(sent_at=SENT_AT + 900_000)
     event = webhook_claims.event_of(
-        message, News("abc123def456", DELIVERED, SENT_AT), SENT_AT + SECOND_US, 0, trusted=True
+        message, WebhookEvent("abc123def456", DELIVERED, SENT_AT), SENT_AT + SECOND_US, 0, trusted=True
     )
     assert isinstance(event, Observed)
     assert event.occurred_at == SENT_AT
@@ -287,24 +288,27 @@ def test_a_time_cut_to_the_second() -> None:
 @pytest.mark.parametrize("status", [s for s in Status if s not in FINAL_BY_PROVIDER | GIVEN_UP])
 def test_progress_is_worth_no_look(status: Status) -> None:
     """Where only answers count, news of a message that is under way is no event."""
-    assert webhook_claims.event_of(MESSAGE, News("abc123def456", status), SENT_AT, 0, trusted=False) is None
+    assert (
+        webhook_claims.event_of(MESSAGE, WebhookEvent("abc123def456", status), SENT_AT, 0, trusted=False)
+        is None
+    )
 
 
 @pytest.mark.parametrize(
     ("known", "hearsay_of", "told", "result"),
     [
-        (DELIVERED, 0, DELIVERED, Heard.DUPLICATE),
-        (DELIVERED, 0, UNDELIVERABLE, Heard.STALE),
-        (DELIVERED, 0, PROCESSING, Heard.STALE),
-        (PROCESSING, 0, PROCESSING, Heard.DUPLICATE),
-        (PROCESSING, 0, Status.SCHEDULED, Heard.STALE),
-        (Status.NEW, 0, PROCESSING, Heard.ACCEPTED),
-        (Status.NEW, DELIVERED.value, DELIVERED, Heard.DUPLICATE),
-        (Status.NEW, -DELIVERED.value, DELIVERED, Heard.DUPLICATE),
-        (Status.NEW, DELIVERED.value, UNDELIVERABLE, Heard.STALE),
+        (DELIVERED, 0, DELIVERED, WebhookResult.DUPLICATE),
+        (DELIVERED, 0, UNDELIVERABLE, WebhookResult.STALE),
+        (DELIVERED, 0, PROCESSING, WebhookResult.STALE),
+        (PROCESSING, 0, PROCESSING, WebhookResult.DUPLICATE),
+        (PROCESSING, 0, Status.SCHEDULED, WebhookResult.STALE),
+        (Status.NEW, 0, PROCESSING, WebhookResult.ACCEPTED),
+        (Status.NEW, DELIVERED.value, DELIVERED, WebhookResult.DUPLICATE),
+        (Status.NEW, -DELIVERED.value, DELIVERED, WebhookResult.DUPLICATE),
+        (Status.NEW, DELIVERED.value, UNDELIVERABLE, WebhookResult.STALE),
     ],
 )
-def test_news_that_moves_nothing(known: Status, hearsay_of: int, told: Status, result: Heard) -> None:
+def test_news_that_moves_nothing(known: Status, hearsay_of: int, told: Status, result: WebhookResult) -> None:
     """A repeat is a duplicate, what is behind or against what is known is stale, progress is accepted."""
-    message = MESSAGE._replace(status=known, hearsay=hearsay_of)
-    assert webhook_claims.known(message, News("abc123def456", told)) is result
+    message = MESSAGE._replace(status=known, claimed_status=hearsay_of)
+    assert webhook_claims.known(message, WebhookEvent("abc123def456", told)) is result

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.domain.events import WebhookEvent
 from exporter.domain.model import NewMessage, Outcome, Reply, Source, Status, Verdict
 from exporter.domain.snapshot import Kind
-from exporter.provider.parsing import News
 from tests.engine.provider import closest_seconds, most_within
 from tests.engine.rig import running
 from tests.ingest.webhook.world import COST_NANOS, World, events, hear_all, listening, news, shown
@@ -35,7 +35,7 @@ async def test_a_webhook_brings_the_look_forward(tmp_path: Path) -> None:
         (one,) = await rig.send(1)
         await rig.pass_time(10)
         world.end_now([one])
-        assert await rig.hearing.hear(news(rig, one))
+        assert await rig.processor.submit(news(rig, one))
         assert rig.finished() == 0
         await rig.pass_time(1)
         assert rig.finished("delivered") == 1
@@ -99,7 +99,7 @@ async def test_forged_ones_cost_no_more_looks_than_the_interval_makes(tmp_path: 
     async with running(tmp_path, world.provider, listening("verify", rate=100)) as rig:
         (one,) = await rig.send(1)
         for _ in range(300):
-            await rig.hearing.hear(news(rig, one, random.Random(1).choice([Status.DELIVERED])))
+            await rig.processor.submit(news(rig, one, random.Random(1).choice([Status.DELIVERED])))
             await rig.pass_time(0.2)
         assert len(world.provider.requests) <= 2 + 60 / 5 + 2
         assert rig.pending == 1
@@ -116,7 +116,7 @@ async def test_a_hint_while_a_request_is_out_is_looked_at_again(tmp_path: Path) 
         (one,) = await rig.send(1)
         await rig.pass_time(5.5)
         assert world.provider.in_flight == 1
-        await rig.hearing.hear(news(rig, one))
+        await rig.processor.submit(news(rig, one))
         await rig.pass_time(2)
         world.end_now([one])
         await rig.pass_time(6)
@@ -155,7 +155,7 @@ async def test_a_trusted_end_counts_before_any_answer(tmp_path: Path) -> None:
         world.end_now([one])
         await rig.pass_time(2)
         truth, world.provider.answer = world.provider.answer, lambda _: Reply(Outcome.SERVER_ERROR)
-        assert await rig.hearing.hear(news(rig, one, after_seconds=-1))
+        assert await rig.processor.submit(news(rig, one, after_seconds=-1))
         await rig.pass_time(1)
         assert rig.finished("delivered") == 1
         assert rig.counted(Kind.DURATION_SUM_US, "webhook") == 1_000_000
@@ -212,7 +212,7 @@ async def test_repeats_disorder_and_loss_change_nothing(tmp_path: Path, mode: st
         ends = [chance.choice([Status.DELIVERED, Status.DELIVERED, Status.UNDELIVERABLE]) for _ in ids]
         for one, status in zip(ids, ends, strict=True):
             world.end_now([one], status)
-        told: list[News] = []
+        told: list[WebhookEvent] = []
         for one, status in zip(ids, ends, strict=True):
             history = [news(rig, one, Status.PROCESSING), news(rig, one, status), news(rig, one, status)]
             told += [single for single in history if chance.random() > 0.3]
@@ -233,10 +233,10 @@ async def test_unknown_ids_leave_no_trace(tmp_path: Path, mode: str) -> None:
     """They are answered like known ones; nothing is asked, shown or written."""
     world = World()
     async with running(tmp_path, world.provider, listening(mode)) as rig:
-        before = (dict(shown(rig)), rig.tracker.ledger.commit)
+        before = (dict(shown(rig)), rig.tracker.state.commit)
         assert all(await hear_all(rig, (news(rig, f"made-up-{n}") for n in range(2_000))))
         await rig.pass_time(2 * MINUTES)
-        assert (dict(shown(rig)), rig.tracker.ledger.commit) == before
+        assert (dict(shown(rig)), rig.tracker.state.commit) == before
         assert events(rig) == {"unknown": 2_000}
         assert not world.provider.requests
 
@@ -248,7 +248,7 @@ async def test_a_webhook_that_comes_before_its_message(tmp_path: Path, mode: str
     settings = listening(mode, profiles={"default": {"first_poll": "5m", "deadline": "10m"}})
     async with running(tmp_path, world.provider, settings) as rig:
         world.end_now(["m-default-000000"])
-        assert await rig.hearing.hear(news(rig, "m-default-000000"))
+        assert await rig.processor.submit(news(rig, "m-default-000000"))
         await rig.pass_time(20)
         await rig.send(1)
         await rig.pass_time(7)
@@ -289,11 +289,11 @@ async def test_the_end_refuses_who_still_waits(tmp_path: Path) -> None:
     async with running(tmp_path, world.provider, listening("verify")) as rig:
         (one,) = await rig.send(1)
         async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(rig.hearing.hear(news(rig, one)))
+            hearing = tasks.create_task(rig.processor.submit(news(rig, one)))
             await asyncio.sleep(0)
             await rig.crash()
         assert hearing.done()
-        assert not await rig.hearing.hear(news(rig, one))
+        assert not await rig.processor.submit(news(rig, one))
         await rig.start()
 
 
@@ -305,7 +305,7 @@ async def test_an_id_of_two_accounts_is_asked_about_in_both(tmp_path: Path) -> N
         await rig.send(1)
         await rig.tracker.track([NewMessage("m-default-000000", "default", "second")], Source.INTAKE)
         worlds["second"].end_now(["m-default-000000"])
-        assert await rig.hearing.hear(news(rig, "m-default-000000"))
+        assert await rig.processor.submit(news(rig, "m-default-000000"))
         await rig.pass_time(4)
         assert rig.finished("delivered") == rig.finished() == 1
         assert [len(world.provider.requests) for world in worlds.values()] == [2, 1]
@@ -353,7 +353,7 @@ async def test_unverified_strangers_are_asked_about_first(tmp_path: Path) -> Non
 
 
 async def test_strangers_leave_the_rate_to_messages(tmp_path: Path) -> None:
-    """Strangers in any number, beside messages: the account's rate holds, and messages keep nine tenths."""
+    """Unverified ids in any number beside messages: the rate holds, and messages keep nine tenths of it."""
     world = World()
     world.known_only = True
     async with running(tmp_path, world.provider, listening("verify", track_unknown=True)) as rig:
@@ -427,7 +427,7 @@ async def test_what_webhooks_lose_is_known_at_the_deadline(tmp_path: Path) -> No
         world.end_now(told)
         await hear_all(rig, (news(rig, one) for one in told))
         await rig.pass_time(5)
-        assert rig.account.evidence.fused(rig.clock.now())
+        assert rig.account.webhook_coverage.webhooks_reliable(rig.clock.now())
         lost = await rig.send(2, "otp", prefix="lost")
         world.end_now(lost[:1])
         await rig.pass_time(29)

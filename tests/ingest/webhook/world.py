@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from exporter.config import Settings
+from exporter.domain.events import WebhookEvent
 from exporter.domain.model import SECOND_US, Answer, Outcome, Reply, Status
 from exporter.domain.snapshot import Kind
-from exporter.provider.parsing import News
 from tests.engine.provider import Provider
 from tests.engine.rig import Rig
 from tests.engine.settings import settings_of
@@ -60,16 +60,16 @@ class World:
 
 def news(
     rig: Rig, message_id: str, status: Status = Status.DELIVERED, *, after_seconds: float | None = None
-) -> News:
+) -> WebhookEvent:
     """A webhook; its time is now, or that long after now (negative: before)."""
     late_us = 0 if after_seconds is None else int(after_seconds * SECOND_US)
-    return News(message_id, status, rig.clock.now() + late_us, 50_000_000)
+    return WebhookEvent(message_id, status, rig.clock.now() + late_us, 50_000_000)
 
 
-async def hear_all(rig: Rig, all_news: Iterable[News]) -> list[bool]:
+async def hear_all(rig: Rig, all_news: Iterable[WebhookEvent]) -> list[bool]:
     """All webhooks at the same moment."""
     async with asyncio.TaskGroup() as tasks:
-        hearing = [tasks.create_task(rig.hearing.hear(one)) for one in all_news]
+        hearing = [tasks.create_task(rig.processor.submit(one)) for one in all_news]
     return [one.result() for one in hearing]
 
 

@@ -14,7 +14,7 @@ from exporter.engine.tracker import Tracker
 from exporter.http import pages
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
-from exporter.status.builder import Surroundings, Watch
+from exporter.status.builder import ProcessState, StatusBuilder
 from exporter.status.lookup import MAX_WAITING, Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
@@ -76,9 +76,9 @@ async def test_who_asks_while_the_store_hangs_is_told_so(tmp_path: Path) -> None
 async def test_metrics_and_the_page_do_not_wait_for_the_store(tmp_path: Path) -> None:
     """They are answered while as many lookups as may wait do."""
     async with rig(tmp_path) as one:
-        surroundings = Surroundings(fine, fine, tuple)
+        surroundings = ProcessState(fine, fine, tuple)
         with ThreadPoolExecutor(1) as thread:
-            watch = Watch(one.tracker, one.clock, one.instruments, surroundings, thread)
+            watch = StatusBuilder(one.tracker, one.clock, one.instruments, surroundings, thread)
             routes = [*pages(SITE), *Pages(watch, one.lookups, thread).routes()]
             async with serving(*routes) as client, asyncio.TaskGroup() as together:
                 one.hang()
