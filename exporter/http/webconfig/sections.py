@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from exporter.config.fields import Duration, FilePath, Flag, Text, refuse
+from exporter.config.fields import Duration, FilePath, Flag, Text, refuse, whole
 from exporter.config.models import Section
 from exporter.config.problem import did_you_mean
 from exporter.http.webconfig.suites import (
@@ -121,15 +121,6 @@ def _user(value: object) -> str:
     return text
 
 
-def _burst(value: object) -> int:
-    if isinstance(value, int):
-        return value
-    text = _text(value)
-    if not re.fullmatch(r"[0-9]{1,7}", text, re.ASCII) or int(text) > MAX_BURST:
-        raise refuse("{value} is not a whole number", hint=f"write it in digits, up to {MAX_BURST}")
-    return int(text)
-
-
 def _interval(value: object) -> object:
     return "0s" if value == "0" else value
 
@@ -151,7 +142,7 @@ Suite = Annotated[str, BeforeValidator(_suite)]
 Curve = Annotated[str, BeforeValidator(_curve)]
 PasswordHash = Annotated[Secret, BeforeValidator(_hash)]
 UserName = Annotated[str, BeforeValidator(_user)]
-Burst = Annotated[int, BeforeValidator(_burst)]
+Burst = Annotated[int, BeforeValidator(partial(whole, 0, MAX_BURST))]
 Interval = Annotated[Duration, BeforeValidator(_interval)]
 Header = Annotated[str, BeforeValidator(partial(_header, ()))]
 ContentTypeOptions = Annotated[str, BeforeValidator(partial(_header, ("nosniff",)))]
