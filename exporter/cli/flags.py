@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +24,7 @@ Read = Callable[[str], Any]
 """What a text means; raises ValueError with the end of a sentence, which never quotes a secret."""
 Completes = Literal["", "file", "directory"]
 
-_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -192,9 +191,9 @@ def number(text: str) -> float:
     return float(text)
 
 
-def whole(text: str) -> int:
-    """A whole number."""
-    value = number(text)
+def whole(most: int, text: str) -> int:
+    """A whole number, at most that far from 0."""
+    value = _in_range(text, number(text), above=-most - 1, most=most)
     if not value.is_integer():
         raise ValueError(f"{quoted(text)} is not a whole number")
     return int(value)
@@ -205,9 +204,9 @@ def above_zero(most: float, text: str) -> float:
     return _in_range(text, number(text), above=0, most=most)
 
 
-def not_negative(text: str) -> float:
-    """A number of at least 0."""
-    return _in_range(text, number(text), above=-1e-9, most=inf)
+def not_negative(most: float, text: str) -> float:
+    """A number of at least 0, and at most that."""
+    return _in_range(text, number(text), above=-1e-9, most=most)
 
 
 def _in_range(text: str, value: float, *, above: float, most: float) -> float:

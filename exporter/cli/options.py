@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FASTEST = 3600
 """An hour a second."""
+HIGHEST_RATE = 1_000_000
+LARGEST_SEED = 10**12 - 1
 SHELLS = ("bash", "zsh", "fish")
 _ADDRESS_RULE = "an address is host:port, [v6]:port or :port"
 
@@ -91,8 +93,8 @@ _SIMULATION = (
         name="--seed",
         text="equal seeds, equal messages",
         metavar="N",
-        read=flags.whole,
-        rule="a whole number",
+        read=partial(flags.whole, LARGEST_SEED),
+        rule="a whole number of at most 12 digits",
         default="1",
         example="7",
     ),
@@ -166,8 +168,8 @@ COMMANDS = (
                     name="--requests-per-second",
                     text="what each key may ask; 0 for no limit",
                     metavar="N",
-                    read=flags.not_negative,
-                    rule="0 for no limit, or more",
+                    read=partial(flags.not_negative, HIGHEST_RATE),
+                    rule=f"0 for no limit, at most {HIGHEST_RATE}",
                     default="10",
                     example="10",
                 ),
