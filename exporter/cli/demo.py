@@ -22,6 +22,7 @@ from exporter.cli.signals import run_until_stopped
 from exporter.config import load
 from exporter.domain.model import SECOND_US
 from exporter.ingest.webhook_listener import PATH
+from exporter.runtime import log
 from exporter.runtime.clock import SteadyClock
 from exporter.runtime.errors import Code, ExporterError
 from exporter.simulator.fate import TrafficKind
@@ -89,22 +90,30 @@ def demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     simulated = SimulatorSettings(
         port=0, seed=arguments.seed, speed=arguments.speed, scenario=arguments.scenario
     )
+
+    async def run(stop: asyncio.Event, _: log.LogHandle) -> None:
+        # Only now: before the loop listens, a signal would leave the folder behind.
+        with _temporary_folder() as folder:
+            options = Options(
+                config_file=Path(folder, "config.yaml"),
+                listen_addresses=tuple(arguments.web_listen_address),
+                web_config_file=arguments.web_config_file,
+                demo_speed=arguments.speed,
+            )
+            await _run(simulated, options, environ, stop)
+
+    return run_until_stopped(arguments, run)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     try:
-        temporary = tempfile.TemporaryDirectory(prefix="smsbat-demo-")
+        return tempfile.TemporaryDirectory(prefix="smsbat-demo-")
     except OSError as error:
         raise ExporterError(
             f"no directory for temporary files can be written: {error.strerror}",
             hint=f"name one; try: TMPDIR=/dev/shm {PROGRAM} demo",
             code=Code.OUTPUT,
         ) from None
-    with temporary as folder:
-        options = Options(
-            config_file=Path(folder, "config.yaml"),
-            listen_addresses=tuple(arguments.web_listen_address),
-            web_config_file=arguments.web_config_file,
-            demo_speed=arguments.speed,
-        )
-        return run_until_stopped(arguments, lambda stop, _: _run(simulated, options, environ, stop))
 
 
 async def _run(
