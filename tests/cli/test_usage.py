@@ -131,6 +131,15 @@ def test_a_slip_of_the_fingers_is_understood(argv: list[str], line: str) -> None
     assert hint.endswith(f"? try: {PROGRAM} {line}")
 
 
+@pytest.mark.parametrize("flag", ["--speed", "--requests-per-second", "--seed"])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_number_out_of_range_is_called_so(flag: str, sign: str) -> None:
+    """However many digits it has: it is a number."""
+    error = refused(["simulator", f"{flag}={sign}{'9' * 400}"])
+    assert error.message.endswith("is out of range")
+    assert_helpful(error)
+
+
 FLAGS = [
     pytest.param(command, flag, id=f"{command.name} {flag.name}")
     for command in COMMANDS
