@@ -31,7 +31,6 @@ from exporter.cli.flags import (
     word_of,
 )
 from exporter.cli.options import COMMANDS, EXAMPLES
-from exporter.runtime import log
 from exporter.runtime.errors import Code, ExporterError, StoreBroken, UsageError, format_error, quoted
 
 _BY_NAME = {command.name: command for command in COMMANDS}
@@ -250,8 +249,10 @@ def main() -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _tell(format_error(f"can't write: {error.strerror}", Code.OUTPUT))
         else:
+            from exporter.runtime.log import describe_exception
+
             hint = "this is a defect of the exporter: report it with this line"
-            _tell(format_error(f"unexpected: {log.describe_exception(error)}", Code.UNEXPECTED, hint))
+            _tell(format_error(f"unexpected: {describe_exception(error)}", Code.UNEXPECTED, hint))
         return 1
     return code
 
