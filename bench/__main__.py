@@ -10,12 +10,13 @@ from pathlib import Path
 
 import uvloop
 
-from bench import flood, fusion, ingestion, memory, polls, schedules, scrape, webhooks
+from bench import flood, fusion, ingestion, memory, polls, schedules, scrape, start, webhooks
 from bench.figures import Plan, Round, table
 
 Benchmark = Callable[[Plan, Path], AsyncIterator[Round]]
 
 BENCHMARKS: Mapping[str, tuple[Benchmark, str]] = {
+    "start": (start.rounds, "processor time of commands that need no daemon; Python that does nothing"),
     "polls": (polls.rounds, "requests without a rate limit: the daemon, a bare loop, the documented loop"),
     "ingestion": (ingestion.rounds, "ids from a file, with /metrics asked meanwhile; bare SQLite"),
     "memory": (memory.rounds, "many pending messages: resident memory and start; a dictionary and a heap"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pathlib import Path
 from aiohttp import web
 
 from exporter import __version__
-from exporter.config import Settings, load
+from exporter.config import Problem, Settings, load
 from exporter.domain.model import SECOND_US
 from exporter.domain.snapshot import Snapshot
 from exporter.engine.maintenance import Maintenance
@@ -91,6 +91,7 @@ class Daemon:
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Daemon], None] | None = None) -> None:
         """Run until `stop` is set; raises `ExporterError` when that is not possible."""
         self._log_start()
+        self._log_config_warnings()
         async with AsyncExitStack() as resources:
             web_config = self._options.web_config_file
             web_auth = resources.enter_context(WebAuth(web_config)) if web_config is not None else None
@@ -102,7 +103,7 @@ class Daemon:
             intake = HttpIntake(tracker, self._clock, self._instruments)
             intake.configure(self._settings.intake)
             lookups = Lookups(tracker, store, self._clock)
-            routes, show = self._build_views(resources, tracker, webhooks, lookups)
+            routes, show = self._build_views(resources, tracker, webhooks, lookups, web_auth)
             self._maintenance = maintenance = Maintenance(
                 tracker,
                 store,
@@ -155,7 +156,12 @@ class Daemon:
         return store, tracker
 
     def _build_views(
-        self, resources: AsyncExitStack, tracker: Tracker, webhooks: WebhookListener, lookups: Lookups
+        self,
+        resources: AsyncExitStack,
+        tracker: Tracker,
+        webhooks: WebhookListener,
+        lookups: Lookups,
+        web_auth: WebAuth | None,
     ) -> tuple[list[web.AbstractRouteDef], Callable[[Snapshot], None]]:
         """Build the routes of the metrics listener, and the function that publishes a snapshot on them."""
         exposition = self._settings.exposition
@@ -167,6 +173,7 @@ class Daemon:
             self._find_stall,
             lambda: webhooks.addresses,
             self._options.demo_speed,
+            lambda: self._collect_warnings(web_auth),
         )
         thread = resources.enter_context(ThreadPoolExecutor(1, "page"))
         status = StatusBuilder(tracker, self._clock, self._instruments, process, thread)
@@ -204,6 +211,21 @@ class Daemon:
             "state": str(self._state_directory),
         }
         _log.info("Starting", extra={"event": "starting", "fields": fields})
+
+    def _log_config_warnings(self) -> None:
+        """Log what `check-config` warns of in a configuration that works."""
+        for warning in self._settings.warnings:
+            fields = warning.build_log_fields(str(self._options.config_file))
+            more = {"event": "config_warning", "fields": fields, "unlimited": True}
+            _log.warning("The configuration works, but this should be fixed", extra=more)
+
+    def _collect_warnings(self, web_auth: WebAuth | None) -> Iterator[tuple[Path, Problem]]:
+        """Collect what should be fixed in the configuration files in force."""
+        for warning in self._settings.warnings:
+            yield self._options.config_file, warning
+        if web_auth is not None:
+            for warning in web_auth.warnings:
+                yield web_auth.path, warning
 
     @property
     def _state_directory(self) -> Path:
@@ -310,6 +332,7 @@ class Daemon:
             _log.warning(message, extra={"event": "reload_partial"})
         self._settings = settings
         _log.info("The configuration was reloaded", extra={"event": "reloaded"})
+        self._log_config_warnings()
         return ""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import http.client
+import signal
 import ssl
 import sys
 from collections.abc import Sequence
@@ -64,4 +65,5 @@ def _request_health(arguments: argparse.Namespace) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to tidy up
     sys.exit(main(sys.argv[1:]))

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {
+    "start": 7,
     "polls": 9,
     "ingestion": 8,
     "memory": 8,

@@ -15,10 +15,10 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.fields import REFUSED
 from exporter.config.models import Section
-from exporter.config.problem import KeyPath, did_you_mean, quoted
+from exporter.config.problem import KeyPath, did_you_mean
 from exporter.config.schema import Settings
 from exporter.config.yaml_reader import Document
-from exporter.runtime.errors import Code
+from exporter.runtime.errors import Code, quoted
 
 _MAPPING = ("must be a mapping", "write keys and values under it", Code.CONFIG_SHAPE)
 _LIST = ("must be a list", "write each item on a line of its own, after a dash", Code.CONFIG_SHAPE)

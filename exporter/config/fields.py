@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -42,8 +43,12 @@ from exporter.runtime.errors import Code
 REFUSED = "refused"
 """The type of the errors made here."""
 
-_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
-_WHOLE = re.compile(r"[0-9]{1,15}", re.ASCII)
+MAX_RATE = 1_000_000
+_NUMBER = re.compile(r"-?([0-9]+(\.[0-9]+)?|\.?inf)", re.ASCII | re.IGNORECASE)
+_WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
+_LONGEST_NUMBER = 20
+"""Characters; what is longer is out of any range here."""
+_MOST_SHOWN_DIGITS = 8
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _OTHER_TRUTHS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
@@ -94,6 +99,8 @@ def _message_id(value: object) -> str:
 def _duration_us(value: object) -> int:
     text = _text(value)
     duration_us = parse_duration_us(text)
+    if duration_us is None and parse_duration_us(text.removeprefix("-")) is not None:
+        raise refuse("must not be negative")
     if duration_us is None:
         raise refuse(
             "{value} is not a duration", value_hint=duration_hint(text), hint="write it like 30s or 1h30m"
@@ -116,38 +123,60 @@ def _window(value: object) -> Window:
     return Window(_text(value), duration_us)
 
 
-def _number(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+def _number(value: object, hint: str) -> float:
+    """The number that is meant; also infinity and what is negative, which are numbers out of range."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
         return float(value)
     text = _text(value)
     if _NUMBER.fullmatch(text) is None:
-        raise refuse("{value} is not a number", hint="write it like 10 or 0.5")
-    return float(text)
+        raise refuse("{value} is not a number", value_hint=_plain_hint(text), hint=hint)
+    return float(text.lower().replace(".inf", "inf"))
 
 
-def _above_zero(number: float) -> float:
-    if number <= 0:
-        raise refuse("must be greater than 0")
+def _plain_hint(text: str) -> str:
+    """How to write a number that is written like 1e3, .5 or 1_000; empty where that is not short and sure."""
+    try:
+        number = Decimal(text) if len(text) <= _LONGEST_NUMBER else Decimal("nan")
+    except InvalidOperation:
+        return ""
+    # With more digits it may be a phone number.
+    if not number.is_finite() or number < 0 or abs(number.adjusted()) > _MOST_SHOWN_DIGITS:
+        return ""
+    rounded = number.to_integral_value()
+    plain = f"{rounded if number == rounded else number:f}"
+    return f"write {plain}" if len(plain) <= _MOST_SHOWN_DIGITS else ""
+
+
+def _rate(value: object) -> float:
+    number = _number(value, "write it like 10 or 0.5")
+    if not 0 < number <= MAX_RATE:
+        raise refuse(f"must be greater than 0, and at most {MAX_RATE}")
     return number
 
 
 def _ratio(value: object) -> float:
     if isinstance(value, str) and value.endswith("%"):
         raise refuse("{value} is not a ratio", hint="write 0.95 for 95 percent")
-    number = _number(value)
+    number = _number(value, "write 0.95 for 95 percent")
     if not 0 < number < 1:
         raise refuse("must be more than 0 and less than 1", hint="write 0.95 for 95 percent")
     return number
 
 
-def _whole(minimum: int, maximum: int, value: object) -> int:
+def whole(minimum: int, maximum: int, value: object) -> int:
+    """A whole number from one to the other."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
     else:
         text = _text(value)
         if _WHOLE.fullmatch(text) is None:
-            raise refuse("{value} is not a whole number", hint="write it in digits, like 10")
-        number = int(text)
+            hint = _plain_hint(text)
+            raise refuse(
+                "{value} is not a whole number",
+                value_hint="" if "." in hint else hint,
+                hint="write it in digits, like 10",
+            )
+        number = int(text[:_LONGEST_NUMBER])
     if not minimum <= number <= maximum:
         raise refuse(f"must be from {minimum} to {maximum}")
     return number
@@ -230,15 +259,13 @@ Currency = Annotated[str, BeforeValidator(_currency), written("string", pattern=
 BaseUrl = Annotated[str, BeforeValidator(_base_url), written("string", pattern=json_schema.BASE_URL_PATTERN)]
 FilePath = Annotated[Path, BeforeValidator(_path), written("string", minLength=1, format="path")]
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Rate = Annotated[
-    float, BeforeValidator(_number), AfterValidator(_above_zero), written("number", exclusiveMinimum=0)
-]
+Rate = Annotated[float, BeforeValidator(_rate), written("number", exclusiveMinimum=0, maximum=MAX_RATE)]
 Ratio = Annotated[float, BeforeValidator(_ratio), written("number", exclusiveMinimum=0, exclusiveMaximum=1)]
 Count = Annotated[
-    int, BeforeValidator(partial(_whole, 1, 10_000)), written("integer", minimum=1, maximum=10_000)
+    int, BeforeValidator(partial(whole, 1, 10_000)), written("integer", minimum=1, maximum=10_000)
 ]
 BigCount = Annotated[
-    int, BeforeValidator(partial(_whole, 1, 10_000_000)), written("integer", minimum=1, maximum=10_000_000)
+    int, BeforeValidator(partial(whole, 1, 10_000_000)), written("integer", minimum=1, maximum=10_000_000)
 ]
 
 _DURATION_SCHEMA = written("string", pattern=json_schema.ANY_DURATION_PATTERN)

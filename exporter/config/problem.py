@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from exporter.runtime.errors import Code, format_error
+from exporter.runtime.errors import MAX_QUOTED, PERHAPS_A_PHONE, Code, format_error, quoted
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of mappings and indexes of lists."""
 
-MAX_QUOTED = 48
 LONGEST_AUTH_KEY = 16
 MAX_LISTED = 20
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
-_PERHAPS_A_PHONE = re.compile(r"\+?[0-9][0-9 ()-]{7,}[0-9]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,18 @@ class Problem:
         sentence = ": ".join(part for part in (place, self.key, self.message) if part)
         return format_error(sentence, self.code, self.hint)
 
+    def build_log_fields(self, file: str) -> dict[str, str | int]:
+        """Build the fields of a log line."""
+        return {
+            "code": self.code,
+            "file": file,
+            "line": self.line,
+            "column": self.column,
+            "key": self.key,
+            "problem": self.message,
+            "hint": self.hint,
+        }
+
 
 def dotted(path: KeyPath) -> str:
     """`path` as it is printed: `profiles.otp.deadline`, `campaigns[1].messages[0]`."""
@@ -47,7 +57,7 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
             continue
-        plain = _PLAIN_KEY.fullmatch(part) and not _PERHAPS_A_PHONE.search(part)
+        plain = _PLAIN_KEY.fullmatch(part) and not PERHAPS_A_PHONE.search(part)
         shown = part if plain else quoted(part)
         # A key pasted without its `api_key:`, or a hash without its user, is read as the name of a key.
         if ("auth" in path and len(part) > LONGEST_AUTH_KEY) or ("basic_auth_users" in path and not plain):
@@ -56,18 +66,9 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def quoted(text: str) -> str:
-    """`text` in quotes: short, printable, and without what could be a phone number."""
-    masked = _PERHAPS_A_PHONE.sub("<digits>", text[: 4 * MAX_QUOTED])
-    printable = "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in masked
-    )
-    return f'"{printable}"' if len(printable) <= MAX_QUOTED else f'"{printable[:MAX_QUOTED]}…"'
-
-
 def did_you_mean(word: str, known: Iterable[str], *, else_all: bool = True) -> str:
     """A hint that names the known word closest to `word`; without one, all of them or ""."""
-    words = sorted(name for name in set(known) if not _PERHAPS_A_PHONE.search(name))
+    words = sorted(name for name in set(known) if not PERHAPS_A_PHONE.search(name))
     # Long garbage has no neighbours, and comparing it is slow.
     close = get_close_matches(word, words, n=1) if len(word) <= MAX_QUOTED else []
     if close:

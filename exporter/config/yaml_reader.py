@@ -16,8 +16,8 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 import yaml
 
-from exporter.config.problem import KeyPath, Problem, dotted, quoted
-from exporter.runtime.errors import Code
+from exporter.config.problem import KeyPath, Problem, dotted
+from exporter.runtime.errors import Code, quoted
 
 Tree: TypeAlias = "dict[str, Tree] | list[Tree] | str | None"
 """None stands where a problem was found."""

@@ -40,7 +40,7 @@ class WebAuth:
 
     def __init__(self, path: Path) -> None:
         """Read the file at `path`; raises ConfigProblems with all its problems."""
-        self._path = path
+        self.path = path
         report = check_web_config(path)
         if report.config is None:
             raise ConfigProblems(listed(report.problems, path), code=report.problems[0].code)
@@ -75,11 +75,11 @@ class WebAuth:
         # Certificate and key are two files: while they are replaced they don't match.
         if now == self._checked or now != seen:
             return
-        report = await asyncio.to_thread(check_web_config, self._path)
+        report = await asyncio.to_thread(check_web_config, self.path)
         self._files = report.files
         self._checked = self._seen = report.fingerprint
         if report.config is None:
-            fields = {"problems": listed(report.problems, self._path)}
+            fields = {"code": report.problems[0].code, "problems": listed(report.problems, self.path)}
             message = "The web configuration has errors; the old one stays in force"
             _log.error(message, extra={"event": "web_config_failed", "fields": fields})
             return
@@ -87,12 +87,11 @@ class WebAuth:
         _log.info("Web configuration reloaded", extra={"event": "web_config_reloaded"})
 
     def _apply(self, config: WebConfig, report: Report) -> None:
+        self.warnings = report.warnings
         for warning in report.warnings:
-            fields = {"problem": warning.render(str(self._path))}
-            _log.warning(
-                "The web configuration has a weakness",
-                extra={"event": "web_config_warning", "fields": fields},
-            )
+            fields = warning.build_log_fields(str(self.path))
+            more = {"event": "web_config_warning", "fields": fields, "unlimited": True}
+            _log.warning("The web configuration works, but this should be fixed", extra=more)
         self._config = config
         self._passwords = Passwords(config.users, self._executor)
         self._bucket = _TokenBucket(config.rate_limit)

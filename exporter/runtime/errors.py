@@ -20,11 +20,15 @@ are expected, so they are values (`model.Outcome`, the reasons in `ingest.drop`)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
 from exporter.domain.model import Outcome
+
+MAX_QUOTED = 48
+PERHAPS_A_PHONE = re.compile(r"\+?[0-9][0-9 ()-]{7,}[0-9]", re.ASCII)
 
 
 class Code(StrEnum):
@@ -224,3 +228,12 @@ def format_error(message: str, code: Code, hint: str = "") -> str:
     """The form of every error text: the code ends the first line, the hint is the second."""
     sentence = f"{message} [{code}]"
     return f"{sentence}\n  hint: {hint}" if hint else sentence
+
+
+def quoted(text: str) -> str:
+    """`text` in quotes: short, printable, and without what could be a phone number."""
+    masked = PERHAPS_A_PHONE.sub("<digits>", text[: 4 * MAX_QUOTED])
+    printable = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in masked
+    )
+    return f'"{printable}"' if len(printable) <= MAX_QUOTED else f'"{printable[:MAX_QUOTED]}…"'

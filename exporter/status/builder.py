@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from exporter import __version__
-from exporter.config import Settings
+from exporter.config import Problem, Settings
 from exporter.config.units import parse_duration_us
 from exporter.domain.limiter import CircuitState
 from exporter.domain.model import SECOND_US, Priority
@@ -26,7 +27,14 @@ from exporter.status.campaigns import view_campaigns
 from exporter.status.counter_history import CounterHistory
 from exporter.status.health import HealthInputs, evaluate
 from exporter.status.message import RequestView, view_request
-from exporter.status.model import AccountView, DropView, IntakeView, Overview, WebhookView
+from exporter.status.model import (
+    AccountView,
+    ConfigurationWarning,
+    DropView,
+    IntakeView,
+    Overview,
+    WebhookView,
+)
 
 MAX_AGE_SECONDS = 1.0
 """A younger overview is served again, so that any number of clients costs one per second."""
@@ -60,6 +68,8 @@ class ProcessState:
     unhealthy: Callable[[], str]
     webhook_addresses: Callable[[], tuple[str, ...]]
     demo_speed: float | None = None
+    warnings: Callable[[], Iterable[tuple[Path, Problem]]] = tuple
+    """What should be fixed in the configuration files in force, when they were read."""
 
 
 class _AccountNow(NamedTuple):
@@ -168,6 +178,10 @@ class StatusBuilder:
             summary=health.summary,
             advice=health.advice,
             problems=health.problems,
+            configuration_warnings=tuple(
+                ConfigurationWarning(str(path), one.line, one.key, one.message, one.hint, one.code)
+                for path, one in self.process.warnings()
+            ),
             version=__version__,
             demo_speed=self.process.demo_speed,
             timestamp_seconds=now / SECOND_US,

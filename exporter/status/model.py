@@ -63,6 +63,26 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationWarning:
+    """One thing in a configuration file that works and should be fixed."""
+
+    __pydantic_config__ = KEYS
+
+    file: str
+    """The file, as on the command line."""
+    line: int
+    """The line in it, from 1."""
+    key: str
+    """The key, such as `accounts[0].auth.api_key`."""
+    message: str
+    """What should be fixed, as the end of a sentence."""
+    hint: str
+    """How to fix it."""
+    code: str
+    """The code that docs/errors.md explains."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountView:
     """One account at the provider."""
 
@@ -222,6 +242,8 @@ class Overview:
     """What to do; empty when there is nothing to do."""
     problems: tuple[Problem, ...]
     """All problems, the worst first."""
+    configuration_warnings: tuple[ConfigurationWarning, ...]
+    """What `check-config` warned of when the configuration was read: it works, but should be fixed."""
     version: str
     """The version of the exporter."""
     demo_speed: float | None

@@ -66,7 +66,7 @@ def test_every_problem_of_a_configuration_is_reported_with_its_place(
 def test_a_second_daemon_on_the_same_state_is_refused_at_once(home: Home) -> None:
     """75 within two seconds of its start, naming the file; the first one continues undisturbed."""
     began_seconds = time.monotonic()
-    once("--version", cwd=home.folder)
+    once("check-config", str(home.config), cwd=home.folder)
     start_seconds = time.monotonic() - began_seconds
     with home.start() as first:
         address = address_of(first)

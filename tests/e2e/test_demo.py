@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kit.daemon import sum_of
-from tests.kit.processes import EXPORTER, START_SECONDS, Running, environment
+from tests.kit.processes import END_SECONDS, EXPORTER, ROOT, START_SECONDS, Running, environment
 from tests.kit.waiting import until
 from tests.kit.web import ask
+
+_HOLD_AT_FOLDER = """\
+import os, sys
+
+def hold(event, arguments):
+    if event == "os.mkdir" and "smsbat-demo-" in str(arguments[0]) and not held:
+        held.append(True)
+        os.write(1, b"!")
+        os.read(0, 1)
+
+held = []
+sys.addaudithook(hold)
+"""
+"""Says that the demo is about to make its folder, and waits for a byte before it does."""
 
 
 @pytest.fixture
@@ -106,6 +121,25 @@ def test_hidden_ids_are_accepted_later(demo: Running) -> None:
         "ids are accepted again",
         within_seconds=30,
     )
+
+
+def test_a_demo_that_is_ended_early_leaves_nothing_behind(tmp_path: Path, temporary: Path) -> None:
+    """It makes its folder when a signal can no longer keep it from removing it."""
+    (tmp_path / "sitecustomize.py").write_text(_HOLD_AT_FOLDER, "ascii")
+    with subprocess.Popen(
+        [*EXPORTER, "demo", "--web.listen-address=127.0.0.1:0"],
+        env=environment(TMPDIR=str(temporary), PYTHONPATH=f"{tmp_path}:{ROOT}"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as demo:
+        assert demo.stdin
+        assert demo.stdout
+        assert demo.stdout.read(1)
+        demo.send_signal(signal.SIGTERM)
+        demo.stdin.write(b"!")
+        demo.stdin.flush()
+        assert demo.wait(END_SECONDS) == 0
+    assert list(temporary.iterdir()) == []
 
 
 def test_the_demo_leaves_nothing_behind(demo: Running, temporary: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from exporter.config import check
 from tests.kit.daemon import Home, address_of, id_lines, sum_of
 from tests.kit.processes import Running
 from tests.kit.provider import Provider
@@ -54,6 +56,31 @@ def test_a_bad_file_changes_nothing_and_two_gauges_show_it(home: Home, provider:
         assert (sum_of(address, SUCCESS_AT) or 0) > read_at
         _wait_for_finished(address, 8)
         assert sum_of(address, "smsbat_messages_tracked_total", source="config") == 3
+
+
+def test_what_check_config_warns_of_is_in_the_log(home: Home) -> None:
+    """A line for each, however many, at the start and after a reload."""
+    account = "  - {{name: spare-{0}, base_url: https://provider.test, auth: {{api_key_file: spare-{0}}}}}\n"
+    spares = "".join(account.format(number) for number in range(8))
+    text = home.config.read_text("utf-8").replace("profiles:\n", f"{spares}profiles:\n")
+    home.config.write_text(text.replace("directory: drop,", "directory: drop, account: main,"), "utf-8")
+    found = check(home.config, {}).warnings
+    with home.start() as daemon:
+        address = address_of(daemon)
+        warned = _warned(daemon)
+        assert [(line["code"], line["line"], line["key"], line["hint"]) for line in warned] == [
+            (warning.code, warning.line, warning.key, warning.hint) for warning in found
+        ]
+        assert len(warned) == 8
+        (home.folder / "spare-0").write_text("a-key", "ascii")
+        read_at = sum_of(address, SUCCESS_AT) or 0
+        daemon.signal(signal.SIGHUP)
+        until(lambda: (sum_of(address, SUCCESS_AT) or 0) > read_at, "it was reloaded", within_seconds=15)
+        assert [line["key"] for line in _warned(daemon)[8:]] == [warning.key for warning in found[1:]]
+
+
+def _warned(daemon: Running) -> list[dict[str, Any]]:
+    return [line for line in daemon.events() if line.get("event") == "config_warning"]
 
 
 def _wait_for_finished(address: str, count: int) -> None:

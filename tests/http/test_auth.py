@@ -155,6 +155,18 @@ async def test_a_bad_file_changes_nothing_and_is_logged_once(
             assert answer.status == 401
 
 
+async def test_a_file_that_works_and_should_be_fixed_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line for each warning, with its place, its code and what to do."""
+    async with serve_with_auth(tmp_path, USERS) as (_, web_auth, _):
+        (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+        fields = record.__dict__["fields"]
+        assert (fields["file"], fields["line"], fields["key"]) == (str(web_auth.path), 1, "basic_auth_users")
+        assert (fields["code"], fields["hint"][:3]) == ("SMSBAT-W003", "add")
+        assert [warning.key for warning in web_auth.warnings] == ["basic_auth_users"]
+
+
 async def test_files_that_are_being_replaced_are_not_checked(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import trustme
 from exporter.http import Listener, MetricsEndpoints, WebAuth, build_routes
 from tests.http.authority import PASSWORD, get_authority, hash_password, write_certificates
 from tests.http.client import ENDPOINTS, report_fine, scrape_body
-from tests.kit.processes import environment
+from tests.kit.processes import END_SECONDS, environment
 
 MUTUAL = """\
 tls_server_config:
@@ -53,6 +55,19 @@ async def test_its_exit_code_follows_the_health_of_the_exporter(tmp_path: Path) 
         assert await run_healthcheck(tmp_path, url) == (1, "not healthy: 503: the loops stand still\n")
     code, said = await run_healthcheck(tmp_path, url)
     assert (code, said.startswith("not healthy: no answer: ")) == (1, True)
+
+
+def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
+    """Also while it waits for an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}/-/healthy"
+        argv = [sys.executable, "-m", "exporter.healthcheck", url]
+        with subprocess.Popen(argv, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as process:
+            connection, _ = mute.accept()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=END_SECONDS)
+        connection.close()
+    assert (process.returncode, said) == (-signal.SIGINT, b"")
 
 
 @pytest.mark.parametrize("missing", ["", "--ca-file", "--cert-file", "--password-file"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.conftest import program
 from tests.kit.processes import ROOT, Running, environment
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
@@ -19,6 +22,10 @@ from tools.dashboards.constants import DELIVERY, JOB
 EXAMPLES = ROOT / "examples"
 SERVICES: dict[str, Any] = yaml.safe_load((EXAMPLES / "compose.yaml").read_text("utf-8"))["services"]
 PATIENCE_SECONDS = 60.0
+STACK_NEEDS = (
+    *("bash", "cat", "cp", "dirname", "grep", "mktemp", "rm", "sed", "sleep"),
+    *("curl", "prometheus", "setsid"),
+)
 
 
 def _mounts(service: str) -> dict[str, Path]:
@@ -81,14 +88,38 @@ def test_grafana_begins_with_the_delivery_dashboard() -> None:
     assert f"127.0.0.1:{url[2]}:{url[2]}" in SERVICES[url[1]]["ports"]
 
 
-@pytest.mark.needs("prometheus", "prometheus-alertmanager", "curl")
-def test_the_stack_without_containers_runs_and_leaves_nothing(tmp_path: Path) -> None:
-    """Prometheus scrapes the demo, has all rules and knows Alertmanager; Ctrl-C ends all, files included."""
+def _path_with(folder: Path, alertmanager: str) -> str:
+    """A PATH with what the stack needs and no more, Alertmanager under that name."""
+    needed = {name: name for name in STACK_NEEDS} | {alertmanager: "prometheus-alertmanager"}
+    folder.mkdir()
+    for name, installed in needed.items():
+        (folder / name).symlink_to(program(installed) or installed)
+    return str(folder)
+
+
+@pytest.mark.needs("prometheus", "prometheus-alertmanager", "curl", "setsid")
+@pytest.mark.parametrize(
+    ("alertmanager", "interrupt"),
+    [("prometheus-alertmanager", os.kill), ("alertmanager", os.killpg)],
+    ids=["Debian's names, one signal", "upstream's names, a terminal's Ctrl-C"],
+)
+def test_the_stack_without_containers_runs_and_leaves_nothing(
+    tmp_path: Path, alertmanager: str, interrupt: Callable[[int, int], None]
+) -> None:
+    """Prometheus scrapes the demo, has all rules and knows Alertmanager; Ctrl-C ends all, files included.
+
+    At a terminal it reaches every process of the group.
+    """
     ports = {name: free_port() for name in ("EXPORTER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT")}
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    env = environment(TMPDIR=str(temporary), **{name: str(port) for name, port in ports.items()})
-    with Running([str(ROOT / "scripts" / "stack")], tmp_path / "stack.log", env=env) as stack:
+    env = environment(
+        TMPDIR=str(temporary),
+        PATH=_path_with(tmp_path / "bin", alertmanager),
+        **{name: str(port) for name, port in ports.items()},
+    )
+    argv = [program("setsid") or "setsid", str(ROOT / "scripts" / "stack")]
+    with Running(argv, tmp_path / "stack.log", env=env) as stack:
 
         def printed() -> bool:
             assert stack.runs, stack.said()
@@ -108,7 +139,7 @@ def test_the_stack_without_containers_runs_and_leaves_nothing(tmp_path: Path) ->
         assert {group["name"] for group in groups} == {f"smsbat-{name}" for name in build_rule_groups()}
         managers = ask(prometheus, "/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
         assert [one["url"].split("/")[2] for one in managers] == [addresses["ALERTMANAGER_PORT"]]
-        stack.signal(signal.SIGINT)
+        interrupt(stack.pid, signal.SIGINT)
         assert stack.ends() == 0
         assert all(ask(address, "/-/ready").status == 0 for address in addresses.values())
         assert list(temporary.iterdir()) == []

@@ -94,7 +94,7 @@ def test_wheel_carries_its_licence_and_its_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
-        assert "smsbat-exporter = exporter.cli.main:main" in archive.read(entry_points).decode()
+        assert "smsbat-exporter = exporter.__main__:main" in archive.read(entry_points).decode()
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

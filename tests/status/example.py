@@ -57,6 +57,7 @@ OVERVIEW = Overview(
     summary="Receiving. The last usable answer came 3 s ago.",
     advice="",
     problems=(),
+    configuration_warnings=(),
     version="1.2.3",
     demo_speed=None,
     timestamp_seconds=NOW,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from exporter.config.fields import Duration, FilePath, Flag, Text, refuse
+from exporter.config.fields import Duration, FilePath, Flag, Text, refuse, whole
 from exporter.config.models import Section
 from exporter.config.problem import did_you_mean
 from exporter.runtime.secrets import Secret
@@ -145,15 +145,6 @@ def _read_user(value: object) -> str:
     return text
 
 
-def _read_burst(value: object) -> int:
-    if isinstance(value, int):
-        return value
-    text = _read_text(value)
-    if not re.fullmatch(r"[0-9]{1,7}", text, re.ASCII) or int(text) > MAX_BURST:
-        raise refuse("{value} is not a whole number", hint=f"write it in digits, up to {MAX_BURST}")
-    return int(text)
-
-
 def _read_interval(value: object) -> object:
     return "0s" if value == "0" else value
 
@@ -175,7 +166,7 @@ Suite = Annotated[str, BeforeValidator(_read_suite)]
 Curve = Annotated[str, BeforeValidator(_read_curve)]
 PasswordHash = Annotated[Secret, BeforeValidator(_read_hash)]
 UserName = Annotated[str, BeforeValidator(_read_user)]
-Burst = Annotated[int, BeforeValidator(_read_burst)]
+Burst = Annotated[int, BeforeValidator(partial(whole, 0, MAX_BURST))]
 Interval = Annotated[Duration, BeforeValidator(_read_interval)]
 Header = Annotated[str, BeforeValidator(partial(_read_header, ()))]
 ContentTypeOptions = Annotated[str, BeforeValidator(partial(_read_header, ("nosniff",)))]

@@ -16,7 +16,8 @@ counted, but no time. Lines of one class (same logger, level and event) are
 limited to one per second after a short burst, since one broken socket can log a
 thousand times a second; the number of suppressed lines is logged with the next
 line of the class, or when the class has gone quiet. Our own DEBUG lines are not
-limited.
+limited, nor are records with `extra={"unlimited": True}`: the warnings of a
+configuration are a list, and none of them is logged again later.
 
 The only time used here is that of each record.
 """

@@ -76,7 +76,7 @@ class QueueingHandler(logging.Handler):
 
 
 def _is_unlimited(record: logging.LogRecord) -> bool:
-    return record.levelno <= logging.DEBUG and is_ours(record)
+    return is_ours(record) and (record.levelno <= logging.DEBUG or getattr(record, "unlimited", False))
 
 
 def _classify(record: logging.LogRecord) -> LineClass:

@@ -14,7 +14,16 @@ from exporter.status.formatting import (
     format_time_of_day,
 )
 from exporter.status.message import RequestView
-from exporter.status.model import AccountView, CampaignView, Overview, Problem, Severity, Share, State
+from exporter.status.model import (
+    AccountView,
+    CampaignView,
+    ConfigurationWarning,
+    Overview,
+    Problem,
+    Severity,
+    Share,
+    State,
+)
 from exporter.status.page.components import (
     NONE,
     NOT_YET,
@@ -41,6 +50,7 @@ def render_home(view: Overview, target: str, *, tls: bool) -> str:
     """The whole page; `target` is this process's address, as Prometheus would write it."""
     content = (
         _state(view),
+        *_warnings(view),
         _campaigns(view),
         _accounts(view),
         _failures(view),
@@ -82,6 +92,23 @@ def _badge(severity: Severity | None, state: State) -> Markup:
 def _problem(problem: Problem) -> Iterator[Markup]:
     yield tag("p", badge(problem.severity.value.capitalize(), problem.severity.value), problem.summary)
     yield tag("p", problem.advice, class_="quiet")
+
+
+def _warnings(view: Overview) -> Iterator[Markup]:
+    """A section about the configuration, where there is something to say."""
+    found = [tag("li", *_warning(warning)) for warning in view.configuration_warnings]
+    if found:
+        note = "As of when the files were read; check-config says how they are now."
+        yield section(
+            "Warnings about the configuration",
+            tag("ul", *found, class_="problems"),
+            tag("p", note, class_="quiet small"),
+        )
+
+
+def _warning(warning: ConfigurationWarning) -> Iterator[Markup]:
+    yield tag("p", f"{warning.file}, line {warning.line}: {warning.key}: {warning.message} [{warning.code}]")
+    yield tag("p", warning.hint, class_="quiet")
 
 
 def _vitals(view: Overview) -> Markup:

@@ -57,7 +57,7 @@ def _format_words(made: dict[str, Any], schema: dict[str, Any]) -> str:
     own = schema.get("description", "").replace("\n", " ")
     held = _find_schema(made, schema)
     own = f"{own[:1].lower()}{own[1:]}".removesuffix(".").replace("|", "\\|")
-    if held in {"Share", "Hours", "DropView", "IntakeView", "WebhookView"}:
+    if held in {"ConfigurationWarning", "Share", "Hours", "DropView", "IntakeView", "WebhookView"}:
         inside = ", ".join(f"`{key}`" for key in made[held]["properties"])
         return f"{own} ({inside})"
     return own

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from exporter.status.model import DropView, Hours, Overview, Problem, Severity, State
+from exporter.status.model import ConfigurationWarning, DropView, Hours, Overview, Problem, Severity, State
 from exporter.status.page.home import SHOWN_CAMPAIGNS, SHOWN_FAILURES, render_home
 from exporter.status.page.sparkline import describe_hours, draw_sparkline
 from tests.status.example import CAMPAIGN, FAILURE, HOURS, NOW, OVERVIEW
@@ -75,6 +75,14 @@ def test_the_state_is_first_and_in_words() -> None:
     assert page.text.index("Error The key is refused. Put another.") < page.text.index("Campaigns")
     assert "Warning It is behind. Raise it." in page.text
     assert "Fine" in parse_home(OVERVIEW).text
+
+
+def test_what_should_be_fixed_in_the_configuration_is_told() -> None:
+    """Where, what and how; without any, nothing of it is on the page."""
+    warning = ConfigurationWarning("config.yaml", 7, "accounts[0].auth", HOSTILE, "move it", "SMSBAT-C015")
+    page = parse_home(replace(OVERVIEW, configuration_warnings=(warning,)))
+    assert f"config.yaml, line 7: accounts[0].auth: {HOSTILE} [SMSBAT-C015] move it" in page.text
+    assert "Warnings about the configuration" not in parse_home(OVERVIEW).text
 
 
 def test_the_numbers_of_a_campaign_stand_with_what_they_are_of() -> None:

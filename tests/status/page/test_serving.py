@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,17 @@ async def get_overview(daemon: Daemon) -> dict[str, Any]:
     return found
 
 
-async def wait_for_state(daemon: Daemon, state: str) -> dict[str, Any]:
-    """Wait for this state; returns the overview."""
+async def wait_for_overview(daemon: Daemon, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait until the overview is as wanted; returns it."""
     async with asyncio.timeout(20):
-        while (found := await get_overview(daemon))["state"] != state:  # noqa: ASYNC110 - a page has no event
+        while not wanted(found := await get_overview(daemon)):  # noqa: ASYNC110 - a page has no event
             await asyncio.sleep(LOOK_EVERY_SECONDS)
     return found
+
+
+async def wait_for_state(daemon: Daemon, state: str) -> dict[str, Any]:
+    """Wait for this state; returns the overview."""
+    return await wait_for_overview(daemon, lambda view: bool(view["state"] == state))
 
 
 async def test_page_json_and_metrics_show_the_same(tmp_path: Path) -> None:
@@ -159,3 +165,19 @@ async def test_a_bad_configuration_is_reported_until_it_is_fixed(tmp_path: Path)
             home.configure()
             assert (await asked(daemon, "/-/reload", "POST")).status == 200
             await wait_for_state(daemon, "no_ids")
+
+
+async def test_warnings_about_the_configuration_are_shown_until_they_are_fixed(tmp_path: Path) -> None:
+    """On the page and in its JSON version, beside the state: the exporter goes on working."""
+    async with live_provider() as provider:
+        home = Home(tmp_path, provider.url)
+        good = home.config.read_text("utf-8")
+        home.config.write_text(f"{good}intake: {{token_file: nowhere}}\n", "utf-8")
+        async with daemon_of(home) as daemon:
+            view = await wait_for_state(daemon, "no_ids")
+            (warning,) = view["configuration_warnings"]
+            assert (warning["file"], warning["key"]) == (str(home.config), "intake.token_file")
+            assert warning["message"] in html.unescape((await asked(daemon, "/")).text)
+            home.config.write_text(good, "utf-8")
+            assert (await asked(daemon, "/-/reload", "POST")).status == 200
+            await wait_for_overview(daemon, lambda view: not view["configuration_warnings"])
