@@ -16,6 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from exporter.domain.model import SECOND_US, Outcome
+from exporter.domain.token_bucket import TokenBucket
 
 USABLE = frozenset({Outcome.OK, Outcome.NOT_FOUND, Outcome.CLIENT_ERROR})
 """Outcomes by which the provider shows that it works."""
@@ -38,8 +39,6 @@ RECOVERY_PER_MINUTE_RATIO = 0.1
 """Of the configured rate, what comes back each minute after a 429."""
 SLOWEST_RATIO = 0.01
 _MINUTE_US = 60 * SECOND_US
-_ALMOST = 1e-9
-"""What the sum of fractions may lack of a whole token."""
 
 
 class CircuitState(Enum):
@@ -62,39 +61,13 @@ class LimiterState(NamedTuple):
 _FRESH = LimiterState()
 
 
-class Bucket:
-    """A token bucket that starts empty."""
-
-    def __init__(self, rate: float, now: int) -> None:
-        """Fill at `rate` tokens per second from `now` on."""
-        self.rate = rate
-        self._tokens = 0.0
-        self._at = now
-
-    def _fill(self, now: int) -> None:
-        capacity = max(1.0, self.rate * BURST_US / SECOND_US)
-        self._tokens = min(capacity, self._tokens + (now - self._at) * self.rate / SECOND_US)
-        self._at = now
-
-    def wait_us(self, now: int) -> int:
-        """How long until there is a token."""
-        self._fill(now)
-        missing = 1.0 - self._tokens
-        return 0 if missing <= _ALMOST else int(missing * SECOND_US / self.rate) + 1
-
-    def take(self, now: int) -> None:
-        """Use up a token; `wait_us` said that there is one."""
-        self._fill(now)
-        self._tokens -= 1.0
-
-
 class AccountLimiter:
     """What one account may send, learned from what its requests brought."""
 
     def __init__(self, rate: float, now: int, *, kept: LimiterState = _FRESH, wall_now: int = 0) -> None:
         """Start with the configured `rate` (requests per second) and what an earlier run kept."""
         self._configured_rate = rate
-        self._bucket = Bucket(min(rate, kept.rate or rate), now)
+        self._bucket = TokenBucket(min(rate, kept.rate or rate), now, burst_us=BURST_US)
         self._raised_at = now
         kept_pause_us = min(max(0, kept.paused_until - wall_now), LONGEST_KEPT_PAUSE_US)
         self._paused_until = now + kept_pause_us

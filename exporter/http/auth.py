@@ -20,9 +20,10 @@ from aiohttp import hdrs, web
 
 from exporter.config.load import listed
 from exporter.domain.model import SECOND_US
+from exporter.domain.token_bucket import TokenBucket
 from exporter.http.connections import close_if_tls_changed, text_response
 from exporter.http.passwords import BusyError, Passwords
-from exporter.http.webconfig import RateLimit, Report, Tls, WebConfig, check, fingerprint
+from exporter.http.webconfig import Report, Tls, WebConfig, check, fingerprint
 from exporter.runtime.errors import ConfigProblems
 
 _log = logging.getLogger("smsbat.server")
@@ -93,7 +94,10 @@ class WebAuth:
             _log.warning("The web configuration", extra={"event": "web_config_warning", "fields": fields})
         self._config = config
         self._passwords = Passwords(config.users, self._executor)
-        self._bucket = _Bucket(config.rate_limit)
+        interval_us, burst = config.rate_limit.interval, config.rate_limit.burst
+        self._bucket = (
+            TokenBucket(SECOND_US / interval_us, burst_tokens=burst, full=True) if interval_us else None
+        )
 
     def middleware(
         self, skip_basic_auth: Container[web.AbstractRoute]
@@ -103,7 +107,8 @@ class WebAuth:
         @web.middleware
         async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
             close_if_tls_changed(request, self._config.tls)
-            if not self._bucket.take(asyncio.get_running_loop().time()):
+            now = int(asyncio.get_running_loop().time() * SECOND_US)
+            if self._bucket is not None and not self._bucket.try_take(now):
                 return text_response(HTTPStatus.TOO_MANY_REQUESTS)
             if self._config.users and request.match_info.route not in skip_basic_auth:
                 refusal = await self._refusal(request)
@@ -129,25 +134,3 @@ class WebAuth:
     async def decorate(self, _request: web.Request, response: web.StreamResponse) -> None:
         """Give an answer the configured headers, over its own."""
         response.headers.update(self._config.headers)
-
-
-class _Bucket:
-    """A token bucket that starts full, as the format has it."""
-
-    def __init__(self, limit: RateLimit) -> None:
-        self._seconds = limit.interval / SECOND_US
-        self._burst = float(limit.burst)
-        self._tokens = self._burst
-        self._at: float | None = None
-
-    def take(self, at: float) -> bool:
-        """Whether a request may pass at this instant."""
-        if not self._seconds:
-            return True
-        if self._at is not None:
-            self._tokens = min(self._burst, self._tokens + (at - self._at) / self._seconds)
-        self._at = at
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True

@@ -7,7 +7,7 @@ from base64 import b64decode
 from http import HTTPStatus
 from typing import NamedTuple
 
-from exporter.domain.model import SECOND_US
+from exporter.domain.token_bucket import TokenBucket
 from exporter.runtime.clock import Clock
 from exporter.simulator.answer import error_body, status_body, with_bad_cost, with_status_word
 from exporter.simulator.arrivals import NO_ANSWER, Arrivals
@@ -47,26 +47,6 @@ class Reply(NamedTuple):
     """Index of the message whose final status the body tells; note it once the answer is out."""
 
 
-class _Bucket:
-    """A token bucket that starts full."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = float(burst)
-        self._at_us = 0
-
-    def take(self, now_us: int) -> bool:
-        """Whether one more request is within the limit."""
-        earned = (now_us - self._at_us) * self._rate / SECOND_US
-        self._tokens = min(self._burst, self._tokens + earned)
-        self._at_us = now_us
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-
 class Door:
     """Decides over status requests, and logs each."""
 
@@ -79,7 +59,7 @@ class Door:
         self._book = book
         self._arrivals = arrivals
         self._wire_clock = wire_clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
         self._retry_after = "" if settings.retry_after_seconds is None else str(settings.retry_after_seconds)
 
     def decide(self, message_id: str, key: str | None, authorization: str | None) -> Reply:
@@ -108,7 +88,7 @@ class Door:
     def _reply(self, index: int, message_id: str, customer: str, now_us: int) -> Reply:
         if not customer or self._book.scenario.key_revoked:
             return self._error(HTTPStatus.UNAUTHORIZED)
-        if self._settings.requests_per_second and not self._bucket(customer).take(now_us):
+        if self._settings.requests_per_second and not self._bucket(customer).try_take(now_us):
             return self._error(HTTPStatus.TOO_MANY_REQUESTS)
         fault = self.faults.strike(now_us, self._book.scenario.fault)
         if fault is None:
@@ -144,11 +124,11 @@ class Door:
         body = error_body(_ERROR_CODES.get(code, "ERROR"), "the simulated provider says no")
         return Reply(code, body, retry_after=self._retry_after if waits else "")
 
-    def _bucket(self, customer: str) -> _Bucket:
+    def _bucket(self, customer: str) -> TokenBucket:
         bucket = self._buckets.get(customer)
         if bucket is None:
-            bucket = _Bucket(self._settings.requests_per_second, self._settings.burst)
-            self._buckets[customer] = bucket
+            rate, burst = self._settings.requests_per_second, self._settings.burst
+            bucket = self._buckets[customer] = TokenBucket(rate, burst_tokens=burst, full=True)
         return bucket
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.limiter import BURST_US, USABLE, AccountLimiter, Bucket, LimiterState
+from exporter.domain.limiter import BURST_US, USABLE, AccountLimiter, LimiterState
 from exporter.domain.model import SECOND_US, Outcome
+from exporter.domain.token_bucket import TokenBucket
 from tests.domain.example import HOUR_US, MINUTE_US
 
 OK, LIMITED, REFUSED = Outcome.OK, Outcome.RATE_LIMITED, Outcome.UNAUTHORIZED
@@ -49,13 +50,13 @@ def most_in_a_second(sent: Iterable[int]) -> int:
 
 def test_the_bucket_starts_empty() -> None:
     """The first request waits for its token, so that restarts in a row never add up to a burst."""
-    assert Bucket(10, 0).wait_us(0) == pytest.approx(SECOND_US / 10, abs=1)
+    assert TokenBucket(10, 0).wait_us(0) == pytest.approx(SECOND_US / 10, abs=1)
 
 
 @given(st.floats(0.1, 200), st.lists(st.integers(0, 3 * SECOND_US), max_size=100), st.integers(0, 10**12))
 def test_never_more_than_the_rate(rate: float, pauses: list[int], start: int) -> None:
     """Whatever pauses the sender makes, no second sees more requests than the rate and one bucket."""
-    bucket, now = Bucket(rate, start), start
+    bucket, now = TokenBucket(rate, start, burst_us=BURST_US), start
     sent: list[int] = []
     for pause_us in pauses:
         now += pause_us
@@ -75,13 +76,21 @@ def test_all_of_the_rate(rate: float) -> None:
 
 def test_waiting_tells_the_truth() -> None:
     """After the wait that was announced there is a token, and before it there is none."""
-    bucket, now = Bucket(3, 0), 0
+    bucket, now = TokenBucket(3, 0), 0
     for _ in range(50):
         wait_us = bucket.wait_us(now)
         assert bucket.wait_us(now + wait_us - 2) > 0
         now += wait_us
         assert bucket.wait_us(now) == 0
         bucket.take(now)
+
+
+def test_a_full_bucket_holds_its_burst_and_then_one_per_interval() -> None:
+    """The first requests may come at once; a clock that steps back earns nothing and loses nothing."""
+    bucket = TokenBucket(0.1, burst_tokens=3, full=True)
+    assert [bucket.try_take(SECOND_US) for _ in range(4)] == [True, True, True, False]
+    assert [bucket.try_take(second * SECOND_US) for second in (10, 11, 20)] == [False, True, False]
+    assert [bucket.try_take(second * SECOND_US) for second in (5, 15)] == [False, True]
 
 
 def test_a_new_rate_from_a_reload() -> None:
@@ -169,7 +178,7 @@ class Provider:
 
     def __init__(self) -> None:
         """Its bucket is empty too."""
-        self._bucket = Bucket(7.0, 0)
+        self._bucket = TokenBucket(7.0, 0, burst_us=BURST_US)
 
     def answer(self, now: int) -> Outcome:
         """What a request that arrives now gets."""

@@ -181,9 +181,9 @@ MUTANTS = (
     Mutant(
         "I6",
         "the bucket is full after a restart",
-        "exporter/domain/limiter.py",
-        [("self._tokens = 0.0", "self._tokens = rate")],
-        "core/test_ratelimit.py::test_the_bucket_starts_empty",
+        "exporter/domain/token_bucket.py",
+        [("if full else 0.0", "if full else rate")],
+        "domain/test_limiter.py::test_the_bucket_starts_empty",
     ),
     Mutant(
         "I6",
