@@ -32,10 +32,10 @@ from exporter.config.addresses import (
     parse_network,
 )
 from exporter.config.json_schema import written
-from exporter.config.names import name_refusal
 from exporter.config.problem import did_you_mean
 from exporter.config.units import MAX_DURATION_US, Window, duration_hint, parse_duration_us
 from exporter.domain import message_ids
+from exporter.domain.label_values import reject_label_value
 from exporter.domain.model import SECOND_US
 from exporter.runtime.errors import Code
 
@@ -71,7 +71,7 @@ def _text(value: object) -> str:
 def _name(value: object) -> str:
     # An empty name has a better sentence of its own.
     text = value if isinstance(value, str) else _text(value)
-    reason = name_refusal(text)
+    reason = reject_label_value(text, configured=True)
     if reason:
         raise refuse(reason, code=Code.CONFIG_NAME)
     return text

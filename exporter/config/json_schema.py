@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import WithJsonSchema
 
-from exporter.config.names import MAX_NAME_LENGTH, OVERFLOW_NAME
 from exporter.config.units import DURATION_PATTERN
 from exporter.domain import message_ids
+from exporter.domain.label_values import MAX_NAME_LENGTH, OVERFLOW_NAME
 
 WORD = ["string", "integer"]
 """The text 123 needs no quotes in the file, where everything is text; to an editor it is a number."""

@@ -19,11 +19,12 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from exporter.config import Intake as IntakeSettings
+from exporter.domain.label_values import reject_label_value
 from exporter.domain.model import Source
 from exporter.engine.tracker import Tracked, Tracker
 from exporter.http import CLIENT_DISCONNECTED, extend_deadline, text_response
 from exporter.ingest.batching import track_in_parts
-from exporter.ingest.formats.fields import Context, campaign_refused
+from exporter.ingest.formats.fields import Context
 from exporter.ingest.formats.formats import Batch, Parser, Reject, parser
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
@@ -161,7 +162,7 @@ class Intake:
         if account not in names:
             return "account must name one of the configured accounts"
         campaign = request.query.get("campaign", DEFAULT_CAMPAIGN)
-        if campaign_refused(campaign):
+        if reject_label_value(campaign):
             return "campaign can't be a label: empty, too long, unprintable, or a phone number"
         return Context(campaign, account, names, self._clock.now())
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exporter.ingest.formats.fields import campaign_refused
+from exporter.domain.label_values import reject_label_value
 from exporter.ingest.formats.formats import SUFFIXES
 
 OBSERVED_FILES = 10_000
@@ -137,7 +137,7 @@ def _files(
             except OSError:
                 continue  # gone since it was listed
             found = DropFile(folder, name, Identity.of(status))
-            if stat.S_ISDIR(status.st_mode) and not folder and not campaign_refused(name):
+            if stat.S_ISDIR(status.st_mode) and not folder and not reject_label_value(name):
                 yield from _subdirectory(descriptor, found, listing, remembered)
             elif found.identity in remembered:
                 listing.remembered.add(found.identity)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from exporter.domain.message_ids import holds_phone, reject_reason
+from exporter.domain.label_values import reject_label_value
+from exporter.domain.message_ids import reject_reason
 from exporter.domain.model import SECOND_US, NewMessage
 from exporter.domain.timestamps import parse_timestamp
 from exporter.ingest.formats.decoding import undecodable
 
-MAX_CAMPAIGN_CHARACTERS = 64
 REASONS = (
     "bad_campaign",
     "bad_characters",
@@ -32,16 +32,6 @@ REASONS = (
 
 _EARLIEST_AT = 946_684_800 * SECOND_US  # the year 2000: what is before it is a count of something else
 _AHEAD_US = 86_400 * SECOND_US  # a sender's clock, or its time zone, may be wrong by as much
-
-
-def campaign_refused(campaign: str) -> bool:
-    """Whether `campaign` can't be the value of a label: empty, too long, unprintable, with a phone number."""
-    return (
-        not campaign
-        or len(campaign) > MAX_CAMPAIGN_CHARACTERS
-        or not campaign.isprintable()
-        or holds_phone(campaign)
-    )
 
 
 def id_refusal(text: str) -> str:
@@ -67,7 +57,7 @@ class Context:
         reason = id_refusal(message_id)
         if reason:
             return reason
-        if campaign and campaign_refused(campaign):
+        if campaign and reject_label_value(campaign):
             return "bad_campaign"
         if account and account not in self.accounts:
             return "unknown_account"
