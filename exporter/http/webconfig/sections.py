@@ -9,9 +9,17 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from exporter.config.fields import Duration, FilePath, Flag, Text, refuse
+from exporter.config.fields import (
+    Duration,
+    FilePath,
+    Flag,
+    Text,
+    parse_text,
+    parse_whole,
+    parse_word,
+    refuse,
+)
 from exporter.config.models import Section
-from exporter.config.problem import did_you_mean
 from exporter.http.webconfig.suites import (
     CURVES,
     NO_FORWARD_SECRECY,
@@ -20,12 +28,15 @@ from exporter.http.webconfig.suites import (
     SUITES_13,
     VERSIONS,
 )
+from exporter.runtime.errors import Code
 from exporter.runtime.secrets import Secret
 
 MAX_BCRYPT_COST = 16
 """At this cost a check takes some four seconds, with one more twice as long: no scrape would wait for it."""
 MAX_BURST = 1_000_000
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
+_parse_text = partial(parse_text, anything=True, code=Code.CONFIG_VALUE)
+_parse_word = partial(parse_word, many=True)
 _PEM = re.compile(r"[\t\n\r\x20-\x7e]*", re.ASCII)
 _CLIENT_AUTH = ("NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 _UNCHECKED = {
@@ -35,15 +46,15 @@ _UNCHECKED = {
 }
 
 
-def _pem(value: object) -> str:
+def _parse_pem(value: object) -> str:
     """Text of many lines; an empty one is as good as none, as in other exporters."""
     if not isinstance(value, str) or not _PEM.fullmatch(value):
         raise refuse("must be text in PEM form", hint="write it after a |, each line indented")
     return value
 
 
-def _inline_key(value: object) -> InlineKey:
-    return value if isinstance(value, InlineKey) else InlineKey(_pem(value))
+def _parse_inline_key(value: object) -> InlineKey:
+    return value if isinstance(value, InlineKey) else InlineKey(_parse_pem(value))
 
 
 class InlineKey:
@@ -60,47 +71,30 @@ class InlineKey:
         return "<secret>"
 
 
-def _word(known: tuple[str, ...], value: object) -> str:
-    text = _text(value)
-    if text not in known:
-        raise refuse(
-            "{value} is not known here",
-            value_hint=did_you_mean(text, known),
-            hint=f"one of: {', '.join(known)}",
-        )
-    return text
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise refuse("must be text", hint="write one value, not a list or a mapping")
-    return value
-
-
-def _version(value: object) -> str:
+def _parse_version(value: object) -> str:
     if value in OLD_VERSIONS:
         raise refuse("{value} is broken, and is not spoken here", hint="write TLS12 or TLS13")
-    return _word(VERSIONS, value)
+    return _parse_word(VERSIONS, _parse_text(value))
 
 
-def _client_auth(value: object) -> str:
-    text = _text(value) or "NoClientCert"
+def _parse_client_auth(value: object) -> str:
+    text = _parse_text(value) or "NoClientCert"
     if text in _UNCHECKED:
         raise refuse(f"{text} takes certificates that nobody checks", hint=_UNCHECKED[text])
-    return _word(_CLIENT_AUTH, text)
+    return _parse_word(_CLIENT_AUTH, text)
 
 
-def _suite(value: object) -> str:
+def _parse_suite(value: object) -> str:
     if value in NO_FORWARD_SECRECY:
         raise refuse("{value} has no forward secrecy", hint="remove it: every client knows a better one")
-    return _word((*SUITES, *sorted(SUITES_13)), value)
+    return _parse_word((*SUITES, *sorted(SUITES_13)), _parse_text(value))
 
 
-def _curve(value: object) -> str:
-    return _word(tuple(CURVES), value)
+def _parse_curve(value: object) -> str:
+    return _parse_word(tuple(CURVES), _parse_text(value))
 
 
-def _hash(value: object) -> Secret:
+def _parse_hash(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
     match = _HASH.fullmatch(value) if isinstance(value, str) else None
@@ -113,30 +107,21 @@ def _hash(value: object) -> Secret:
     return Secret(match[0])
 
 
-def _user(value: object) -> str:
-    text = _text(value)
+def _parse_user(value: object) -> str:
+    text = _parse_text(value)
     # A user agent could not send either of them.
     if ":" in text or not text.isprintable():
         raise refuse("is no user name: it has a colon or a control character")
     return text
 
 
-def _burst(value: object) -> int:
-    if isinstance(value, int):
-        return value
-    text = _text(value)
-    if not re.fullmatch(r"[0-9]{1,7}", text, re.ASCII) or int(text) > MAX_BURST:
-        raise refuse("{value} is not a whole number", hint=f"write it in digits, up to {MAX_BURST}")
-    return int(text)
-
-
-def _interval(value: object) -> object:
+def _parse_interval(value: object) -> object:
     return "0s" if value == "0" else value
 
 
-def _header(allowed: tuple[str, ...], value: object) -> str:
+def _parse_header(allowed: tuple[str, ...], value: object) -> str:
     """The value of a header; empty where it is not set."""
-    text = _text(value)
+    text = _parse_text(value)
     if not text.isascii() or not text.isprintable():
         raise refuse("has a character that a header can't carry")
     if text and allowed and text not in allowed:
@@ -144,18 +129,18 @@ def _header(allowed: tuple[str, ...], value: object) -> str:
     return text
 
 
-Pem = Annotated[str, BeforeValidator(_pem)]
-Version = Annotated[str, BeforeValidator(_version)]
-ClientAuth = Annotated[str, BeforeValidator(_client_auth)]
-Suite = Annotated[str, BeforeValidator(_suite)]
-Curve = Annotated[str, BeforeValidator(_curve)]
-PasswordHash = Annotated[Secret, BeforeValidator(_hash)]
-UserName = Annotated[str, BeforeValidator(_user)]
-Burst = Annotated[int, BeforeValidator(_burst)]
-Interval = Annotated[Duration, BeforeValidator(_interval)]
-Header = Annotated[str, BeforeValidator(partial(_header, ()))]
-ContentTypeOptions = Annotated[str, BeforeValidator(partial(_header, ("nosniff",)))]
-FrameOptions = Annotated[str, BeforeValidator(partial(_header, ("deny", "sameorigin")))]
+Pem = Annotated[str, BeforeValidator(_parse_pem)]
+Version = Annotated[str, BeforeValidator(_parse_version)]
+ClientAuth = Annotated[str, BeforeValidator(_parse_client_auth)]
+Suite = Annotated[str, BeforeValidator(_parse_suite)]
+Curve = Annotated[str, BeforeValidator(_parse_curve)]
+PasswordHash = Annotated[Secret, BeforeValidator(_parse_hash)]
+UserName = Annotated[str, BeforeValidator(_parse_user)]
+Burst = Annotated[int, BeforeValidator(partial(parse_whole, 0, MAX_BURST))]
+Interval = Annotated[Duration, BeforeValidator(_parse_interval)]
+Header = Annotated[str, BeforeValidator(partial(_parse_header, ()))]
+ContentTypeOptions = Annotated[str, BeforeValidator(partial(_parse_header, ("nosniff",)))]
+FrameOptions = Annotated[str, BeforeValidator(partial(_parse_header, ("deny", "sameorigin")))]
 
 
 def _unless_empty(value: object) -> object:
@@ -171,7 +156,7 @@ class TlsServer(Section):
 
     client_auth_type: ClientAuth = "NoClientCert"
     cert: Pem = ""
-    key: Annotated[InlineKey, BeforeValidator(_inline_key)] = Field(default=InlineKey(""), repr=False)
+    key: Annotated[InlineKey, BeforeValidator(_parse_inline_key)] = Field(default=InlineKey(""), repr=False)
     client_ca: Pem = ""
     cert_file: OptionalPath = Field(default=None, validate_default=True)
     key_file: OptionalPath = Field(default=None, validate_default=True)
