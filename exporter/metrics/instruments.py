@@ -25,7 +25,6 @@ from exporter.domain.limiter import CircuitState
 from exporter.domain.model import Answer, Outcome, Priority, Status, WebhookResult
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
-from exporter.metrics.registry_values import RegistryValues
 
 ENTRY_RESULTS = ("accepted", "duplicate", "rejected")
 """What becomes of an id that a file or a request brings."""
@@ -270,6 +269,28 @@ class _Account:
         if gauge is None:
             gauge = self._poll_lag[priority] = self._api.poll_lag.labels(self._name, priority.word)
         return gauge
+
+
+class RegistryValues:
+    """What some instruments show at one moment, as a scrape would find it."""
+
+    def __init__(self, registry: CollectorRegistry, wanted: Iterable[Family]) -> None:
+        """Read all series of the `wanted` metrics, which are counters and gauges."""
+        labels = {family.name: family.labels for family in wanted}
+        self._values = {
+            (sample.name, *(sample.labels[label] for label in labels[sample.name])): sample.value
+            for metric in registry.restricted_registry(labels).collect()
+            for sample in metric.samples
+        }
+
+    def value(self, family: Family, *labels: str) -> float | None:
+        """One series, by the values of its labels; None where it has no sample."""
+        return self._values.get((family.name, *labels))
+
+    def by_last_label(self, family: Family, *labels: str) -> dict[str, int]:
+        """Every series that begins with these values of labels, by its last one; for what counts."""
+        begin = (family.name, *labels)
+        return {key[-1]: int(value) for key, value in self._values.items() if key[:-1] == begin}
 
 
 def _counter(family: Family, registry: CollectorRegistry, words: Iterable[str] = ()) -> Counter:

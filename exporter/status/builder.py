@@ -19,8 +19,7 @@ from exporter.engine.accounts import AccountState
 from exporter.engine.tracker import Tracker
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
-from exporter.metrics.instruments import Instruments
-from exporter.metrics.registry_values import RegistryValues
+from exporter.metrics.instruments import Instruments, RegistryValues
 from exporter.runtime.clock import Clock
 from exporter.status.campaigns import campaigns
 from exporter.status.counter_history import Marks

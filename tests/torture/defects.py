@@ -264,7 +264,7 @@ MUTANTS = (
                 "loop and self._render(latest, form, gzipped)",
             )
         ],
-        "exposition/test_collector.py",
+        "metrics/test_collector.py",
     ),
     Mutant(
         "I10",
