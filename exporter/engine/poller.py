@@ -91,7 +91,9 @@ class Poller:
                 self.account.mark_requested(message.row, sent_at)
             ordinary = entry.priority is not Priority.HIGH
             self._ordinary_in_flight += ordinary
-            self.instruments.poll_lag(self.account.name, entry.priority, (sent_at - entry.due_at) / SECOND_US)
+            self.instruments.set_poll_lag(
+                self.account.name, entry.priority, (sent_at - entry.due_at) / SECOND_US
+            )
             try:
                 reply = await self.fetch(message.message_id)
             except BaseException:
@@ -223,7 +225,7 @@ def note(
     account: AccountState, asked: InFlightRequest, reply: Reply, clock: Clock, instruments: Instruments
 ) -> None:
     """Tell the gate, the metrics and those who look what a request brought."""
-    instruments.request(account.name, reply.outcome, reply.duration_us / SECOND_US)
+    instruments.count_request(account.name, reply.outcome, reply.duration_us / SECOND_US)
     status = reply.answer.status if reply.answer is not None else None
     account.history.add(
         Request(
@@ -241,10 +243,10 @@ def note(
         _say_flow(account.name, gate, reply)
         # Whoever waits for the next probe's turn need not any more.
         account.wakeup.set()
-    instruments.api_up(account.name, up=reply.outcome in USABLE)
+    instruments.set_api_up(account.name, up=reply.outcome in USABLE)
     if reply.answer is not None:
-        instruments.api_succeeded(account.name, clock.now() / SECOND_US)
-        instruments.answered(account.name, reply.answer)
+        instruments.set_api_last_success(account.name, clock.now() / SECOND_US)
+        instruments.count_answer_faults(account.name, reply.answer)
         _say_word(account, reply.answer.unknown_word)
 
 

@@ -169,7 +169,7 @@ class Tracker:
                 file=file,
             )
         except StoreFull:
-            self._instruments.store_up(up=False)
+            self._instruments.set_store_up(up=False)
             raise
         if result.full:
             return None
@@ -203,7 +203,7 @@ class Tracker:
             return known
         name = self._campaigns.bounded(wanted)
         if name != wanted:
-            self._instruments.label_overflow("campaign")
+            self._instruments.count_label_overflow("campaign")
             known = self._campaigns.find(name)
             if known is not None:
                 return known
@@ -257,13 +257,13 @@ class Tracker:
 
     def on_events_applied(self, steps: Sequence[Step], changes: StateDelta, began_us: int) -> None:
         """Show and plan what a transaction, begun at that monotonic instant, has made durable."""
-        self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
+        self._instruments.observe_commit((self._clock.monotonic() - began_us) / SECOND_US)
         self.apply_committed(changes)
         planned = []
         for step in steps:
             message = step.message
             if step.conflict:
-                self._instruments.status_conflict(self.state.campaigns[message.campaign_id].account)
+                self._instruments.count_status_conflict(self.state.campaigns[message.campaign_id].account)
             if step.planned:
                 planned.append(Planned(message.row, message.campaign_id, message.revision, message.due_at))
             account = self._account_of(message.campaign_id)
@@ -284,7 +284,7 @@ class Tracker:
                     more = {"event": "store_full", "fields": {"code": error.code}}
                     _log.error("%s; polling holds still", error.message, extra=more)
                 self._open.clear()
-                self._instruments.store_up(up=False)
+                self._instruments.set_store_up(up=False)
                 await self._clock.sleep(RETRY_FULL_US)
             else:
                 self._written()
@@ -297,7 +297,7 @@ class Tracker:
 
     def _written(self) -> None:
         """Let polling go on, unless too much waits to be written."""
-        self._instruments.store_up(up=True)
+        self._instruments.set_store_up(up=True)
         if self._events.qsize() < BACKLOG_EVENTS:
             self._open.set()
 

@@ -176,7 +176,7 @@ class Intake:
         except TimeoutError:
             status = HTTPStatus.REQUEST_TIMEOUT
         for result in ("accepted", "duplicate", "rejected"):
-            self._instruments.intake(result, getattr(report, result))
+            self._instruments.count_intake(result, getattr(report, result))
         return report.response(status)
 
     async def _read(self, request: web.Request, body: Parser, report: _Report) -> HTTPStatus:

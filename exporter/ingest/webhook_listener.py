@@ -74,14 +74,14 @@ class Webhooks:
 
     async def _answer(self, request: web.Request) -> web.Response:
         if not self._may_speak(request):
-            self._instruments.webhook(WebhookResult.UNAUTHORIZED)
+            self._instruments.count_webhook(WebhookResult.UNAUTHORIZED)
             return _empty(HTTPStatus.NOT_FOUND)
         if request.method != hdrs.METH_POST:
             return _empty(HTTPStatus.METHOD_NOT_ALLOWED, {hdrs.ALLOW: hdrs.METH_POST})
         body = await self._body(request)
         news = parse_webhook(body) if isinstance(body, bytes) else None
         if news is None:
-            self._instruments.webhook(WebhookResult.INVALID)
+            self._instruments.count_webhook(WebhookResult.INVALID)
             return _empty(body if isinstance(body, HTTPStatus) else HTTPStatus.BAD_REQUEST)
         if await self._processor.submit(news):
             return _empty(HTTPStatus.NO_CONTENT)

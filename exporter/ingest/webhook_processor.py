@@ -92,7 +92,7 @@ class WebhookProcessor:
         if not self._ended and not self._queue.full():
             self._queue.put_nowait(_Waiting(_ReceivedEvent(news, self._clock.now()), result))
             became = await result
-        self._instruments.webhook(became)
+        self._instruments.count_webhook(became)
         return became is not WebhookResult.OVERFLOW
 
     async def run(self) -> None:
@@ -122,7 +122,7 @@ class WebhookProcessor:
                 for number, result in zip(unknown, welcome, strict=True):
                     results[number] = result
         except StoreFull:
-            self._instruments.store_up(up=False)
+            self._instruments.set_store_up(up=False)
             return [WebhookResult.OVERFLOW] * len(group)
         return results
 
@@ -179,7 +179,7 @@ class WebhookProcessor:
             try:
                 await self._commit([_ReceivedEvent(news, now) for news, at in early if now - at < EARLY_US])
             except StoreFull:
-                self._instruments.store_up(up=False)
+                self._instruments.set_store_up(up=False)
 
     # --- into the store --------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class WebhookProcessor:
         if learned.steps:
             self._tracker.on_events_applied(learned.steps, learned.changes, began_us)
         for campaign_id in learned.conflicts:
-            self._instruments.status_conflict(self._tracker.state.campaigns[campaign_id].account)
+            self._instruments.count_status_conflict(self._tracker.state.campaigns[campaign_id].account)
         return learned.results
 
     def _applied(self, told: Sequence[_ReceivedEvent], clocks: Mapping[int, int], *, trust: bool) -> _Learned:

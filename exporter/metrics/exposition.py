@@ -1,13 +1,13 @@
 """The state as Prometheus reads it: a snapshot in, text 0.0.4 or OpenMetrics 1.0 out.
 
 The bytes are those that the client library would print, at a fraction of its
-cost: what stands before a value is the same from one rendering to the next as
-long as no series comes or goes, so `_Layout` makes it once, and a rendering
-only puts the values in between. The library takes about 18 microseconds a
+cost: the text before a value is the same from one rendering to the next as long
+as the series are the same, so `_Layout` makes it once, and a rendering only
+puts the values in between. The library takes about 18 microseconds a
 sample, which at 100,000 samples is most of a scrape's time-out.
 
-Every series that can be known beforehand stands at 0 from the campaign's first
-rendering: one that is born at 1 is invisible to `increase()`.
+Every series that is known beforehand stands at 0 from the campaign's first
+rendering: `increase()` does not see the first value of a new series.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family, Type
 
 MAX_EXEMPLAR_CHARACTERS = 128
-"""Of names and values of an exemplar's labels together; Prometheus refuses a scrape that has more."""
+"""Names and values of an exemplar's labels together; Prometheus refuses a scrape with more."""
 _EXEMPLAR_LABEL = "message_id"
 _EXPONENT_FROM = 1_000_000
 """From here on Go, and so the library, prints a number with an exponent."""
@@ -37,7 +37,7 @@ _NO_LABELS = [("", "")]
 _VERSION = re.compile(r"version=([0-9]+)(?:\.[0-9]+)*")
 
 _Sample: TypeAlias = tuple[tuple[str, ...], float]
-"""Label values, and what is printed."""
+"""Label values, and the sample's value."""
 _StoredLabels: TypeAlias = tuple[str, str]
 
 
@@ -52,16 +52,16 @@ class Rendering(NamedTuple):
     """One answer to a scrape; immutable, so that any number of scrapers can share it."""
 
     parts: tuple[bytes, ...]
-    """The body, cut where shared and fresh pieces meet."""
+    """The body, in pieces: some are shared between renderings."""
     content_type: str
     gzipped: bool = False
 
 
 def negotiate(accept: str) -> Format:
-    """The format that an Accept header asks for, by the rules of the client library, which ignore `q`.
+    """Choose the format that an Accept header asks for, by the rules of the client library, which ignore `q`.
 
     Prometheus lists what it understands in the order of its preference. OpenMetrics before 1.0
-    is another format, and what we don't know is answered in text 0.0.4.
+    is another format; an unknown format is answered in text 0.0.4.
     """
     for item in accept.split(","):
         media_type, *parameters = (word.strip() for word in item.split(";"))
@@ -78,9 +78,9 @@ class Renderer:
     """Renders snapshots in one format; keeps the layout of the latest until its series change."""
 
     def __init__(self, form: Format, *, created: bool, exemplars: bool = False) -> None:
-        """Print `_created` samples too when `created`: each is a series more.
+        """With `created`, print `_created` samples too: a series more for each counter.
 
-        With `exemplars`, message ids stand with the buckets of durations, in OpenMetrics.
+        With `exemplars`, print message ids with the buckets of durations, in OpenMetrics.
         """
         self._exemplars = exemplars and form is Format.OPENMETRICS
         self._openmetrics = form is Format.OPENMETRICS
@@ -88,9 +88,9 @@ class Renderer:
         self._layout: _Layout | None = None
 
     def render(self, snapshot: Snapshot) -> bytes:
-        """All state families with their headers, in the catalogue's order.
+        """Render all state families with their headers, in the catalogue's order.
 
-        The `# EOF` of OpenMetrics is left to whoever knows that nothing follows. Series of
+        The `# EOF` of OpenMetrics is left to the caller, who knows what follows. Series of
         campaigns that the snapshot doesn't name are left out.
         """
         layout = self._layout
@@ -106,7 +106,7 @@ class Renderer:
 
 
 def _list_gauges(snapshot: Snapshot) -> Iterator[tuple[Family, Iterable[_Sample]]]:
-    """The families that are not counted: their series come and go, so they have no layout."""
+    """The families that are not in the layout, because their series come and go."""
     names = snapshot.campaigns
     objectives = sorted(snapshot.objectives.items())
     yield catalogue.SLO_DEADLINE, (((name,), o.deadline_us / SECOND_US) for name, o in objectives)
@@ -137,14 +137,14 @@ def _format_samples(family: Family, samples: Iterable[_Sample]) -> str:
     )
 
 
-# --- what stands around the values of the counted families ---------------------------------------
+# --- the text around the values of the counted families --------------------------------------
 
 
 class _Layout:
-    """Made from one snapshot, used for all that have the same series."""
+    """The text around the values; made from one snapshot, used for all with the same series."""
 
     def __init__(self, snapshot: Snapshot, *, openmetrics: bool, created: bool) -> None:
-        """Print `_created` samples too when `created`."""
+        """With `created`, print `_created` samples too."""
         self._series = list(snapshot.values)
         self._campaigns = dict(snapshot.campaigns)
         self._created_at = snapshot.created_at
@@ -160,8 +160,8 @@ class _Layout:
 
     def fits(self, snapshot: Snapshot) -> bool:
         """Whether `snapshot` has exactly the series that this layout was made for, in the same order."""
-        # By order, since values are then found by position, at a tenth of a look-up; successive
-        # snapshots share their keys, so that this only compares identities.
+        # In the same order, so that values are found by position, at a tenth of the cost of a look-up.
+        # Successive snapshots share their keys, so that this only compares identities.
         return (
             list(snapshot.values) == self._series
             and snapshot.campaigns == self._campaigns
@@ -171,9 +171,9 @@ class _Layout:
     def render(
         self, values: Mapping[SeriesKey, int], exemplars: Mapping[SeriesKey, Exemplar]
     ) -> dict[Family, str]:
-        """The text of each counted family, header included; a series without a value stands at 0."""
+        """Render each counted family, header included; a series without a value stands at 0."""
         numbers = [*values.values(), 0]
-        remarks = {
+        exemplar_texts = {
             self._buckets[key]: _format_exemplar(
                 found.message_id, found.duration_us / SECOND_US, found.at / SECOND_US
             )
@@ -182,7 +182,7 @@ class _Layout:
         }
         return {
             section.family: section.render(
-                numbers, remarks if section.family is catalogue.DELIVERY_DURATION else {}
+                numbers, exemplar_texts if section.family is catalogue.DELIVERY_DURATION else {}
             )
             for section in self._sections
         }
@@ -193,18 +193,18 @@ class _Section(NamedTuple):
 
     family: Family
     positions: list[int]
-    """Where the stored values that it shows are; the last position for those that are not stored."""
+    """Positions of the stored values that it shows; the last one for those that are not stored."""
     heads: list[str]
-    """What stands before each printed value."""
+    """The text before each printed value."""
     tail: str
-    """What stands after the last one."""
+    """The text after the last one."""
     texts: Callable[[list[int]], list[str]]
-    """From the stored values to what is printed, as many as `heads`."""
+    """Makes the printed values from the stored ones, as many as `heads`."""
 
-    def render(self, numbers: list[int], remarks: Mapping[int, str]) -> str:
+    def render(self, numbers: list[int], exemplar_texts: Mapping[int, str]) -> str:
         texts = self.texts([numbers[position] for position in self.positions])
-        for place, remark in remarks.items():
-            texts[place] += remark
+        for place, text in exemplar_texts.items():
+            texts[place] += text
         pieces = [self.tail] * (2 * len(self.heads) + 1)
         pieces[:-1:2] = self.heads
         pieces[1::2] = texts
@@ -254,7 +254,7 @@ def _make_section(
 
 
 def _place_buckets(children: Iterable[_Child]) -> dict[SeriesKey, int]:
-    """Which of the printed values of a histogram is that of each stored bucket."""
+    """Find the printed value of each stored bucket of a histogram."""
     printed = len(BUCKETS_US) + 3
     return {
         key: number_of_child * printed + index
@@ -264,7 +264,7 @@ def _place_buckets(children: Iterable[_Child]) -> dict[SeriesKey, int]:
 
 
 def _make_templates(family: Family) -> list[str]:
-    """The lines of one child."""
+    """Make the lines of one child."""
     if family.type is not Type.HISTOGRAM:
         return [_make_line_template(family.name, family.labels)]
     bucket = _make_line_template(f"{family.name}_bucket", (*family.labels, "le"))
@@ -328,7 +328,7 @@ def _list_counted(snapshot: Snapshot) -> Iterator[_Counted]:
 def _list_histograms(
     campaigns: list[tuple[int, CampaignName]], durations: Mapping[int, set[_StoredLabels]]
 ) -> Iterator[_Child]:
-    """One histogram for polls, and one for webhooks where they have brought anything."""
+    """One histogram for polls, and one for webhooks where they have reported anything."""
     for campaign_id, name in campaigns:
         for via in sorted({Via.POLL.value, *(via for via, _ in durations.get(campaign_id, ()))}):
             keys = [
@@ -355,7 +355,7 @@ def _format_whole(values: list[int]) -> list[str]:
 
 
 def _format_large(value: int) -> str:
-    """As `_format_number`, in half the time."""
+    """Do the same as `_format_number`, in half the time."""
     if value >= _EXACT_BELOW:
         return _format_number(value)
     digits = str(value)
@@ -368,7 +368,7 @@ def _format_nanos(values: list[int]) -> list[str]:
 
 
 def _format_histograms(values: list[int]) -> list[str]:
-    """From (buckets, sum in microseconds) to (cumulated buckets, count, sum in seconds), again and again."""
+    """Turn each (buckets, sum in microseconds) into (cumulated buckets, count, sum in seconds)."""
     texts: list[str] = []
     stored = len(BUCKETS_US) + 2
     for start in range(0, len(values), stored):
@@ -379,7 +379,7 @@ def _format_histograms(values: list[int]) -> list[str]:
 
 
 def _make_sum_formatter(sizes: list[int]) -> Callable[[list[int]], list[str]]:
-    """Add up neighbours: the first `sizes[0]` values, and so on."""
+    """Make a function that adds up neighbours: the first `sizes[0]` values, and so on."""
 
     def format_sums(values: list[int]) -> list[str]:
         remaining = iter(values)
@@ -393,13 +393,13 @@ def _make_sum_formatter(sizes: list[int]) -> Callable[[list[int]], list[str]]:
 
 
 def _format_number(value: float) -> str:
-    """A sample's value or a bound, as Go prints it: `1.0`, `1.5e+06`, `+Inf`."""
+    """Print a sample's value or a bound as Go does: `1.0`, `1.5e+06`, `+Inf`."""
     text: str = floatToGoString(value)  # type: ignore[no-untyped-call]  # the library leaves it untyped
     return text
 
 
 def _format_header(family: Family, *, openmetrics: bool) -> str:
-    """The comment lines before a family's samples; help texts are ours, and need no escapes."""
+    """Make the comment lines before a family's samples; our help texts need no escapes."""
     if not openmetrics:
         return f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}"
     unit = f"\n# UNIT {family.base_name} {family.unit}" if family.unit else ""
@@ -407,20 +407,20 @@ def _format_header(family: Family, *, openmetrics: bool) -> str:
 
 
 def _format_created_header(family: Family) -> str:
-    """The family of their own that `_created` samples are in text 0.0.4, which knows none."""
+    """Make the header of `_created` samples in text 0.0.4, where they are a family of their own."""
     name = f"{family.base_name}_created"
     return f"\n# HELP {name} {family.help}\n# TYPE {name} {Type.GAUGE}"
 
 
 def _format_exemplar(message_id: str, value: float, at_seconds: float) -> str:
-    """What follows a bucket's value: the message that stands for it; nothing for an id that is too long."""
+    """Make what follows a bucket's value: the id of a message in it; empty for an id that is too long."""
     if len(_EXEMPLAR_LABEL) + len(message_id) > MAX_EXEMPLAR_CHARACTERS:
         return ""
     return f' # {{{_EXEMPLAR_LABEL}="{message_id}"}} {_format_number(value)} {at_seconds}'
 
 
 def _make_line_template(name: str, labels: Sequence[str]) -> str:
-    """What stands before a sample's value, to be filled with `_escape_labels`; labels are sorted by name."""
+    """Make the text before a sample's value, to be filled by `_escape_labels`; labels are sorted by name."""
     if not labels:
         return f"\n{name} "
     pairs = ",".join(f'{label}="%({label})s"' for label in sorted(labels))
@@ -428,7 +428,7 @@ def _make_line_template(name: str, labels: Sequence[str]) -> str:
 
 
 def _escape_labels(labels: Sequence[str], values: Sequence[str]) -> dict[str, str]:
-    r"""Label values for `_make_line_template`; `\`, `"` and line feeds are the three that need an escape."""
+    r"""Prepare label values for `_make_line_template`; `\`, `"` and line feeds need an escape."""
     return {
         label: value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
         for label, value in zip(labels, values, strict=True)

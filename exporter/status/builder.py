@@ -137,7 +137,7 @@ class StatusBuilder:
     def _overview(self, snapshot: Snapshot, accounts_now: list[_AccountNow], now: int) -> Overview:
         """Runs in `thread`; everything that it reads is frozen, or locks."""
         settings = self.tracker.settings
-        readings = self.instruments.read(*_READ)
+        readings = self.instruments.read_values(*_READ)
         day = self._day.growth(snapshot)
         windows = [window.label for window in settings.windows]
         shown = tuple(campaigns(snapshot, day, self._lately.growth(snapshot), windows))

@@ -131,9 +131,9 @@ def test_what_nobody_has_measured_has_no_sample(instruments: Instruments, family
 
 def test_a_request_is_counted_by_its_outcome_and_timed(instruments: Instruments) -> None:
     """In the account's own series."""
-    instruments.request("main", Outcome.OK, 0.2)
-    instruments.request("main", Outcome.TIMEOUT, 10.5)
-    instruments.request("main", Outcome.OK, 0.3)
+    instruments.count_request("main", Outcome.OK, 0.2)
+    instruments.count_request("main", Outcome.TIMEOUT, 10.5)
+    instruments.count_request("main", Outcome.OK, 0.3)
     assert value(instruments, catalogue.API_REQUESTS, account="main", outcome="ok") == 2
     assert value(instruments, catalogue.API_REQUESTS, account="main", outcome="timeout") == 1
     duration = catalogue.API_REQUEST_DURATION
@@ -144,10 +144,10 @@ def test_a_request_is_counted_by_its_outcome_and_timed(instruments: Instruments)
 
 def test_odd_answers_are_counted_by_what_is_odd(instruments: Instruments) -> None:
     """An answer that is fine counts nowhere here."""
-    instruments.answered("main", Answer(Status.DELIVERED))
-    instruments.answered("main", Answer(Status.OTHER, unknown_word="parked"))
-    instruments.answered("main", Answer(Status.OTHER, cost_invalid=True))
-    instruments.status_conflict("main")
+    instruments.count_answer_faults("main", Answer(Status.DELIVERED))
+    instruments.count_answer_faults("main", Answer(Status.OTHER, unknown_word="parked"))
+    instruments.count_answer_faults("main", Answer(Status.OTHER, cost_invalid=True))
+    instruments.count_status_conflict("main")
     assert value(instruments, catalogue.UNKNOWN_STATUSES, account="main") == 2
     assert value(instruments, catalogue.INVALID_COSTS, account="main") == 1
     assert value(instruments, catalogue.STATUS_CONFLICTS, account="main") == 1
@@ -155,28 +155,30 @@ def test_odd_answers_are_counted_by_what_is_odd(instruments: Instruments) -> Non
 
 def test_the_provider_is_up_as_of_its_last_answer(instruments: Instruments) -> None:
     """And when it last was stays."""
-    instruments.api_up("main", up=True)
-    instruments.api_succeeded("main", 1_790_000_000.5)
-    instruments.api_up("main", up=False)
+    instruments.set_api_up("main", up=True)
+    instruments.set_api_last_success("main", 1_790_000_000.5)
+    instruments.set_api_up("main", up=False)
     assert value(instruments, catalogue.API_UP, account="main") == 0
     assert value(instruments, catalogue.API_LAST_SUCCESS, account="main") == 1_790_000_000.5
 
 
 def test_the_gate_shows_a_pause_only_while_there_is_one(instruments: Instruments) -> None:
     """The rate and the circuit are always shown."""
-    instruments.limiter("main", rate=2.5, paused_until_seconds=1_790_000_060.0, flow=CircuitState.CLOSED)
+    instruments.set_limiter_state(
+        "main", rate=2.5, paused_until_seconds=1_790_000_060.0, flow=CircuitState.CLOSED
+    )
     assert value(instruments, catalogue.API_RATE_LIMIT, account="main") == 2.5
     assert value(instruments, catalogue.API_PAUSED_UNTIL, account="main") == 1_790_000_060.0
     assert value(instruments, catalogue.CIRCUIT_OPEN, account="main") == 0
-    instruments.limiter("main", rate=1.0, paused_until_seconds=0.0, flow=CircuitState.OPEN)
+    instruments.set_limiter_state("main", rate=1.0, paused_until_seconds=0.0, flow=CircuitState.OPEN)
     assert value(instruments, catalogue.API_PAUSED_UNTIL, account="main") is None
     assert value(instruments, catalogue.CIRCUIT_OPEN, account="main") == 1
 
 
 def test_polls_are_shown_by_priority(instruments: Instruments) -> None:
     """How many wait, and how late the latest was."""
-    instruments.polls_due("main", Priority.LOW, 12)
-    instruments.poll_lag("main", Priority.HIGH, 0.25)
+    instruments.set_polls_due("main", Priority.LOW, 12)
+    instruments.set_poll_lag("main", Priority.HIGH, 0.25)
     assert value(instruments, catalogue.POLLS_DUE, account="main", priority="low") == 12
     assert value(instruments, catalogue.POLL_LAG, account="main", priority="high") == 0.25
 
@@ -185,12 +187,12 @@ def test_a_reload_brings_new_accounts_and_takes_old_ones_away(
     instruments: Instruments, tmp_path: Path
 ) -> None:
     """A gauge that nobody sets any more would keep its alert firing for ever; what stays keeps counting."""
-    instruments.request("main", Outcome.OK, 0.1)
+    instruments.count_request("main", Outcome.OK, 0.1)
     instruments.configure(with_accounts(tmp_path, "main", "other"))
-    instruments.api_up("other", up=False)
-    instruments.limiter("other", rate=1.0, paused_until_seconds=5.0, flow=CircuitState.OPEN)
-    instruments.poll_lag("other", Priority.LOW, 1)
-    instruments.lease_held("other", held=True)
+    instruments.set_api_up("other", up=False)
+    instruments.set_limiter_state("other", rate=1.0, paused_until_seconds=5.0, flow=CircuitState.OPEN)
+    instruments.set_poll_lag("other", Priority.LOW, 1)
+    instruments.set_lease_held("other", held=True)
     assert samples_of(instruments, "other") > samples_of(instruments, "main")
     instruments.configure(with_accounts(tmp_path, "main"))
     assert samples_of(instruments, "other") == set()
@@ -200,11 +202,11 @@ def test_a_reload_brings_new_accounts_and_takes_old_ones_away(
 def test_the_drop_directory_counts_here(instruments: Instruments) -> None:
     """What it hands out is what the directory asks for."""
     drop: DropInstruments = instruments.drop
-    drop.file("done")
-    drop.lines("accepted", 100)
-    drop.rejected("too_long", 3)
-    drop.up("/drop", True)  # noqa: FBT003 - as the directory calls it
-    drop.blocked(True)  # noqa: FBT003 - as the directory calls it
+    drop.count_file("done")
+    drop.count_lines("accepted", 100)
+    drop.count_rejected("too_long", 3)
+    drop.set_up("/drop", True)  # noqa: FBT003 - as the directory calls it
+    drop.set_blocked(True)
     assert value(instruments, catalogue.DROP_FILES, result="done") == 1
     assert value(instruments, catalogue.DROP_LINES, result="accepted") == 100
     assert value(instruments, catalogue.DROP_LINES_REJECTED, reason="too_long") == 3
@@ -214,21 +216,21 @@ def test_the_drop_directory_counts_here(instruments: Instruments) -> None:
 
 def test_a_failed_reload_keeps_the_time_of_the_last_good_one(instruments: Instruments) -> None:
     """One gauge says that it failed, the other since when."""
-    instruments.reloaded(100.0)
+    instruments.set_reload_succeeded(100.0)
     assert value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 1
-    instruments.reload_failed()
+    instruments.set_reload_failed()
     assert value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 0
     assert value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESS) == 100.0
 
 
 def test_the_rest_of_the_process_is_shown(instruments: Instruments) -> None:
     """Store, event loop, clock, log and labels."""
-    instruments.store_up(up=True)
-    instruments.committed(0.02)
-    instruments.event_loop_lag(0.5)
-    instruments.clock_stepped()
-    instruments.log_dropped(4)
-    instruments.label_overflow("campaign")
+    instruments.set_store_up(up=True)
+    instruments.observe_commit(0.02)
+    instruments.set_event_loop_lag(0.5)
+    instruments.count_clock_step()
+    instruments.count_log_dropped(4)
+    instruments.count_label_overflow("campaign")
     assert value(instruments, catalogue.STORE_UP) == 1
     assert value(instruments, catalogue.STORE_COMMIT_DURATION, "_bucket", le="0.025") == 1
     assert value(instruments, catalogue.STORE_COMMIT_DURATION, "_bucket", le="0.01") == 0
@@ -251,8 +253,8 @@ def test_histograms_have_the_buckets_of_the_catalogue(instruments: Instruments) 
 
 def test_what_is_read_is_what_a_scrape_shows(instruments: Instruments) -> None:
     """By labels in the order of the catalogue; None where there is no sample."""
-    instruments.request("main", Outcome.TIMEOUT, 1.0)
-    read = instruments.read(catalogue.API_REQUESTS, catalogue.API_UP, catalogue.STORE_UP)
+    instruments.count_request("main", Outcome.TIMEOUT, 1.0)
+    read = instruments.read_values(catalogue.API_REQUESTS, catalogue.API_UP, catalogue.STORE_UP)
     assert read.value(catalogue.API_REQUESTS, "main", "timeout") == 1
     assert read.value(catalogue.API_UP, "main") is None
     assert read.by_last_label(catalogue.API_REQUESTS, "main") == {

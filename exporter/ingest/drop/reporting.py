@@ -31,23 +31,23 @@ _log = logging.getLogger("smsbat.drop")
 class DropInstruments(Protocol):
     """What is counted."""
 
-    def file(self, result: str) -> None:
+    def count_file(self, result: str) -> None:
         """One file ended, or is passed over: one of RESULTS."""
         ...
 
-    def lines(self, result: str, count: int) -> None:
+    def count_lines(self, result: str, count: int) -> None:
         """Lines were `accepted`, `duplicate` or `rejected`."""
         ...
 
-    def rejected(self, reason: str, count: int) -> None:
+    def count_rejected(self, reason: str, count: int) -> None:
         """Lines were refused for one of `fields.REASONS`."""
         ...
 
-    def up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - the value of a gauge
+    def set_up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - the value of a gauge
         """Whether the directory could be read, and files put aside."""
         ...
 
-    def blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the value of a gauge
+    def set_blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the value of a gauge
         """Whether the limit of tracked messages keeps files waiting."""
         ...
 
@@ -87,7 +87,7 @@ class Journal:
     def file(self, result: str, found: DropFile, error: Exception | None = None) -> None:
         """A file is passed over, or could not be used at all."""
         self.summary.files[result] += 1
-        self._instruments.file(result)
+        self._instruments.count_file(result)
         level = logging.WARNING if error is None else logging.ERROR
         self._tell(
             level,
@@ -130,12 +130,12 @@ class Journal:
         `again`: its lines were told of before; `told`: so was that it is being read.
         """
         self.summary.files[result] += 1
-        self._instruments.file(result)
+        self._instruments.count_file(result)
         if not again:
             self.summary.rejected += report.rejected
-            self._instruments.lines("rejected", report.rejected)
+            self._instruments.count_lines("rejected", report.rejected)
             for reason, count in report.reasons.items():
-                self._instruments.rejected(reason, count)
+                self._instruments.count_rejected(reason, count)
         level = logging.INFO if told else logging.DEBUG
         code = None
         if report.fault or report.rejected:
@@ -156,11 +156,11 @@ class Journal:
         """Messages were handed over, or not; the file waited for room before, or waits for it now."""
         self.summary.accepted += tracked.accepted
         self.summary.duplicate += tracked.duplicate
-        self._instruments.lines("accepted", tracked.accepted)
-        self._instruments.lines("duplicate", tracked.duplicate)
+        self._instruments.count_lines("accepted", tracked.accepted)
+        self._instruments.count_lines("duplicate", tracked.duplicate)
         self.summary.blocked = waits
         if waits or not tracked.blocked:
-            self._instruments.blocked(waits)
+            self._instruments.set_blocked(waits)
         if waits and not waited:
             text = "No more messages can be tracked: files wait."
             self._tell(logging.WARNING, "drop_blocked", text, code=Code.DROP_WAITS)
@@ -177,7 +177,7 @@ class Journal:
     def up(self, *, ok: bool) -> None:
         """Whether the directory could be read, and files put aside."""
         self.summary.up = ok
-        self._instruments.up(self._directory, ok)
+        self._instruments.set_up(self._directory, ok)
         if ok and not self._up:
             self._tell(logging.INFO, "drop_up", "The drop directory is usable again.")
         elif self._up and not ok:
