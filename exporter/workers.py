@@ -77,7 +77,7 @@ async def run_workers(
             )
             reader = DropDirectory(directory, names, tracker, instruments.drop, clock)
             feeds.create_task(reader.run(asyncio.Event()))
-        feeds.create_task(_track_listed(list(settings.listed_messages()), tracker, clock))
+        feeds.create_task(_track_listed(list(settings.list_messages()), tracker, clock))
 
 
 async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: Clock) -> None:

@@ -99,7 +99,7 @@ class Finding(NamedTuple):
 def diagnose(reply: Reply, account: Account) -> Finding | None:
     """What is wrong with a reply; None when there is an answer."""
     code = code_of(reply.outcome, reply.detail)
-    return None if code is None else _finding(code, reply, account)
+    return None if code is None else _make_finding(code, reply, account)
 
 
 async def check_key(account: Account, clock: Clock) -> Finding | None:
@@ -115,15 +115,15 @@ async def check_key(account: Account, clock: Clock) -> Finding | None:
         never_sent = await client.fetch(NEVER_SENT[1])
     if never_sent.outcome is not Outcome.NOT_FOUND:
         return None
-    return _finding(Code.ANSWERS_ANYBODY, reply, account)
+    return _make_finding(Code.ANSWERS_ANYBODY, reply, account)
 
 
-def _finding(code: Code, reply: Reply, account: Account) -> Finding:
+def _make_finding(code: Code, reply: Reply, account: Account) -> Finding:
     sentence, hint = _MEANINGS[code]
-    return Finding(f"{sentence} ({_evidence(reply, account)})", code, hint)
+    return Finding(f"{sentence} ({_describe_evidence(reply, account)})", code, hint)
 
 
-def _evidence(reply: Reply, account: Account) -> str:
+def _describe_evidence(reply: Reply, account: Account) -> str:
     """Where it was asked, and what came of it in a few words: the HTTP status, or the error's innermost."""
     status = _STATUS.match(reply.detail)
     short = f"HTTP {status[1]}" if status else reply.detail.rsplit(": ", 1)[-1]
@@ -140,32 +140,32 @@ class ProviderCheck:
         self._account = account
         self._clock = clock
         self._on_pause = on_pause
-        self._gate = AccountLimiter(account.requests_per_second, clock.monotonic())
+        self._limiter = AccountLimiter(account.requests_per_second, clock.monotonic())
 
-    async def replies(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Reply]]:
+    async def fetch_replies(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Reply]]:
         """What becomes of each question; ends early when asking on would be in vain."""
         await self._clock.sleep(CLOSEST_US)
         failures = 0
         async with client_of(self._account, self._clock) as client:
             for row, message_id in enumerate(ids):
-                reply = await self._ask(client, row, message_id)
+                reply = await self._fetch(client, row, message_id)
                 yield message_id, reply
                 failures = 0 if reply.outcome in USABLE else failures + 1
                 if reply.outcome in _IN_VAIN or failures == MOST_FAILURES:
                     return
 
-    async def _ask(self, client: Client, row: int, message_id: str) -> Reply:
+    async def _fetch(self, client: Client, row: int, message_id: str) -> Reply:
         """Ask, and again where the provider wants a pause first, unless that is long."""
         tries = 0
         while True:
-            await self._clock.sleep(self._gate.wait_us(self._clock.monotonic()))
+            await self._clock.sleep(self._limiter.wait_us(self._clock.monotonic()))
             sent_at = self._clock.monotonic()
-            self._gate.sent(sent_at)
+            self._limiter.sent(sent_at)
             reply = await client.fetch(message_id)
             now = self._clock.monotonic()
-            self._gate.ended(now, sent_at, row, reply.outcome, reply.retry_after_us)
+            self._limiter.ended(now, sent_at, row, reply.outcome, reply.retry_after_us)
             tries += 1
-            pause_us = max(CLOSEST_US, self._gate.wait_us(now))
+            pause_us = max(CLOSEST_US, self._limiter.wait_us(now))
             if reply.outcome is not Outcome.RATE_LIMITED or tries == TRIES or pause_us > LONGEST_WAIT_US:
                 return reply
             self._on_pause(pause_us)

@@ -1,9 +1,9 @@
-"""What the values of keys may be: text in, checked values out.
+"""The types of values: text in, checked values out.
 
-Every refusal is a sentence's end, as in `profiles.otp.deadline: "30" is not a
-duration`. `{value}` in it is filled in later with what the file has there, or
-not at all where that could be a secret (see `explain`); a hint that repeats a
-part of the value goes into `value_hint` and is left out likewise.
+Every message is the end of a sentence, as in `profiles.otp.deadline: "30" is not
+a duration`. `{value}` in it is replaced later by what the file has there, or by
+"the value" where that could be a secret (see `error_messages`); a hint that
+quotes a part of the value goes into `value_hint` and is left out likewise.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from exporter.config import json_schema
 from exporter.config.addresses import (
     Listen,
     Network,
-    base_url_refusal,
+    explain_bad_base_url,
     parse_listen,
     parse_network,
 )
-from exporter.config.json_schema import written
-from exporter.config.problem import did_you_mean
+from exporter.config.json_schema import show_as
+from exporter.config.problem import suggest_known
 from exporter.config.units import MAX_DURATION_US, Window, duration_hint, parse_duration_us
 from exporter.domain import message_ids
 from exporter.domain.label_values import reject_label_value
@@ -52,7 +52,7 @@ _OTHER_TRUTHS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off":
 def refuse(
     message: str, *, hint: str = "", value_hint: str = "", code: Code = Code.CONFIG_VALUE
 ) -> PydanticCustomError:
-    """An error that `explain` turns into a problem; raise it in a validator."""
+    """Make an error that `explain` turns into a problem; raise it in a validator."""
     context = {"message": message, "hint": hint, "value_hint": value_hint, "code": code}
     return PydanticCustomError(REFUSED, "{message}", context)
 
@@ -74,7 +74,7 @@ def parse_text(value: object, *, anything: bool = False, code: Code = Code.CONFI
 
 
 def _parse_name(value: object) -> str:
-    # An empty name has a better sentence of its own.
+    # For an empty name there is a better message.
     text = parse_text(value, anything=True)
     reason = reject_label_value(text, configured=True)
     if reason:
@@ -87,7 +87,7 @@ def _parse_message_id(value: object) -> str:
     reason = message_ids.reject_reason(text)
     if reason == "looks_like_phone":
         # Never quoted: a phone number where an id should be is personal data.
-        hint = "write the id that the provider answered to sending"
+        hint = "write the messageId that the provider returned when the message was sent"
         raise refuse("looks like a phone number", hint=hint, code=Code.CONFIG_MESSAGE_ID)
     if reason:
         sentence = {"empty": "is empty", "too_long": f"is longer than {message_ids.MAX_ID_LENGTH} characters"}
@@ -177,13 +177,13 @@ def parse_word(words: tuple[str, ...], value: object, *, many: bool = False) -> 
     if text not in words and many:
         raise refuse(
             "{value} is not known here",
-            value_hint=did_you_mean(text, words),
+            value_hint=suggest_known(text, words),
             hint=f"one of: {', '.join(words)}",
         )
     if text not in words:
         raise refuse(
             f"{{value}} is not one of {', '.join(words)}",
-            value_hint=did_you_mean(text, words, else_all=False),
+            value_hint=suggest_known(text, words, else_all=False),
         )
     return text
 
@@ -196,7 +196,7 @@ def _parse_currency(value: object) -> str:
 
 
 def _parse_path(value: object, info: ValidationInfo) -> Path:
-    """A path; a relative one is relative to the configuration file (`context["directory"]`)."""
+    """Read a path; a relative one is relative to the configuration file (`context["directory"]`)."""
     if isinstance(value, Path):
         return value
     directory = (info.context or {}).get("directory", "")
@@ -205,7 +205,7 @@ def _parse_path(value: object, info: ValidationInfo) -> Path:
 
 def _parse_base_url(value: object) -> str:
     text = parse_text(value)
-    message, hint = base_url_refusal(text)
+    message, hint = explain_bad_base_url(text)
     if message:
         # Not quoted: it may hold a password.
         raise refuse(message, hint=hint, code=Code.CONFIG_BASE_URL)
@@ -230,50 +230,50 @@ def _parse_network(value: object) -> Network:
     return network
 
 
-Text = Annotated[str, BeforeValidator(parse_text), written(json_schema.WORD, minLength=1)]
+Text = Annotated[str, BeforeValidator(parse_text), show_as(json_schema.WORD, minLength=1)]
 Name = Annotated[
     str,
     BeforeValidator(_parse_name),
-    written(json_schema.WORD, pattern=json_schema.NAME_PATTERN),
+    show_as(json_schema.WORD, pattern=json_schema.NAME_PATTERN),
 ]
 MessageId = Annotated[
-    str, BeforeValidator(_parse_message_id), written(json_schema.WORD, pattern=json_schema.MESSAGE_ID_PATTERN)
+    str, BeforeValidator(_parse_message_id), show_as(json_schema.WORD, pattern=json_schema.MESSAGE_ID_PATTERN)
 ]
 Currency = Annotated[
-    str, BeforeValidator(_parse_currency), written("string", pattern=json_schema.CURRENCY_PATTERN)
+    str, BeforeValidator(_parse_currency), show_as("string", pattern=json_schema.CURRENCY_PATTERN)
 ]
 BaseUrl = Annotated[
-    str, BeforeValidator(_parse_base_url), written("string", pattern=json_schema.BASE_URL_PATTERN)
+    str, BeforeValidator(_parse_base_url), show_as("string", pattern=json_schema.BASE_URL_PATTERN)
 ]
-FilePath = Annotated[Path, BeforeValidator(_parse_path), written("string", minLength=1, format="path")]
+FilePath = Annotated[Path, BeforeValidator(_parse_path), show_as("string", minLength=1, format="path")]
 Flag = Annotated[bool, BeforeValidator(_parse_flag)]
 Rate = Annotated[
     float,
     BeforeValidator(_parse_number),
     AfterValidator(_check_above_zero),
-    written("number", exclusiveMinimum=0),
+    show_as("number", exclusiveMinimum=0),
 ]
 Ratio = Annotated[
-    float, BeforeValidator(_parse_ratio), written("number", exclusiveMinimum=0, exclusiveMaximum=1)
+    float, BeforeValidator(_parse_ratio), show_as("number", exclusiveMinimum=0, exclusiveMaximum=1)
 ]
 Count = Annotated[
-    int, BeforeValidator(partial(parse_whole, 1, 10_000)), written("integer", minimum=1, maximum=10_000)
+    int, BeforeValidator(partial(parse_whole, 1, 10_000)), show_as("integer", minimum=1, maximum=10_000)
 ]
 BigCount = Annotated[
     int,
     BeforeValidator(partial(parse_whole, 1, 10_000_000)),
-    written("integer", minimum=1, maximum=10_000_000),
+    show_as("integer", minimum=1, maximum=10_000_000),
 ]
 
-_DURATION_SCHEMA = written("string", pattern=json_schema.ANY_DURATION_PATTERN)
-_A_SECOND_SCHEMA = written("string", pattern=json_schema.A_SECOND_PATTERN)
+_DURATION_SCHEMA = show_as("string", pattern=json_schema.ANY_DURATION_PATTERN)
+_A_SECOND_SCHEMA = show_as("string", pattern=json_schema.A_SECOND_PATTERN)
 Duration = Annotated[int, BeforeValidator(_parse_duration_us), _DURATION_SCHEMA]
 """Microseconds, written like `1h30m`; can be zero."""
 PositiveDuration = Annotated[
     int,
     BeforeValidator(_parse_duration_us),
     AfterValidator(partial(_check_at_least, SECOND_US // 1_000, "1ms")),
-    written("string", pattern=json_schema.POSITIVE_DURATION_PATTERN),
+    show_as("string", pattern=json_schema.POSITIVE_DURATION_PATTERN),
 ]
 AtLeastOneSecond = Annotated[
     int,
@@ -281,7 +281,7 @@ AtLeastOneSecond = Annotated[
     AfterValidator(partial(_check_at_least, SECOND_US, "1s")),
     _A_SECOND_SCHEMA,
 ]
-"""Between two looks at a message: never less than a second."""
+"""Between two polls of a message: never less than a second."""
 
 RatioWindow = Annotated[
     Window,
@@ -290,10 +290,10 @@ RatioWindow = Annotated[
     _A_SECOND_SCHEMA,
 ]
 ListenAddress = Annotated[
-    Listen, PlainValidator(_parse_listen), written("string", pattern=json_schema.LISTEN_PATTERN)
+    Listen, PlainValidator(_parse_listen), show_as("string", pattern=json_schema.LISTEN_PATTERN)
 ]
 PeerNetwork = Annotated[
-    Network, PlainValidator(_parse_network), written("string", pattern=json_schema.NETWORK_PATTERN)
+    Network, PlainValidator(_parse_network), show_as("string", pattern=json_schema.NETWORK_PATTERN)
 ]
 
 

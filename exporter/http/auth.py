@@ -18,7 +18,7 @@ from typing import NoReturn, Self
 
 from aiohttp import hdrs, web
 
-from exporter.config.load import listed
+from exporter.config.load import list_problems
 from exporter.domain.model import SECOND_US
 from exporter.domain.token_bucket import TokenBucket
 from exporter.http.connections import close_if_tls_changed, text_response
@@ -43,7 +43,7 @@ class WebAuth:
         self._path = path
         report = check(path)
         if report.config is None:
-            raise ConfigProblems(listed(report.problems, path), code=report.problems[0].code)
+            raise ConfigProblems(list_problems(report.problems, path), code=report.problems[0].code)
         self._files = report.files
         self._judged = self._seen = report.fingerprint
         self._executor = ThreadPoolExecutor(1, "passwords")
@@ -81,7 +81,7 @@ class WebAuth:
         self._files = report.files
         self._judged = self._seen = report.fingerprint
         if report.config is None:
-            fields = {"problems": listed(report.problems, self._path)}
+            fields = {"problems": list_problems(report.problems, self._path)}
             message = "The web configuration has errors; the old one stays"
             _log.error(message, extra={"event": "web_config_failed", "fields": fields})
             return

@@ -140,7 +140,7 @@ class Client:
         self._headers: dict[str, str] | None = None
         self._headers_read_at = 0
         timeout_seconds = endpoint.timeout_us / SECOND_US
-        tls = connection.tls_context(endpoint.ca_file) if base.scheme == "https" else True
+        tls = connection.make_tls_context(endpoint.ca_file) if base.scheme == "https" else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=endpoint.max_in_flight,
@@ -164,7 +164,7 @@ class Client:
             auto_decompress=False,
             read_bufsize=parsing.MAX_BODY_BYTES,
             trust_env=False,
-            middlewares=(connection.no_silent_retry,),
+            middlewares=(connection.forbid_silent_retry,),
         )
 
     async def __aenter__(self) -> Self:
@@ -198,15 +198,15 @@ class Client:
         sockets = connection.Sockets()
         connection.SOCKETS.set(sockets)
         try:
-            reply = await self._ask(message_id, headers)
+            reply = await self._send(message_id, headers)
         except Exception as error:  # noqa: BLE001 - the edge of one request: its end is a value
-            reply = connection.failure(error, sockets)
+            reply = connection.explain_failure(error, sockets)
         if reply.outcome is Outcome.UNAUTHORIZED:
             # Whoever asks next may do so because the key has changed since it was read.
             self._headers = None
         return reply._replace(duration_us=self._clock.monotonic() - began_us)
 
-    async def _ask(self, message_id: str, headers: dict[str, str]) -> Reply:
+    async def _send(self, message_id: str, headers: dict[str, str]) -> Reply:
         """Send one request and read its answer; raises whatever ends it before the answer's head."""
         path = self._path + message_id
         url = self._origin.with_path(path, encoded=True)
@@ -221,20 +221,20 @@ class Client:
                 body = Outcome.TIMEOUT
             except aiohttp.ClientError:
                 body = Outcome.BAD_BODY
-            return self._judged(response, body, message_id)
+            return self._interpret(response, body, message_id)
         finally:
             if not response.closed:  # the rest of its body is of no use: neither is the connection
                 response.close()
 
-    def _judged(self, response: aiohttp.ClientResponse, body: bytes | Outcome, message_id: str) -> Reply:
+    def _interpret(self, response: aiohttp.ClientResponse, body: bytes | Outcome, message_id: str) -> Reply:
         """What an answer says; its status counts even where its body could not be read."""
         status = response.status
         if status != _OK:
             outcome = _OUTCOME_BY_STATUS.get(status) or _OUTCOME_BY_HUNDRED.get(
                 status // 100, Outcome.BAD_SCHEMA
             )
-            wait_us = self._retry_after_us(response) if status in _MAY_SAY_WHEN else None
-            return Reply(outcome, retry_after_us=wait_us, detail=_description(response, body))
+            wait_us = self._parse_retry_after(response) if status in _MAY_SAY_WHEN else None
+            return Reply(outcome, retry_after_us=wait_us, detail=_describe(response, body))
         result: Answer | bytes | Outcome = body
         encoding = response.headers.get(hdrs.CONTENT_ENCODING)
         if encoding is not None and isinstance(result, bytes):
@@ -243,9 +243,9 @@ class Client:
             result = parsing.parse_answer(result, message_id)
         if isinstance(result, Answer):
             return Reply(Outcome.OK, result)
-        return Reply(result, detail=_description(response, body))
+        return Reply(result, detail=_describe(response, body))
 
-    def _retry_after_us(self, response: aiohttp.ClientResponse) -> int | None:
+    def _parse_retry_after(self, response: aiohttp.ClientResponse) -> int | None:
         """How long the provider wants to be left alone; its dates are held against its own clock."""
         values = response.headers.getall(hdrs.RETRY_AFTER, [])
         here = parsing.parse_http_date(response.headers.get(hdrs.DATE, ""))
@@ -265,7 +265,7 @@ async def _read(content: aiohttp.StreamReader) -> bytes | Outcome:
     return Outcome.TOO_LARGE
 
 
-def _description(response: aiohttp.ClientResponse, body: bytes | Outcome) -> str:
+def _describe(response: aiohttp.ClientResponse, body: bytes | Outcome) -> str:
     """An unusable answer in a form that tells two of them apart and gives nothing away."""
     declared = response.headers.get(hdrs.CONTENT_TYPE, "none").partition(";")[0].strip().lower()
     content_type = declared if declared in _CONTENT_TYPES or declared == "none" else "other"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aiohttp
 
-from exporter.config.addresses import forbidden_address
+from exporter.config.addresses import is_forbidden_address
 from exporter.domain.model import Outcome, Reply
 from exporter.runtime.errors import Code, ConfigError
 
@@ -43,7 +43,7 @@ class Sockets:
 SOCKETS: ContextVar[Sockets] = ContextVar("sockets")
 
 
-async def no_silent_retry(
+async def forbid_silent_retry(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Let a lost connection end the request: see `ConnectionLostError`."""
@@ -63,14 +63,14 @@ def open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     family, kind, protocol, _, target = address
     sockets = SOCKETS.get()
     # Without its zone, which is this machine's own name for a network.
-    if forbidden_address(ipaddress.ip_address(str(target[0]).partition("%")[0])):
+    if is_forbidden_address(ipaddress.ip_address(str(target[0]).partition("%")[0])):
         sockets.refused += 1
         raise OSError("link-local or metadata address")
     sockets.opened += 1
     return socket.socket(family, kind, protocol)
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+def make_tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or later, certificates and host names checked, with the system's CAs or those of `ca_file`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -88,9 +88,9 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def failure(error: Exception, sockets: Sockets) -> Reply:
+def explain_failure(error: Exception, sockets: Sockets) -> Reply:
     """The reply of a request that got no answer, as `error` tells it."""
-    causes = _causes(error)
+    causes = _list_causes(error)
     # Names only: the texts of these errors quote addresses and what the other side sent.
     detail = ": ".join(type(cause).__name__ for cause in causes)
     # The innermost: aiohttp's errors for TLS are SSLErrors too, without what an SSLError knows.
@@ -115,7 +115,7 @@ def failure(error: Exception, sockets: Sockets) -> Reply:
     return Reply(outcome, detail=detail, reused_connection_lost=lost)
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def _list_causes(error: BaseException) -> list[BaseException]:
     """`error`, what it was raised from, and so on down."""
     causes = [error]
     while (cause := causes[-1].__cause__) is not None and cause not in causes:

@@ -100,7 +100,7 @@ def parse_answer(body: bytes, message_id: str) -> Answer | Outcome:
     `BAD_SCHEMA` where it can't be believed; never raises.
     """
     try:
-        document = _decoded(body)
+        document = _decode(body)
     except (ValueError, RecursionError):
         return Outcome.BAD_BODY
     if type(document) is not dict or document.get("messageId") != message_id:
@@ -110,7 +110,7 @@ def parse_answer(body: bytes, message_id: str) -> Answer | Outcome:
         return Outcome.BAD_SCHEMA
     word = word.strip().lower()
     status = STATUS_BY_WORD.get(word, Status.OTHER)
-    cost_nanos, currency, cost_invalid = _cost(document)
+    cost_nanos, currency, cost_invalid = _parse_cost(document)
     parts = document.get("partscount")
     return Answer(
         status,
@@ -119,15 +119,15 @@ def parse_answer(body: bytes, message_id: str) -> Answer | Outcome:
         cost_nanos,
         currency,
         cost_invalid,
-        _fallbacks(document.get("fallbacks")),
-        _channels(document.get("extendedStatuses")),
+        _parse_fallbacks(document.get("fallbacks")),
+        _parse_channels(document.get("extendedStatuses")),
     )
 
 
 def parse_webhook(body: bytes) -> WebhookEvent | None:
     """Read a webhook; None for what isn't one well-formed JSON object about one message. Never raises."""
     try:
-        document = _decoded(body)
+        document = _decode(body)
     except (ValueError, RecursionError):
         return None
     if type(document) is not dict:
@@ -139,10 +139,10 @@ def parse_webhook(body: bytes) -> WebhookEvent | None:
     # A number stays what it is: seconds. No number has the shape of a date, so nothing is mistaken.
     occurred_at = parse_timestamp(str(told_at)) if isinstance(told_at, str | int) else None
     status = STATUS_BY_WORD.get(word.strip().lower(), Status.OTHER)
-    return WebhookEvent(message_id, status, occurred_at or 0, _nanos(document.get("cost")))
+    return WebhookEvent(message_id, status, occurred_at or 0, _parse_nanos(document.get("cost")))
 
 
-def _decoded(body: bytes) -> object:
+def _decode(body: bytes) -> object:
     """The one JSON document that `body` is; ValueError or RecursionError where it is none."""
     text = body.removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
     document: object = _DECODER.decode(text)
@@ -152,15 +152,15 @@ def _decoded(body: bytes) -> object:
     return document
 
 
-def _cost(document: dict[str, object]) -> tuple[int | None, str, bool]:
+def _parse_cost(document: dict[str, object]) -> tuple[int | None, str, bool]:
     """Cost in nanos, its currency ("" for the account's), and whether an amount had to be dropped."""
     billed = document.get("billAmount")
-    billed_nanos = _nanos(billed)
+    billed_nanos = _parse_nanos(billed)
     currency = document.get("billCurrency")
     if billed_nanos is not None and type(currency) is str and _CURRENCY.fullmatch(currency):
         return billed_nanos, currency, False
     cost = document.get("cost")
-    cost_nanos = _nanos(cost)
+    cost_nanos = _parse_nanos(cost)
     dropped = (
         (billed is not None and billed_nanos is None)
         or (cost is not None and cost_nanos is None)
@@ -169,7 +169,7 @@ def _cost(document: dict[str, object]) -> tuple[int | None, str, bool]:
     return cost_nanos, "", dropped
 
 
-def _nanos(amount: object) -> int | None:
+def _parse_nanos(amount: object) -> int | None:
     """Billionths of a unit, rounded half to even; None for what is no plausible amount.
 
     Exact: the digits go from the body to the integer without passing a float.
@@ -188,32 +188,32 @@ def _nanos(amount: object) -> int | None:
     return int(value.quantize(_NANO, ROUND_HALF_EVEN, _NANO_CONTEXT).scaleb(9))
 
 
-def _fallbacks(entries: object) -> tuple[tuple[str, str], ...]:
+def _parse_fallbacks(entries: object) -> tuple[tuple[str, str], ...]:
     """(type, status) of each fallback; an entry without a status says nothing and is left out."""
     if type(entries) is not list or not entries:
         return ()
-    return _bounded(
+    return _keep_known_words(
         (entry.get("type"), entry.get("status")) for entry in entries[:MAX_ENTRIES] if type(entry) is dict
     )
 
 
-def _channels(statuses: object) -> tuple[tuple[str, str], ...]:
+def _parse_channels(statuses: object) -> tuple[tuple[str, str], ...]:
     """(channel, status) of each extended status, likewise."""
     if type(statuses) is not dict or not statuses:
         return ()
-    return _bounded(list(statuses.items())[:MAX_ENTRIES])
+    return _keep_known_words(list(statuses.items())[:MAX_ENTRIES])
 
 
-def _bounded(entries: Iterable[tuple[object, object]]) -> tuple[tuple[str, str], ...]:
+def _keep_known_words(entries: Iterable[tuple[object, object]]) -> tuple[tuple[str, str], ...]:
     """Entries in known words only; a phone number in the place of a channel comes out as `other`."""
     return tuple(
-        (_known(channel, CHANNELS), _known(status, ENTRY_STATUSES))
+        (_find_known_word(channel, CHANNELS), _find_known_word(status, ENTRY_STATUSES))
         for channel, status in entries
         if type(status) is str
     )
 
 
-def _known(word: object, words: frozenset[str]) -> str:
+def _find_known_word(word: object, words: frozenset[str]) -> str:
     """`word` if it is one of `words` but for case and surrounding space, else `other`."""
     if type(word) is not str:
         return OTHER
@@ -251,13 +251,15 @@ def parse_retry_after(values: Sequence[str], now_wall_us: int) -> int | None:
     `values` are all `Retry-After` headers of one answer: seconds or HTTP dates,
     the latter held against `now_wall_us`. Where several differ the longest holds.
     """
-    waits_us = [wait_us for value in values if (wait_us := _wait_us(value.strip(), now_wall_us)) is not None]
+    waits_us = [
+        wait_us for value in values if (wait_us := _parse_wait_us(value.strip(), now_wall_us)) is not None
+    ]
     if not waits_us:
         return None
     return min(max(*waits_us, MIN_RETRY_AFTER_US), MAX_RETRY_AFTER_US)
 
 
-def _wait_us(value: str, now_wall_us: int) -> int | None:
+def _parse_wait_us(value: str, now_wall_us: int) -> int | None:
     """The wait that one header asks for, not yet clamped."""
     if _SECONDS.fullmatch(value):
         # A number of a thousand digits is an hour too, and not worth reading.

@@ -61,12 +61,12 @@ async def ended(home: Home, *arguments: str) -> tuple[int, list[str], list[str]]
     return process.returncode, output.decode().splitlines(), errors.decode().splitlines()
 
 
-async def replies(
+async def fetch_all(
     account: Account, ids: list[str], paused: list[int], speed: float = FASTER
 ) -> list[tuple[str, Outcome]]:
-    """What an inquiry brings, in a time that passes faster."""
-    inquiry = ProviderCheck(account, SteadyClock(speed), paused.append)
-    return [(message_id, reply.outcome) async for message_id, reply in inquiry.replies(ids)]
+    """What an provider_check brings, in a time that passes faster."""
+    provider_check = ProviderCheck(account, SteadyClock(speed), paused.append)
+    return [(message_id, reply.outcome) async for message_id, reply in provider_check.fetch_replies(ids)]
 
 
 async def test_every_id_is_asked_about_once_at_the_rate_of_the_account(
@@ -88,7 +88,7 @@ async def test_two_runs_leave_a_message_its_second(tmp_path: Path, provider: Liv
     """The second one knows nothing of the first, so each begins with the pause."""
     account = account_of(home_at(tmp_path, provider))
     for _ in range(2):
-        assert await replies(account, ["the-same"], [], speed=1) == [("the-same", Outcome.OK)]
+        assert await fetch_all(account, ["the-same"], [], speed=1) == [("the-same", Outcome.OK)]
     first, second = (arrival.at_seconds for arrival in provider.arrivals)
     assert second - first >= 1
 
@@ -123,7 +123,7 @@ async def test_a_429_is_waited_out_and_asked_again(tmp_path: Path, provider: Liv
     codes = itertools.chain([429], itertools.repeat(200))
     provider.status = lambda _: next(codes)
     paused: list[int] = []
-    found = await replies(account_of(home_at(tmp_path, provider)), ["a", "b"], paused)
+    found = await fetch_all(account_of(home_at(tmp_path, provider)), ["a", "b"], paused)
     assert found == [("a", Outcome.OK), ("b", Outcome.OK)]
     assert [round(pause_us, -6) for pause_us in paused] == [PAUSE_US]
 
@@ -131,7 +131,7 @@ async def test_a_429_is_waited_out_and_asked_again(tmp_path: Path, provider: Liv
 async def test_a_provider_that_says_only_429_is_given_up(tmp_path: Path, provider: LiveProvider) -> None:
     """After three tries, without asking about the others."""
     provider.status = lambda _: 429
-    found = await replies(account_of(home_at(tmp_path, provider)), ["a", "b"], [])
+    found = await fetch_all(account_of(home_at(tmp_path, provider)), ["a", "b"], [])
     assert found == [("a", Outcome.RATE_LIMITED)]
     assert [arrival.message_id for arrival in provider.arrivals] == ["a"] * 3
 
@@ -140,7 +140,7 @@ async def test_a_provider_that_fails_is_given_up_after_a_few(tmp_path: Path, pro
     """Hundreds of ids are not asked about one after the other in vain."""
     provider.status = lambda _: 500
     ids = [f"id-{number}" for number in range(300)]
-    found = await replies(account_of(home_at(tmp_path, provider)), ids, [])
+    found = await fetch_all(account_of(home_at(tmp_path, provider)), ids, [])
     assert found == [(message_id, Outcome.SERVER_ERROR) for message_id in ids[:5]]
 
 

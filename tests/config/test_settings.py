@@ -100,7 +100,7 @@ def test_the_only_account_needs_no_mention(tmp_path: Path) -> None:
     whole = settings(
         tmp_path, ACCOUNT + "campaigns: [{name: sale, messages: [abc]}]\ndrop: [{directory: in}]"
     )
-    assert list(whole.listed_messages()) == [NewMessage("abc", "sale", "main")]
+    assert list(whole.list_messages()) == [NewMessage("abc", "sale", "main")]
     assert whole.drop[0].account == "main"
 
 
@@ -128,7 +128,7 @@ def test_spellings_that_other_programs_take_for_numbers_stay_text(tmp_path: Path
     """Leading zeros, exponents, dates and truth values are ids and names like any other."""
     ids = "0012, 1e10, 0x1F, 2026-11-23, yes, 12_30, 1234567"
     whole = settings(tmp_path, ACCOUNT + f"campaigns: [{{name: on, messages: [{ids}]}}, {{name: 12:30}}]")
-    assert [message.message_id for message in whole.listed_messages()] == ids.split(", ")
+    assert [message.message_id for message in whole.list_messages()] == ids.split(", ")
     assert [campaign.name for campaign in whole.campaigns] == ["on", "12:30"]
 
 

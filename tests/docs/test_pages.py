@@ -130,8 +130,8 @@ def said_by_help(*command: str) -> str:
 @cache
 def flags() -> dict[str, set[str]]:
     """The flags of each command."""
-    listed = said_by_help().partition("COMMAND\n")[2].partition("\n\n")[0]
-    names = re.findall(r"^ {4}([a-z][a-z-]*)", listed, re.MULTILINE)
+    list_problems = said_by_help().partition("COMMAND\n")[2].partition("\n\n")[0]
+    names = re.findall(r"^ {4}([a-z][a-z-]*)", list_problems, re.MULTILINE)
     return {name: set(re.findall(r"--[a-z][a-z.-]*", said_by_help(name))) for name in names}
 
 
