@@ -1,4 +1,4 @@
-"""Asking the provider by hand: its limits hold, and what goes wrong is told once with what to do."""
+"""Polling the provider by hand: its limits hold, and each failure is reported once with a hint."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def ended(home: Home, *arguments: str) -> tuple[int, list[str], list[str]]
 async def fetch_all(
     account: Account, ids: list[str], paused: list[int], speed: float = FASTER
 ) -> list[tuple[str, Outcome]]:
-    """What an provider_check brings, in a time that passes faster."""
+    """Return the outcomes of a check, in a time that passes faster."""
     provider_check = ProviderCheck(account, SteadyClock(speed), paused.append)
     return [(message_id, reply.outcome) async for message_id, reply in provider_check.fetch_replies(ids)]
 
@@ -162,11 +162,35 @@ def test_every_outcome_is_told_in_words(tmp_path: Path) -> None:
         wrong = diagnose(Reply(outcome, detail="status=418 type=other size=3"), account)
         assert wrong is not None
         assert (wrong.code, bool(wrong.hint)) == (code, True)
-        webhook_coverage = "nothing within 10 s" if outcome is Outcome.TIMEOUT else "HTTP 418"
-        assert wrong.message.endswith(f" (http://127.0.0.1:1: {webhook_coverage})")
+        evidence = "nothing within 10 s" if outcome is Outcome.TIMEOUT else "HTTP 418"
+        assert wrong.message.endswith(f" (http://127.0.0.1:1: {evidence})")
     unread = diagnose(Reply(Outcome.UNAUTHORIZED, detail="not sent: key file unreadable"), account)
     assert unread is not None
     assert unread.code is Code.CONFIG_KEY_FILE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "detail", "shown"),
+    [
+        (Outcome.CONNECT, "ClientConnectorError: ConnectionRefusedError", ": connection refused"),
+        (Outcome.CONNECT, "ClientOSError: SomeNewError", ""),
+        (Outcome.DNS, "ClientConnectorDNSError: gaierror", ""),
+        (
+            Outcome.DNS,
+            "ClientConnectorError: OSError: link-local or metadata address",
+            ": link-local or metadata address",
+        ),
+        (Outcome.TLS, "SSLError: SSLError: WRONG_VERSION_NUMBER", ": WRONG_VERSION_NUMBER"),
+    ],
+)
+def test_a_failure_never_shows_the_name_of_an_exception(
+    tmp_path: Path, outcome: Outcome, detail: str, shown: str
+) -> None:
+    """Words where they say more than the sentence, and nothing otherwise."""
+    account = account_of(Home(tmp_path / "home", "http://127.0.0.1:1"))
+    wrong = diagnose(Reply(outcome, detail=detail), account)
+    assert wrong is not None
+    assert wrong.message.endswith(f" (http://127.0.0.1:1{shown})")
 
 
 async def test_a_phone_number_among_many_ids_stops_all_before_the_first(

@@ -108,7 +108,7 @@ async def test_a_key_that_can_stand_in_no_header_sends_nothing(text: str) -> Non
     async with ScriptedProvider(GOOD) as provider, client(provider.url, key=Key(text)) as ours:
         reply = await ours.fetch(ID)
         assert (reply.outcome, provider.connections) == (Outcome.UNAUTHORIZED, 0)
-        assert reply.detail == "not sent: the key is no printable ASCII text"
+        assert reply.detail == "not sent: the key is not printable ASCII text"
 
 
 CANARIES = f"{PHONE} {KEY} {ID}"
