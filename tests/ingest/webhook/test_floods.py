@@ -10,8 +10,8 @@ from statistics import median
 
 import pytest
 
-from bench.flood import flood
-from bench.posting import post_all, request
+from bench.flood import flood_webhook
+from bench.posting import make_request, post_all
 from exporter.http.connections import MAX_CONNECTIONS
 from tests.ingest.webhook.house import TOKEN, House, booked
 from tests.kit.daemon import sum_of
@@ -60,7 +60,7 @@ async def test_a_flood_stays_where_it_is(tmp_path: Path, provider: Provider) -> 
         house.hand_over(provider.send("campaign", "default", MESSAGES))
         await asyncio.to_thread(asked, provider, MESSAGES)
         memory_bytes, before = resident_bytes(house), provider.requests()
-        posted, scrapes, _ = await flood(house.address, house.webhook, TOKEN, SECONDS)
+        posted, scrapes, _ = await flood_webhook(house.address, house.webhook, TOKEN, SECONDS)
         assert posted.statuses.get(204, 0) > 0
         assert set(posted.statuses) <= {0, 204, 404, 503}
         assert median(scrapes) < SCRAPE_SECONDS
@@ -80,7 +80,7 @@ async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> Non
         house.hand_over(ids)
         names = [*ids, *(f"made-up-{number}" for number in range(MESSAGES))]
         made_up = (
-            request(
+            make_request(
                 f"/webhook/{TOKEN}", names[number % len(names)], ("delivered", "undeliverable")[number % 2]
             )
             for number in range(FORGED)
@@ -109,7 +109,7 @@ async def test_half_open_clients_do_not_keep_others_out(tmp_path: Path, provider
         for _, writer in silent:
             writer.write(b"POST /webhook/x HT")
         async with asyncio.timeout(5):
-            posted = await post_all(house.webhook, [request(f"/webhook/{TOKEN}", "made-up")], 1)
+            posted = await post_all(house.webhook, [make_request(f"/webhook/{TOKEN}", "made-up")], 1)
         assert posted.statuses == {204: 1}
         for _, writer in silent:
             writer.close()
