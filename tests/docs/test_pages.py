@@ -92,8 +92,8 @@ def test_blocks_of_yaml_can_be_used(text: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("made-up\n", "ascii")
     path = tmp_path / "config.yaml"
     path.write_text(text, "utf-8")
-    report = check(path, {})
-    assert (report.problems, report.warnings) == ((), ())
+    check_text = check(path, {})
+    assert (check_text.problems, check_text.warnings) == ((), ())
 
 
 def queries() -> Iterator[promql.Query]:

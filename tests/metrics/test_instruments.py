@@ -1,4 +1,4 @@
-"""The process's own metrics: all of the catalogue, at 0 where 0 is true, and absent where nobody knows."""
+"""The process's own metrics: all of the catalogue, at 0 where 0 is true, and absent where it is unknown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exporter.ingest.formats.fields import REASONS
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family, Type
 from exporter.metrics.instruments import FILE_RESULTS, REJECT_REASONS, Instruments
-from tests.config.files import report
+from tests.config.files import check_text
 
 FROM_THE_LIBRARY = ("process_", "python_")
 UNKNOWN_AT_FIRST = [
@@ -32,13 +32,13 @@ UNKNOWN_AT_FIRST = [
 ]
 
 
-def with_accounts(directory: Path, *names: str) -> Settings:
+def make_settings(directory: Path, *names: str) -> Settings:
     """Settings of these accounts."""
     accounts = [
         f"  - {{name: {name}, base_url: 'https://{name}.example', auth: {{api_key_file: key}}}}\n"
         for name in names
     ]
-    found = report(directory, "accounts:\n" + "".join(accounts)).settings
+    found = check_text(directory, "accounts:\n" + "".join(accounts)).settings
     assert found is not None
     return found
 
@@ -47,11 +47,11 @@ def with_accounts(directory: Path, *names: str) -> Settings:
 def instruments(tmp_path: Path) -> Instruments:
     """Instruments of one account, `main`."""
     instruments = Instruments()
-    instruments.configure(with_accounts(tmp_path, "main"))
+    instruments.configure(make_settings(tmp_path, "main"))
     return instruments
 
 
-def collected(instruments: Instruments) -> dict[str, Metric]:
+def collect_metrics(instruments: Instruments) -> dict[str, Metric]:
     """What the registry holds, by the names of the catalogue."""
     return {
         f"{metric.name}_total" if metric.type == "counter" else metric.name: metric
@@ -59,12 +59,12 @@ def collected(instruments: Instruments) -> dict[str, Metric]:
     }
 
 
-def value(instruments: Instruments, family: Family, suffix: str = "", **labels: str) -> float | None:
+def read_value(instruments: Instruments, family: Family, suffix: str = "", **labels: str) -> float | None:
     """One sample's value; None where there is no such sample."""
     return instruments.registry.get_sample_value(family.name + suffix, labels)
 
 
-def samples_of(instruments: Instruments, account: str) -> set[str]:
+def list_samples(instruments: Instruments, account: str) -> set[str]:
     """Names of all samples that are labelled with this account."""
     return {
         sample.name
@@ -76,7 +76,9 @@ def samples_of(instruments: Instruments, account: str) -> set[str]:
 
 def test_the_registry_holds_the_catalogue_and_nothing_else(instruments: Instruments) -> None:
     """Each own family once, with the catalogue's type, help and unit; the rest is the library's."""
-    found = {name: m for name, m in collected(instruments).items() if not name.startswith(FROM_THE_LIBRARY)}
+    found = {
+        name: m for name, m in collect_metrics(instruments).items() if not name.startswith(FROM_THE_LIBRARY)
+    }
     assert sorted(found) == sorted(family.name for family in catalogue.SELF)
     for family in catalogue.SELF:
         metric = found[family.name]
@@ -86,14 +88,14 @@ def test_the_registry_holds_the_catalogue_and_nothing_else(instruments: Instrume
 def test_samples_carry_the_labels_of_the_catalogue(instruments: Instruments) -> None:
     """Counters that could be seen beforehand are seen; every label has its name from the catalogue."""
     for family in catalogue.SELF:
-        labels = {frozenset(s.labels) - {"le"} for s in collected(instruments)[family.name].samples}
+        labels = {frozenset(s.labels) - {"le"} for s in collect_metrics(instruments)[family.name].samples}
         assert labels <= {frozenset(family.labels)}
         assert labels or family in UNKNOWN_AT_FIRST
 
 
 def test_process_and_python_metrics_are_there(instruments: Instruments) -> None:
     """On the same registry, since it is the only one."""
-    names = collected(instruments).keys()
+    names = collect_metrics(instruments).keys()
     assert {"process_resident_memory_bytes", "process_open_fds", "python_info"} <= names
     assert "python_gc_collections_total" in names
 
@@ -101,32 +103,32 @@ def test_process_and_python_metrics_are_there(instruments: Instruments) -> None:
 def test_every_outcome_of_a_configured_account_stands_at_zero(instruments: Instruments) -> None:
     """A series that is born at 1 is invisible to `increase()`."""
     for outcome in Outcome:
-        assert value(instruments, catalogue.API_REQUESTS, account="main", outcome=outcome) == 0
-    assert value(instruments, catalogue.API_REQUEST_DURATION, "_count", account="main") == 0
+        assert read_value(instruments, catalogue.API_REQUESTS, account="main", outcome=outcome) == 0
+    assert read_value(instruments, catalogue.API_REQUEST_DURATION, "_count", account="main") == 0
     for family in (catalogue.UNKNOWN_STATUSES, catalogue.STATUS_CONFLICTS, catalogue.INVALID_COSTS):
-        assert value(instruments, family, account="main") == 0
+        assert read_value(instruments, family, account="main") == 0
 
 
 def test_every_known_result_and_reason_stands_at_zero(instruments: Instruments) -> None:
-    """The words of whoever counts are the words that stand here."""
+    """The words that the callers use are those that start at 0."""
     assert FILE_RESULTS == RESULTS
     assert REJECT_REASONS == REASONS
     for result in RESULTS:
-        assert value(instruments, catalogue.DROP_FILES, result=result) == 0
+        assert read_value(instruments, catalogue.DROP_FILES, result=result) == 0
     for reason in REASONS:
-        assert value(instruments, catalogue.DROP_LINES_REJECTED, reason=reason) == 0
+        assert read_value(instruments, catalogue.DROP_LINES_REJECTED, reason=reason) == 0
     for family in (catalogue.DROP_LINES, catalogue.INTAKE_MESSAGES):
         for result in ("accepted", "duplicate", "rejected"):
-            assert value(instruments, family, result=result) == 0
+            assert read_value(instruments, family, result=result) == 0
     for result in ("accepted", "duplicate", "stale", "unknown"):
-        assert value(instruments, catalogue.WEBHOOK_EVENTS, result=result) == 0
-    assert value(instruments, catalogue.LABEL_OVERFLOW, label="campaign") == 0
+        assert read_value(instruments, catalogue.WEBHOOK_EVENTS, result=result) == 0
+    assert read_value(instruments, catalogue.LABEL_OVERFLOW, label="campaign") == 0
 
 
 @pytest.mark.parametrize("family", UNKNOWN_AT_FIRST, ids=lambda family: family.name)
-def test_what_nobody_has_measured_has_no_sample(instruments: Instruments, family: Family) -> None:
-    """0 would be a lie, and for an instant would read as 1970."""
-    assert collected(instruments)[family.name].samples == []
+def test_a_gauge_without_a_measurement_has_no_sample(instruments: Instruments, family: Family) -> None:
+    """0 would be wrong, and as a timestamp would mean 1970."""
+    assert collect_metrics(instruments)[family.name].samples == []
 
 
 def test_a_request_is_counted_by_its_outcome_and_timed(instruments: Instruments) -> None:
@@ -134,12 +136,12 @@ def test_a_request_is_counted_by_its_outcome_and_timed(instruments: Instruments)
     instruments.count_request("main", Outcome.OK, 0.2)
     instruments.count_request("main", Outcome.TIMEOUT, 10.5)
     instruments.count_request("main", Outcome.OK, 0.3)
-    assert value(instruments, catalogue.API_REQUESTS, account="main", outcome="ok") == 2
-    assert value(instruments, catalogue.API_REQUESTS, account="main", outcome="timeout") == 1
+    assert read_value(instruments, catalogue.API_REQUESTS, account="main", outcome="ok") == 2
+    assert read_value(instruments, catalogue.API_REQUESTS, account="main", outcome="timeout") == 1
     duration = catalogue.API_REQUEST_DURATION
-    assert value(instruments, duration, "_bucket", account="main", le="0.25") == 1
-    assert value(instruments, duration, "_bucket", account="main", le="10.0") == 2
-    assert value(instruments, duration, "_sum", account="main") == pytest.approx(11.0)
+    assert read_value(instruments, duration, "_bucket", account="main", le="0.25") == 1
+    assert read_value(instruments, duration, "_bucket", account="main", le="10.0") == 2
+    assert read_value(instruments, duration, "_sum", account="main") == pytest.approx(11.0)
 
 
 def test_odd_answers_are_counted_by_what_is_odd(instruments: Instruments) -> None:
@@ -148,9 +150,9 @@ def test_odd_answers_are_counted_by_what_is_odd(instruments: Instruments) -> Non
     instruments.count_answer_faults("main", Answer(Status.OTHER, unknown_word="parked"))
     instruments.count_answer_faults("main", Answer(Status.OTHER, cost_invalid=True))
     instruments.count_status_conflict("main")
-    assert value(instruments, catalogue.UNKNOWN_STATUSES, account="main") == 2
-    assert value(instruments, catalogue.INVALID_COSTS, account="main") == 1
-    assert value(instruments, catalogue.STATUS_CONFLICTS, account="main") == 1
+    assert read_value(instruments, catalogue.UNKNOWN_STATUSES, account="main") == 2
+    assert read_value(instruments, catalogue.INVALID_COSTS, account="main") == 1
+    assert read_value(instruments, catalogue.STATUS_CONFLICTS, account="main") == 1
 
 
 def test_the_provider_is_up_as_of_its_last_answer(instruments: Instruments) -> None:
@@ -158,8 +160,8 @@ def test_the_provider_is_up_as_of_its_last_answer(instruments: Instruments) -> N
     instruments.set_api_up("main", up=True)
     instruments.set_api_last_success("main", 1_790_000_000.5)
     instruments.set_api_up("main", up=False)
-    assert value(instruments, catalogue.API_UP, account="main") == 0
-    assert value(instruments, catalogue.API_LAST_SUCCESS, account="main") == 1_790_000_000.5
+    assert read_value(instruments, catalogue.API_UP, account="main") == 0
+    assert read_value(instruments, catalogue.API_LAST_SUCCESS, account="main") == 1_790_000_000.5
 
 
 def test_the_gate_shows_a_pause_only_while_there_is_one(instruments: Instruments) -> None:
@@ -167,36 +169,36 @@ def test_the_gate_shows_a_pause_only_while_there_is_one(instruments: Instruments
     instruments.set_limiter_state(
         "main", rate=2.5, paused_until_seconds=1_790_000_060.0, flow=CircuitState.CLOSED
     )
-    assert value(instruments, catalogue.API_RATE_LIMIT, account="main") == 2.5
-    assert value(instruments, catalogue.API_PAUSED_UNTIL, account="main") == 1_790_000_060.0
-    assert value(instruments, catalogue.CIRCUIT_OPEN, account="main") == 0
+    assert read_value(instruments, catalogue.API_RATE_LIMIT, account="main") == 2.5
+    assert read_value(instruments, catalogue.API_PAUSED_UNTIL, account="main") == 1_790_000_060.0
+    assert read_value(instruments, catalogue.CIRCUIT_OPEN, account="main") == 0
     instruments.set_limiter_state("main", rate=1.0, paused_until_seconds=0.0, flow=CircuitState.OPEN)
-    assert value(instruments, catalogue.API_PAUSED_UNTIL, account="main") is None
-    assert value(instruments, catalogue.CIRCUIT_OPEN, account="main") == 1
+    assert read_value(instruments, catalogue.API_PAUSED_UNTIL, account="main") is None
+    assert read_value(instruments, catalogue.CIRCUIT_OPEN, account="main") == 1
 
 
 def test_polls_are_shown_by_priority(instruments: Instruments) -> None:
     """How many wait, and how late the latest was."""
     instruments.set_polls_due("main", Priority.LOW, 12)
     instruments.set_poll_lag("main", Priority.HIGH, 0.25)
-    assert value(instruments, catalogue.POLLS_DUE, account="main", priority="low") == 12
-    assert value(instruments, catalogue.POLL_LAG, account="main", priority="high") == 0.25
+    assert read_value(instruments, catalogue.POLLS_DUE, account="main", priority="low") == 12
+    assert read_value(instruments, catalogue.POLL_LAG, account="main", priority="high") == 0.25
 
 
 def test_a_reload_brings_new_accounts_and_takes_old_ones_away(
     instruments: Instruments, tmp_path: Path
 ) -> None:
-    """A gauge that nobody sets any more would keep its alert firing for ever; what stays keeps counting."""
+    """A gauge that is no longer set would keep its alert firing for ever; other accounts keep counting."""
     instruments.count_request("main", Outcome.OK, 0.1)
-    instruments.configure(with_accounts(tmp_path, "main", "other"))
+    instruments.configure(make_settings(tmp_path, "main", "other"))
     instruments.set_api_up("other", up=False)
     instruments.set_limiter_state("other", rate=1.0, paused_until_seconds=5.0, flow=CircuitState.OPEN)
     instruments.set_poll_lag("other", Priority.LOW, 1)
     instruments.set_lease_held("other", held=True)
-    assert samples_of(instruments, "other") > samples_of(instruments, "main")
-    instruments.configure(with_accounts(tmp_path, "main"))
-    assert samples_of(instruments, "other") == set()
-    assert value(instruments, catalogue.API_REQUESTS, account="main", outcome="ok") == 1
+    assert list_samples(instruments, "other") > list_samples(instruments, "main")
+    instruments.configure(make_settings(tmp_path, "main"))
+    assert list_samples(instruments, "other") == set()
+    assert read_value(instruments, catalogue.API_REQUESTS, account="main", outcome="ok") == 1
 
 
 def test_the_drop_directory_counts_here(instruments: Instruments) -> None:
@@ -207,20 +209,20 @@ def test_the_drop_directory_counts_here(instruments: Instruments) -> None:
     drop.count_rejected("too_long", 3)
     drop.set_up("/drop", True)  # noqa: FBT003 - as the directory calls it
     drop.set_blocked(True)
-    assert value(instruments, catalogue.DROP_FILES, result="done") == 1
-    assert value(instruments, catalogue.DROP_LINES, result="accepted") == 100
-    assert value(instruments, catalogue.DROP_LINES_REJECTED, reason="too_long") == 3
-    assert value(instruments, catalogue.DROP_UP, directory="/drop") == 1
-    assert value(instruments, catalogue.DROP_BLOCKED) == 1
+    assert read_value(instruments, catalogue.DROP_FILES, result="done") == 1
+    assert read_value(instruments, catalogue.DROP_LINES, result="accepted") == 100
+    assert read_value(instruments, catalogue.DROP_LINES_REJECTED, reason="too_long") == 3
+    assert read_value(instruments, catalogue.DROP_UP, directory="/drop") == 1
+    assert read_value(instruments, catalogue.DROP_BLOCKED) == 1
 
 
 def test_a_failed_reload_keeps_the_time_of_the_last_good_one(instruments: Instruments) -> None:
     """One gauge says that it failed, the other since when."""
     instruments.set_reload_succeeded(100.0)
-    assert value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 1
+    assert read_value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 1
     instruments.set_reload_failed()
-    assert value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 0
-    assert value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESS) == 100.0
+    assert read_value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 0
+    assert read_value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESS) == 100.0
 
 
 def test_the_rest_of_the_process_is_shown(instruments: Instruments) -> None:
@@ -231,14 +233,14 @@ def test_the_rest_of_the_process_is_shown(instruments: Instruments) -> None:
     instruments.count_clock_step()
     instruments.count_log_dropped(4)
     instruments.count_label_overflow("campaign")
-    assert value(instruments, catalogue.STORE_UP) == 1
-    assert value(instruments, catalogue.STORE_COMMIT_DURATION, "_bucket", le="0.025") == 1
-    assert value(instruments, catalogue.STORE_COMMIT_DURATION, "_bucket", le="0.01") == 0
-    assert value(instruments, catalogue.EVENT_LOOP_LAG) == 0.5
-    assert value(instruments, catalogue.CLOCK_STEPS) == 1
-    assert value(instruments, catalogue.LOG_MESSAGES_DROPPED) == 4
-    assert value(instruments, catalogue.LABEL_OVERFLOW, label="campaign") == 1
-    (build,) = collected(instruments)[catalogue.BUILD_INFO.name].samples
+    assert read_value(instruments, catalogue.STORE_UP) == 1
+    assert read_value(instruments, catalogue.STORE_COMMIT_DURATION, "_bucket", le="0.025") == 1
+    assert read_value(instruments, catalogue.STORE_COMMIT_DURATION, "_bucket", le="0.01") == 0
+    assert read_value(instruments, catalogue.EVENT_LOOP_LAG) == 0.5
+    assert read_value(instruments, catalogue.CLOCK_STEPS) == 1
+    assert read_value(instruments, catalogue.LOG_MESSAGES_DROPPED) == 4
+    assert read_value(instruments, catalogue.LABEL_OVERFLOW, label="campaign") == 1
+    (build,) = collect_metrics(instruments)[catalogue.BUILD_INFO.name].samples
     assert (build.value, build.labels["version"]) == (1, __version__)
 
 
@@ -246,7 +248,7 @@ def test_histograms_have_the_buckets_of_the_catalogue(instruments: Instruments) 
     """And +Inf."""
     for family in catalogue.SELF:
         if family.type is Type.HISTOGRAM:
-            samples = collected(instruments)[family.name].samples
+            samples = collect_metrics(instruments)[family.name].samples
             bounds = [float(s.labels["le"]) for s in samples if s.name.endswith("_bucket")]
             assert bounds == [*family.buckets, float("inf")]
 
