@@ -135,7 +135,7 @@ def _make_finding(code: Code, reply: Reply, account: Account) -> Finding:
 def _describe_evidence(reply: Reply, account: Account) -> str:
     """Say which address was asked, and in a few words what happened: the HTTP status, or the error."""
     status = _STATUS.match(reply.detail)
-    short = f"HTTP {status[1]}" if status else _name_error(reply.detail.rsplit(": ", 1)[-1])
+    short = f"HTTP {status[1]}" if status else _describe_error(reply.detail.rsplit(": ", 1)[-1])
     if reply.outcome is Outcome.TIMEOUT:
         short = f"nothing within {account.timeout / SECOND_US:g} s"
     return f"{account.base_url}: {short}" if short else account.base_url
@@ -181,7 +181,7 @@ class ProviderCheck:
             await self._clock.sleep(pause_us)
 
 
-def _name_error(name: str) -> str:
+def _describe_error(name: str) -> str:
     """Replace the name of an exception by words; one without says no more than the sentence before it."""
     return _ERROR_WORDS.get(name, "" if _EXCEPTION.fullmatch(name) else name)
 

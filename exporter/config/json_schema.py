@@ -56,7 +56,7 @@ def show_default(text: object) -> dict[str, Any]:
 def make_optional(*keys: str) -> Callable[[dict[str, Any]], None]:
     """Mark keys as optional in the schema, because `defaults.complete` fills them in."""
 
-    def change(schema: dict[str, Any]) -> None:
+    def mark_optional(schema: dict[str, Any]) -> None:
         schema["required"] = [key for key in schema["required"] if key not in keys]
 
-    return change
+    return mark_optional

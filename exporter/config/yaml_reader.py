@@ -193,7 +193,7 @@ class _Reader:
             return text
         missing: list[str] = []
 
-        def replacement(match: re.Match[str]) -> str:
+        def replace_variable(match: re.Match[str]) -> str:
             if match[1]:
                 return "$"
             if match[3]:
@@ -203,7 +203,7 @@ class _Reader:
                 missing.append(match[2])
             return environ.get(match[2], "")
 
-        resolved = _DOLLAR.sub(replacement, text)
+        resolved = _DOLLAR.sub(replace_variable, text)
         from_environment = any(match[2] for match in _DOLLAR.finditer(text))
         self._document.places[path] = place._replace(written=text, from_environment=from_environment)
         if not missing:

@@ -114,34 +114,34 @@ class Instruments:
             del self._accounts[name]
             self._api.remove_account(name)
         for name in sorted(names):
-            self._account(name)
+            self._find_account(name)
 
     # --- requests to the provider -----------------------------------------------------------------
 
     def count_request(self, account: str, outcome: Outcome, seconds: float) -> None:
         """Count a finished request."""
-        series = self._account(account)
+        series = self._find_account(account)
         series.requests[outcome].inc()
         series.request_duration.observe(seconds)
 
     def count_answer_faults(self, account: str, answer: Answer) -> None:
         """Count what was wrong with a usable answer."""
         if answer.status is Status.OTHER:
-            self._account(account).unknown_statuses.inc()
+            self._find_account(account).unknown_statuses.inc()
         if answer.cost_invalid:
-            self._account(account).invalid_costs.inc()
+            self._find_account(account).invalid_costs.inc()
 
     def count_status_conflict(self, account: str) -> None:
         """Count a status that contradicts an earlier final one."""
-        self._account(account).status_conflicts.inc()
+        self._find_account(account).status_conflicts.inc()
 
     def set_api_up(self, account: str, *, up: bool) -> None:
         """Show whether the latest answer was usable."""
-        self._account(account).up.set(up)
+        self._find_account(account).up.set(up)
 
     def set_api_last_success(self, account: str, at_seconds: float) -> None:
         """Show when the latest usable answer came."""
-        self._account(account).last_success.set(at_seconds)
+        self._find_account(account).last_success.set(at_seconds)
 
     def set_limiter_state(
         self, account: str, *, rate: float, paused_until_seconds: float, flow: CircuitState
@@ -160,7 +160,7 @@ class Instruments:
 
     def set_poll_lag(self, account: str, priority: Priority, seconds: float) -> None:
         """Show how late the latest poll was."""
-        self._account(account).poll_lag(priority).set(seconds)
+        self._find_account(account).poll_lag(priority).set(seconds)
 
     def set_lease_held(self, account: str, *, held: bool) -> None:
         """Show whether this process owns the account."""
@@ -211,7 +211,7 @@ class Instruments:
         """Count lost log lines."""
         self._log_dropped.inc(count)
 
-    def _account(self, name: str) -> _Account:
+    def _find_account(self, name: str) -> _Account:
         account = self._accounts.get(name)
         if account is None:
             account = self._accounts[name] = _Account(self._api, name)
