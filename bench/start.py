@@ -16,7 +16,7 @@ STARTS = 10
 COMMANDS = ("--version", "--help", "chek-config", "completion bash", "check-config config.example.yaml")
 
 
-async def rounds(plan: Plan, _folder: Path) -> AsyncIterator[Round]:
+async def measure_rounds(plan: Plan, _folder: Path) -> AsyncIterator[Round]:
     """In each round a few starts of everything; a first run that compiles is not counted."""
     lines = {
         "python -c pass": ["-c", "pass"],
@@ -26,7 +26,7 @@ async def rounds(plan: Plan, _folder: Path) -> AsyncIterator[Round]:
         await _cpu_ms(argv)
     for _ in range(plan.rounds):
         took = {
-            line: mean([await _cpu_ms(argv) for _ in range(plan.size(STARTS, 1))])
+            line: mean([await _cpu_ms(argv) for _ in range(plan.choose_size(STARTS, 1))])
             for line, argv in lines.items()
         }
         yield {

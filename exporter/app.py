@@ -265,7 +265,7 @@ class Daemon:
     def _apply_settings_to_metrics(self) -> None:
         """Adapt the metrics to new settings."""
         self._instruments.configure(self._settings)
-        self._instruments.reloaded(self._clock.now() / SECOND_US)
+        self._instruments.set_reload_succeeded(self._clock.now() / SECOND_US)
 
     # --- reload -----------------------------------------------------------------------------------
 
@@ -322,7 +322,7 @@ class Daemon:
             # A hostile file of a megabyte takes seconds: not in the event loop.
             settings = await asyncio.to_thread(load, self._options.config_file, self._environ)
         except ConfigError as error:
-            self._instruments.reload_failed()
+            self._instruments.set_reload_failed()
             message = "The configuration has errors; the old one stays in force"
             fields = {"code": error.code, "problems": error.render()}
             _log.error(message, extra={"event": "reload_failed", "fields": fields})

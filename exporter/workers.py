@@ -77,7 +77,7 @@ async def run_workers(
             )
             reader = DropWorker(directory, names, tracker, instruments.drop, clock)
             workers.create_task(reader.run(asyncio.Event()))
-        workers.create_task(_track_listed(list(settings.listed_messages()), tracker, clock))
+        workers.create_task(_track_listed(list(settings.list_messages()), tracker, clock))
 
 
 async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: Clock) -> None:

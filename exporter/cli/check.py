@@ -91,7 +91,9 @@ async def _ask(account: Account, ids: tuple[str, ...]) -> int:
             progress.say(format_error(text, Code.RATE_LIMITED), sys.stderr)
 
         try:
-            async for message_id, reply in provider_check.ProviderCheck(account, clock, pausing).replies(ids):
+            async for message_id, reply in provider_check.ProviderCheck(
+                account, clock, pausing
+            ).fetch_replies(ids):
                 wrong = provider_check.diagnose(reply, account)
                 progress.step()
                 if wrong is None:

@@ -1,4 +1,4 @@
-"""One thing that is wrong with the configuration: where, what, and what to do about it."""
+"""A problem of the configuration: where it is, what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Problem:
     code: Code
 
     def render(self, file: str) -> str:
-        """As people read it: a line `file:line:column: key: message [code]`, and perhaps one with a hint."""
+        """Print a line `file:line:column: key: message [code]`, and perhaps one with a hint."""
         place = f"{file}:{self.line}:{self.column}" if self.line else file
         sentence = ": ".join(part for part in (place, self.key, self.message) if part)
         return format_error(sentence, self.code, self.hint)
@@ -50,8 +50,8 @@ class Problem:
         }
 
 
-def dotted(path: KeyPath) -> str:
-    """`path` as it is printed: `profiles.otp.deadline`, `campaigns[1].messages[0]`."""
+def format_path(path: KeyPath) -> str:
+    """Print `path` like `profiles.otp.deadline`, `campaigns[1].messages[0]`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -59,17 +59,17 @@ def dotted(path: KeyPath) -> str:
             continue
         plain = _PLAIN_KEY.fullmatch(part) and not PERHAPS_A_PHONE.search(part)
         shown = part if plain else quoted(part)
-        # A key pasted without its `api_key:`, or a hash without its user, is read as the name of a key.
+        # An API key pasted without `api_key:`, or a hash without its user, is read as the name of a key.
         if ("auth" in path and len(part) > LONGEST_AUTH_KEY) or ("basic_auth_users" in path and not plain):
             shown = "…"
         text += ("." if text else "") + shown
     return text
 
 
-def did_you_mean(word: str, known: Iterable[str], *, else_all: bool = True) -> str:
-    """A hint that names the known word closest to `word`; without one, all of them or ""."""
+def suggest_known(word: str, known: Iterable[str], *, else_all: bool = True) -> str:
+    """Suggest the known word closest to `word`; without a close one, list all of them or return ""."""
     words = sorted(name for name in set(known) if not PERHAPS_A_PHONE.search(name))
-    # Long garbage has no neighbours, and comparing it is slow.
+    # A long text is close to no word, and comparing it is slow.
     close = get_close_matches(word, words, n=1) if len(word) <= MAX_QUOTED else []
     if close:
         return f"did you mean {close[0]}?"

@@ -1,4 +1,4 @@
-"""Durations as people write them: `5s`, `250ms`, `1h30m`, `7d`; and the windows that they name."""
+"""Durations as people write them: `5s`, `250ms`, `1h30m`, `7d`; and time windows."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from exporter.domain.model import SECOND_US, Outcome
+from exporter.domain.token_bucket import TokenBucket
 
 USABLE = frozenset({Outcome.OK, Outcome.NOT_FOUND, Outcome.CLIENT_ERROR})
 """Outcomes which show that the provider works."""
@@ -39,8 +40,6 @@ RECOVERY_PER_MINUTE_RATIO = 0.1
 SLOWEST_RATIO = 0.01
 """The share of the configured rate that always stays."""
 _MINUTE_US = 60 * SECOND_US
-_ALMOST = 1e-9
-"""The rounding error that a whole token may have."""
 
 
 class CircuitState(Enum):
@@ -63,39 +62,13 @@ class LimiterState(NamedTuple):
 _NEW = LimiterState()
 
 
-class TokenBucket:
-    """A token bucket that starts empty."""
-
-    def __init__(self, rate: float, now: int) -> None:
-        """Fill at `rate` tokens per second from `now` on."""
-        self.rate = rate
-        self._tokens = 0.0
-        self._at = now
-
-    def _fill(self, now: int) -> None:
-        capacity = max(1.0, self.rate * BURST_US / SECOND_US)
-        self._tokens = min(capacity, self._tokens + (now - self._at) * self.rate / SECOND_US)
-        self._at = now
-
-    def get_wait_us(self, now: int) -> int:
-        """How long until there is a token; 0 for now."""
-        self._fill(now)
-        missing = 1.0 - self._tokens
-        return 0 if missing <= _ALMOST else int(missing * SECOND_US / self.rate) + 1
-
-    def take_token(self, now: int) -> None:
-        """Use a token; call it only when `get_wait_us` returned 0."""
-        self._fill(now)
-        self._tokens -= 1.0
-
-
 class AccountLimiter:
     """What one account may send, given the outcomes of its requests."""
 
     def __init__(self, rate: float, now: int, *, saved: LimiterState = _NEW, wall_now: int = 0) -> None:
         """Start with the configured `rate` (requests per second) and what an earlier run saved."""
         self._configured_rate = rate
-        self._bucket = TokenBucket(min(rate, saved.rate or rate), now)
+        self._bucket = TokenBucket(min(rate, saved.rate or rate), now, burst_us=BURST_US)
         self._raised_at = now
         saved_pause_us = min(max(0, saved.paused_until - wall_now), LONGEST_SAVED_PAUSE_US)
         self._paused_until = now + saved_pause_us

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from exporter.config import Settings
-from exporter.domain import message_ids
+from exporter.domain.label_values import OVERFLOW_NAME, reject_label_value
 from exporter.domain.model import Policy
 from exporter.domain.snapshot import CampaignName
-
-MAX_LENGTH = 64
-OVERFLOW = "_other"
-"""The campaign of messages whose own campaign is one too many, or can't be a label."""
 
 
 class Campaigns:
@@ -42,9 +38,5 @@ class Campaigns:
     def bound_name(self, name: CampaignName) -> CampaignName:
         """The name that a new campaign gets: its own, or `_other` when that is not possible."""
         room = self._count.get(name.account, 0) < self._settings.limits.max_campaigns
-        return name if room and _can_be_label(name.campaign) else name._replace(campaign=OVERFLOW)
-
-
-def _can_be_label(campaign: str) -> bool:
-    shaped = 0 < len(campaign) <= MAX_LENGTH and campaign.isprintable()
-    return shaped and not message_ids.contains_phone(campaign)
+        allowed = room and not reject_label_value(name.campaign)
+        return name if allowed else name._replace(campaign=OVERFLOW_NAME)

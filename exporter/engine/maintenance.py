@@ -58,17 +58,17 @@ class Maintenance:
             heartbeats += 1
             due_at = self.clock.monotonic() + HEARTBEAT_US
             await self.clock.sleep(HEARTBEAT_US)
-            self.instruments.event_loop_lag(max(0, self.clock.monotonic() - due_at) / SECOND_US)
+            self.instruments.set_event_loop_lag(max(0, self.clock.monotonic() - due_at) / SECOND_US)
             await self.heartbeat(heartbeats)
 
     async def heartbeat(self, heartbeats: int) -> None:
         """Do the work of one second; a full disk only postpones it."""
         if self.clock.discipline():
-            self.instruments.clock_stepped()
+            self.instruments.count_clock_step()
             message = "The wall clock jumped; it is ignored until it is stable again"
             _log.warning(message, extra={"event": "clock_step"})
         lines_dropped = self.lines_dropped()
-        self.instruments.log_dropped(lines_dropped - self._lines_dropped)
+        self.instruments.count_log_dropped(lines_dropped - self._lines_dropped)
         self._lines_dropped = lines_dropped
         try:
             paused = {name: account.limiter.paused_until for name, account in self.tracker.accounts.items()}
@@ -82,7 +82,7 @@ class Maintenance:
             if heartbeats % PRUNE_EVERY_HEARTBEATS == 0:
                 await self._prune()
         except StoreFull:
-            self.instruments.store_up(up=False)
+            self.instruments.set_store_up(up=False)
         self._update_account_gauges()
         await self.publish()
         self.heartbeat_at = self.clock.monotonic()
@@ -160,13 +160,13 @@ class Maintenance:
         for account in [account for name in names if (account := self.tracker.accounts.get(name))]:
             account.agenda.advance(now)
             for priority in Priority:
-                self.instruments.polls_due(account.name, priority, account.agenda.ready(priority))
+                self.instruments.set_polls_due(account.name, priority, account.agenda.ready(priority))
             paused_us = max(0, account.limiter.paused_until - now)
-            self.instruments.limiter(
+            self.instruments.set_limiter_state(
                 account.name,
                 rate=account.limiter.rate,
                 paused_until_seconds=(wall_now + paused_us) / SECOND_US if paused_us else 0.0,
                 circuit=account.limiter.circuit,
             )
             # SQLite's lock keeps the state for this process alone, and so every account.
-            self.instruments.lease_held(account.name, held=True)
+            self.instruments.set_lease_held(account.name, held=True)

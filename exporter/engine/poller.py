@@ -89,7 +89,9 @@ class Poller:
                 self.account.mark_requested(message.row, sent_at)
             ordinary = entry.priority is not Priority.HIGH
             self._ordinary_in_flight += ordinary
-            self.instruments.poll_lag(self.account.name, entry.priority, (sent_at - entry.due_at) / SECOND_US)
+            self.instruments.set_poll_lag(
+                self.account.name, entry.priority, (sent_at - entry.due_at) / SECOND_US
+            )
             try:
                 reply = await self.fetch(message.message_id)
             except BaseException:
@@ -222,7 +224,7 @@ def record_reply(
     account: AccountState, request: InFlightRequest, reply: Reply, clock: Clock, instruments: Instruments
 ) -> None:
     """Pass the outcome of a request to the limiter, the metrics and the request history."""
-    instruments.request(account.name, reply.outcome, reply.duration_us / SECOND_US)
+    instruments.count_request(account.name, reply.outcome, reply.duration_us / SECOND_US)
     status = reply.answer.status if reply.answer is not None else None
     account.history.record(
         Request(
@@ -240,10 +242,10 @@ def record_reply(
         _log_circuit_change(account.name, limiter, reply)
         # The workers need not wait for the next probe any more.
         account.wakeup.set()
-    instruments.api_up(account.name, up=reply.outcome in USABLE)
+    instruments.set_api_up(account.name, up=reply.outcome in USABLE)
     if reply.answer is not None:
-        instruments.api_succeeded(account.name, clock.now() / SECOND_US)
-        instruments.answered(account.name, reply.answer)
+        instruments.set_api_last_success(account.name, clock.now() / SECOND_US)
+        instruments.count_answer_faults(account.name, reply.answer)
         _log_unknown_word(account, reply.answer.unknown_word)
 
 

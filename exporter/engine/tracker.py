@@ -172,7 +172,7 @@ class Tracker:
                 file=file,
             )
         except StoreFull:
-            self._instruments.store_up(up=False)
+            self._instruments.set_store_up(up=False)
             raise
         if result.full:
             return None
@@ -208,7 +208,7 @@ class Tracker:
             return known
         name = self._campaigns.bound_name(wanted)
         if name != wanted:
-            self._instruments.label_overflow("campaign")
+            self._instruments.count_label_overflow("campaign")
             known = self._campaigns.find_id(name)
             if known is not None:
                 return known
@@ -298,13 +298,13 @@ class Tracker:
 
     def on_events_applied(self, steps: Sequence[Step], changes: StateDelta, began_us: int) -> None:
         """Publish and schedule what a transaction has made durable; `began_us` is monotonic."""
-        self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
+        self._instruments.observe_commit((self._clock.monotonic() - began_us) / SECOND_US)
         self.apply_committed(changes)
         planned = []
         for step in steps:
             message = step.message
             if step.conflict:
-                self._instruments.status_conflict(self.state.campaigns[message.campaign_id].account)
+                self._instruments.count_status_conflict(self.state.campaigns[message.campaign_id].account)
             if step.planned:
                 planned.append(Planned(message.row, message.campaign_id, message.revision, message.due_at))
             account = self._find_account(message.campaign_id)
@@ -327,7 +327,7 @@ class Tracker:
                     more = {"event": "store_full", "fields": {"code": error.code}}
                     _log.error("%s; polling is paused until there is room", error.message, extra=more)
                 self._writable.clear()
-                self._instruments.store_up(up=False)
+                self._instruments.set_store_up(up=False)
                 await self._clock.sleep(RETRY_FULL_US)
             else:
                 self._on_written()
@@ -340,7 +340,7 @@ class Tracker:
 
     def _on_written(self) -> None:
         """Let polling continue, unless too many events wait for their commit."""
-        self._instruments.store_up(up=True)
+        self._instruments.set_store_up(up=True)
         if self._events.qsize() < BACKLOG_EVENTS:
             self._writable.set()
 

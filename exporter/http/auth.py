@@ -19,11 +19,12 @@ from typing import NoReturn, Self
 
 from aiohttp import hdrs, web
 
-from exporter.config.load import listed
+from exporter.config.load import list_problems
 from exporter.domain.model import SECOND_US
+from exporter.domain.token_bucket import TokenBucket
 from exporter.http.connections import close_if_tls_changed, text_response
 from exporter.http.passwords import BusyError, Passwords
-from exporter.http.webconfig import RateLimit, Report, Tls, WebConfig, check_web_config, compute_fingerprint
+from exporter.http.webconfig import Report, Tls, WebConfig, check_web_config, compute_fingerprint
 from exporter.runtime.errors import ConfigProblems
 
 _log = logging.getLogger("smsbat.server")
@@ -43,7 +44,7 @@ class WebAuth:
         self.path = path
         report = check_web_config(path)
         if report.config is None:
-            raise ConfigProblems(listed(report.problems, path), code=report.problems[0].code)
+            raise ConfigProblems(list_problems(report.problems, path), code=report.problems[0].code)
         self._files = report.files
         self._checked = self._seen = report.fingerprint
         self._executor = ThreadPoolExecutor(1, "passwords")
@@ -79,7 +80,7 @@ class WebAuth:
         self._files = report.files
         self._checked = self._seen = report.fingerprint
         if report.config is None:
-            fields = {"code": report.problems[0].code, "problems": listed(report.problems, self.path)}
+            fields = {"code": report.problems[0].code, "problems": list_problems(report.problems, self.path)}
             message = "The web configuration has errors; the old one stays in force"
             _log.error(message, extra={"event": "web_config_failed", "fields": fields})
             return
@@ -94,7 +95,10 @@ class WebAuth:
             _log.warning("The web configuration works, but this should be fixed", extra=more)
         self._config = config
         self._passwords = Passwords(config.users, self._executor)
-        self._bucket = _TokenBucket(config.rate_limit)
+        interval_us, burst = config.rate_limit.interval, config.rate_limit.burst
+        self._bucket = (
+            TokenBucket(SECOND_US / interval_us, burst_tokens=burst, full=True) if interval_us else None
+        )
 
     def make_middleware(
         self, skip_basic_auth: Container[web.AbstractRoute]
@@ -104,7 +108,8 @@ class WebAuth:
         @web.middleware
         async def check_request(request: web.Request, handler: _Handler) -> web.StreamResponse:
             close_if_tls_changed(request, self._config.tls)
-            if not self._bucket.take(asyncio.get_running_loop().time()):
+            now = int(asyncio.get_running_loop().time() * SECOND_US)
+            if self._bucket is not None and not self._bucket.try_take_token(now):
                 return text_response(HTTPStatus.TOO_MANY_REQUESTS)
             if self._config.users and request.match_info.route not in skip_basic_auth:
                 refused = await self._refuse(request)
@@ -130,25 +135,3 @@ class WebAuth:
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
         """Add the configured headers, replacing those of the response."""
         response.headers.update(self._config.headers)
-
-
-class _TokenBucket:
-    """A token bucket that starts full, as the format defines."""
-
-    def __init__(self, limit: RateLimit) -> None:
-        self._seconds = limit.interval / SECOND_US
-        self._burst = float(limit.burst)
-        self._tokens = self._burst
-        self._at: float | None = None
-
-    def take(self, at: float) -> bool:
-        """Take a token at this time; returns whether there was one."""
-        if not self._seconds:
-            return True
-        if self._at is not None:
-            self._tokens = min(self._burst, self._tokens + (at - self._at) / self._seconds)
-        self._at = at
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True

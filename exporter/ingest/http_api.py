@@ -19,11 +19,12 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from exporter.config import Intake as IntakeSettings
+from exporter.domain.label_values import reject_label_value
 from exporter.domain.model import Source
 from exporter.engine.tracker import Tracked, Tracker
 from exporter.http import CLIENT_DISCONNECTED, extend_deadline, text_response
 from exporter.ingest.batching import track_in_parts
-from exporter.ingest.formats.fields import RecordReader, is_campaign_refused
+from exporter.ingest.formats.fields import RecordReader
 from exporter.ingest.formats.formats import Batch, Parser, Reject, make_parser
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
@@ -164,7 +165,7 @@ class HttpIntake:
         if account not in names:
             return "account must name one of the configured accounts"
         campaign = request.query.get("campaign", DEFAULT_CAMPAIGN)
-        if is_campaign_refused(campaign):
+        if reject_label_value(campaign):
             return "campaign can't be a label: it is empty, too long, unprintable, or has a phone number"
         return RecordReader(campaign, account, names, self._clock.now())
 
@@ -178,7 +179,7 @@ class HttpIntake:
         except TimeoutError:
             status = HTTPStatus.REQUEST_TIMEOUT
         for result in ("accepted", "duplicate", "rejected"):
-            self._instruments.intake(result, getattr(report, result))
+            self._instruments.count_intake(result, getattr(report, result))
         return report.make_response(status)
 
     async def _read_body(self, request: web.Request, parser: Parser, report: _Report) -> HTTPStatus:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.domain.events import Observed
-from exporter.domain.limiter import USABLE, TokenBucket
+from exporter.domain.limiter import BURST_US, USABLE
 from exporter.domain.model import SECOND_US, Answer, NewMessage, Source
+from exporter.domain.token_bucket import TokenBucket
 from exporter.engine.accounts import AccountState
 from exporter.engine.poller import Fetch, record_reply
 from exporter.engine.request_history import InFlightRequest
@@ -63,7 +64,7 @@ class UnverifiedIds:
 
     async def run(self, account: AccountState, fetch: Fetch) -> None:
         """Poll them at `account`, one at a time, until cancelled."""
-        bucket = TokenBucket(account.limiter.rate * RATE_SHARE, self.clock.monotonic())
+        bucket = TokenBucket(account.limiter.rate * RATE_SHARE, self.clock.monotonic(), burst_us=BURST_US)
         while True:
             await self._has_ids.wait()
             await self.tracker.wait_until_writable()

@@ -74,14 +74,14 @@ class WebhookListener:
 
     async def _serve(self, request: web.Request) -> web.Response:
         if not self._is_allowed(request):
-            self._instruments.webhook(WebhookResult.UNAUTHORIZED)
+            self._instruments.count_webhook(WebhookResult.UNAUTHORIZED)
             return _respond(HTTPStatus.NOT_FOUND)
         if request.method != hdrs.METH_POST:
             return _respond(HTTPStatus.METHOD_NOT_ALLOWED, {hdrs.ALLOW: hdrs.METH_POST})
         body = await self._read_body(request)
         event = parse_webhook(body) if isinstance(body, bytes) else None
         if event is None:
-            self._instruments.webhook(WebhookResult.INVALID)
+            self._instruments.count_webhook(WebhookResult.INVALID)
             return _respond(body if isinstance(body, HTTPStatus) else HTTPStatus.BAD_REQUEST)
         if await self._processor.submit(event):
             return _respond(HTTPStatus.NO_CONTENT)

@@ -90,7 +90,7 @@ class WebhookProcessor:
         if not self._ended and not self._queue.full():
             self._queue.put_nowait(_Waiting(_ReceivedEvent(webhook, self._clock.now()), future))
             result = await future
-        self._instruments.webhook(result)
+        self._instruments.count_webhook(result)
         return result is not WebhookResult.OVERFLOW
 
     async def run(self) -> None:
@@ -119,7 +119,7 @@ class WebhookProcessor:
                 for number, result in zip(unknown, now_known, strict=True):
                     results[number] = result
         except StoreFull:
-            self._instruments.store_up(up=False)
+            self._instruments.set_store_up(up=False)
             return [WebhookResult.OVERFLOW] * len(group)
         return results
 
@@ -179,7 +179,7 @@ class WebhookProcessor:
                     [_ReceivedEvent(webhook, now) for webhook, at in early if now - at < EARLY_US]
                 )
             except StoreFull:
-                self._instruments.store_up(up=False)
+                self._instruments.set_store_up(up=False)
 
     # --- into the store ---------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class WebhookProcessor:
         if outcome.steps:
             self._tracker.on_events_applied(outcome.steps, outcome.changes, began_us)
         for campaign_id in outcome.conflicts:
-            self._instruments.status_conflict(self._tracker.state.campaigns[campaign_id].account)
+            self._instruments.count_status_conflict(self._tracker.state.campaigns[campaign_id].account)
         return outcome.results
 
     def _apply_group(

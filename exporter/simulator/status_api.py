@@ -6,7 +6,7 @@ Decides only, without a socket: `server` carries it out.
 from http import HTTPStatus
 from typing import NamedTuple
 
-from exporter.domain.model import SECOND_US
+from exporter.domain.token_bucket import TokenBucket
 from exporter.runtime.clock import Clock
 from exporter.runtime.secrets import parse_basic_credentials
 from exporter.simulator.answers import replace_status_word, spoil_cost, write_error, write_status
@@ -46,26 +46,6 @@ class Reply(NamedTuple):
     fault: FaultOrder | None = None
 
 
-class _Bucket:
-    """A token bucket that starts full."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = float(burst)
-        self._at_us = 0
-
-    def take(self, now_us: int) -> bool:
-        """Whether one more request is within the limit."""
-        earned = (now_us - self._at_us) * self._rate / SECOND_US
-        self._tokens = min(self._burst, self._tokens + earned)
-        self._at_us = now_us
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-
 class StatusApi:
     """Decides over status requests."""
 
@@ -75,7 +55,7 @@ class StatusApi:
         self._settings = settings
         self._sent = sent
         self._wire_clock = wire_clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
         self._retry_after = "" if settings.retry_after_seconds is None else str(settings.retry_after_seconds)
 
     def decide(self, message_id: str, key: str | None, authorization: str | None) -> Reply:
@@ -84,7 +64,7 @@ class StatusApi:
         customer = self._identify(key, authorization)
         if not customer or self._sent.scenario.key_revoked:
             return self._refuse(HTTPStatus.UNAUTHORIZED)
-        if self._settings.requests_per_second and not self._find_bucket(customer).take(now_us):
+        if self._settings.requests_per_second and not self._find_bucket(customer).try_take_token(now_us):
             return self._refuse(HTTPStatus.TOO_MANY_REQUESTS)
         fault = self.faults.pick_fault(now_us, self._sent.scenario.fault)
         if fault is None:
@@ -132,11 +112,11 @@ class StatusApi:
         body = write_error(_ERROR_CODES.get(code, "ERROR"), "the simulated provider says no")
         return Reply(code, body, retry_after=self._retry_after if waits else "")
 
-    def _find_bucket(self, customer: str) -> _Bucket:
+    def _find_bucket(self, customer: str) -> TokenBucket:
         bucket = self._buckets.get(customer)
         if bucket is None:
-            bucket = _Bucket(self._settings.requests_per_second, self._settings.burst)
-            self._buckets[customer] = bucket
+            rate, burst = self._settings.requests_per_second, self._settings.burst
+            bucket = self._buckets[customer] = TokenBucket(rate, burst_tokens=burst, full=True)
         return bucket
 
 

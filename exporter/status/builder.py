@@ -19,8 +19,7 @@ from exporter.engine.accounts import AccountState
 from exporter.engine.tracker import Tracker
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
-from exporter.metrics.instruments import Instruments
-from exporter.metrics.registry_values import RegistryValues
+from exporter.metrics.instruments import Instruments, RegistryValues
 from exporter.metrics.thresholds import DELIVERY_WINDOW
 from exporter.runtime.clock import Clock
 from exporter.status.campaigns import view_campaigns
@@ -146,7 +145,7 @@ class StatusBuilder:
     def _build_overview(self, snapshot: Snapshot, accounts_now: list[_AccountNow], now: int) -> Overview:
         """Runs in `thread`; everything that it reads is frozen or locked."""
         settings = self.tracker.settings
-        values = self.instruments.read(*_FAMILIES)
+        values = self.instruments.read_values(*_FAMILIES)
         day = self._day.compute_increase(snapshot)
         windows = [window.label for window in settings.windows]
         shown = tuple(view_campaigns(snapshot, day, self._recent.compute_increase(snapshot), windows))

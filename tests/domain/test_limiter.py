@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.limiter import BURST_US, USABLE, AccountLimiter, CircuitState, LimiterState, TokenBucket
+from exporter.domain.limiter import BURST_US, USABLE, AccountLimiter, CircuitState, LimiterState
 from exporter.domain.model import SECOND_US, Outcome
+from exporter.domain.token_bucket import TokenBucket
 from tests.domain.example import HOUR_US, MINUTE_US
 
 OK, LIMITED, REFUSED = Outcome.OK, Outcome.RATE_LIMITED, Outcome.UNAUTHORIZED
@@ -55,7 +56,7 @@ def test_the_bucket_starts_empty() -> None:
 @given(st.floats(0.1, 200), st.lists(st.integers(0, 3 * SECOND_US), max_size=100), st.integers(0, 10**12))
 def test_never_more_than_the_rate(rate: float, pauses: list[int], start: int) -> None:
     """Whatever pauses the sender makes, no second sees more requests than the rate and one bucket."""
-    bucket, now = TokenBucket(rate, start), start
+    bucket, now = TokenBucket(rate, start, burst_us=BURST_US), start
     sent: list[int] = []
     for pause_us in pauses:
         now += pause_us
@@ -82,6 +83,14 @@ def test_the_announced_wait_is_exact() -> None:
         now += wait_us
         assert bucket.get_wait_us(now) == 0
         bucket.take_token(now)
+
+
+def test_a_full_bucket_holds_its_burst_and_then_one_per_interval() -> None:
+    """The first requests may come at once; a clock that steps back earns nothing and loses nothing."""
+    bucket = TokenBucket(0.1, burst_tokens=3, full=True)
+    assert [bucket.try_take_token(SECOND_US) for _ in range(4)] == [True, True, True, False]
+    assert [bucket.try_take_token(second * SECOND_US) for second in (10, 11, 20)] == [False, True, False]
+    assert [bucket.try_take_token(second * SECOND_US) for second in (5, 15)] == [False, True]
 
 
 def test_a_new_rate_from_a_reload() -> None:
@@ -168,7 +177,7 @@ class Provider:
     """A provider that allows 7 requests a second and answers after a while."""
 
     def __init__(self) -> None:
-        self._bucket = TokenBucket(7.0, 0)
+        self._bucket = TokenBucket(7.0, 0, burst_us=BURST_US)
 
     def answer(self, now: int) -> Outcome:
         """What a request that arrives now gets."""

@@ -14,7 +14,7 @@ from exporter.http import Listener, MetricsEndpoints, build_routes
 from exporter.metrics.collector import Collector
 from exporter.metrics.exposition import Format, Rendering
 from tests.http.client import ENDPOINTS, connect, report_fine, scrape_body, send_request, serve
-from tests.metrics.example import EXAMPLE, large
+from tests.metrics.example import EXAMPLE, make_large_snapshot
 
 
 async def test_a_scrape_gets_the_parts_as_one_body() -> None:
@@ -72,7 +72,7 @@ async def test_a_scrape_before_the_first_snapshot_is_refused() -> None:
 async def test_64_scrapers_at_once_are_all_answered() -> None:
     """With the same bytes."""
     with Collector(CollectorRegistry(), created=False) as collector:
-        collector.publish(large(50))
+        collector.publish(make_large_snapshot(50))
         async with (
             Listener(
                 ["127.0.0.1:0"], build_routes(MetricsEndpoints(collector.render, report_fine, report_fine))

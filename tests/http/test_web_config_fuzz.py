@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from exporter.config.error_messages import known_keys
+from exporter.config.error_messages import list_known_keys
 from exporter.http.webconfig import check_web_config, compute_fingerprint
 from exporter.http.webconfig.sections import WebFile
 from tests.http.authority import write_certificates
 from tests.http.test_web_config import BAD, GOOD
 
 SEEDS = [path.read_bytes() for path in (*GOOD, *BAD)]
-SECTIONS = known_keys((), WebFile)
-WORDS = sorted({key for section in SECTIONS for key in known_keys((section,), WebFile)} | {"alice"})
+SECTIONS = list_known_keys((), WebFile)
+WORDS = sorted({key for section in SECTIONS for key in list_known_keys((section,), WebFile)} | {"alice"})
 leaves = st.one_of(
     st.none(),
     st.booleans(),

@@ -182,8 +182,8 @@ MUTANTS = (
     Mutant(
         "I6",
         "the bucket is full after a restart",
-        "exporter/domain/limiter.py",
-        [("self._tokens = 0.0", "self._tokens = rate")],
+        "exporter/domain/token_bucket.py",
+        [("if full else 0.0", "if full else rate")],
         "domain/test_limiter.py::test_the_bucket_starts_empty",
     ),
     Mutant(
@@ -196,9 +196,9 @@ MUTANTS = (
     Mutant(
         "I7",
         "the body of an answer is told with its outcome",
-        "exporter/provider/client/__init__.py",
+        "exporter/provider/client.py",
         [('return f"{known} size={len(body)}', 'return f"{known} {body!r} size={len(body)}')],
-        "client/test_secrets.py::test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply",
+        "provider/test_secrets.py::test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply",
     ),
     Mutant(
         "I7",
@@ -265,13 +265,13 @@ MUTANTS = (
                 "loop and self._render(latest, form, gzipped)",
             )
         ],
-        "exposition/test_collector.py",
+        "metrics/test_collector.py",
     ),
     Mutant(
         "I10",
         "any number of campaigns",
         "exporter/engine/campaigns.py",
-        [("return name if room and", "return name if")],
+        [("allowed = room and not", "allowed = not")],
         "engine/test_bounds.py::test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series",
     ),
     Mutant(

@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from exporter.config.error_messages import explain
-from exporter.config.load import as_text, in_order, read_bytes
-from exporter.config.problem import KeyPath, Problem, dotted
+from exporter.config.load import decode_text, read_bytes, sort_problems
+from exporter.config.problem import KeyPath, Problem, format_path
 from exporter.config.yaml_reader import Document, parse
 from exporter.http.webconfig.sections import RateLimit, TlsServer, WebFile
 from exporter.http.webconfig.tls import PemError, Tls, build_tls
@@ -64,14 +64,14 @@ def check_web_config(path: str | os.PathLike[str]) -> Report:
         problem = Problem("", 0, 0, data, hint, Code.WEB_FILE)
         return Report(None, (problem,), (), files.paths, files.fingerprint)
     try:
-        text = as_text(data)
+        text = decode_text(data)
     except ValueError as error:
         problem = Problem("", 0, 0, str(error), "", Code.WEB_FILE)
         return Report(None, (problem,), (), files.paths, files.fingerprint)
     document = parse(text, None)
     config, warnings = _build_config(document, Path(path).parent, files) if document.readable else (None, ())
     if document.problems or config is None:
-        return Report(None, in_order(document.problems), (), files.paths, files.fingerprint)
+        return Report(None, sort_problems(document.problems), (), files.paths, files.fingerprint)
     return Report(config, (), warnings, files.paths, files.fingerprint)
 
 
@@ -126,7 +126,7 @@ def _build_config(
         # An empty section of users or TLS would leave the listener open by mistake.
         if len(path) == 1 and str(path[0]) not in document.tree:
             hint = "write what belongs under it, or remove it"
-            document.add(path, "has no value", hint, Code.CONFIG_MISSING)
+            document.add_problem(path, "has no value", hint, Code.CONFIG_MISSING)
     context = {"directory": directory}
     found = None
     try:
@@ -147,7 +147,9 @@ def _build_config(
         if text
     }
     config = WebConfig(tls, headers, found.basic_auth_users, found.rate_limit)
-    return config, in_order(_find_warnings(document, found, exposed=files.paths[0] in files.open_to_others))
+    return config, sort_problems(
+        _find_warnings(document, found, exposed=files.paths[0] in files.open_to_others)
+    )
 
 
 def _build_tls(section: TlsServer, document: Document, files: _Files) -> Tls | None:
@@ -162,7 +164,7 @@ def _build_tls(section: TlsServer, document: Document, files: _Files) -> Tls | N
         found = files.read(path)
         if isinstance(found, str):
             hint = "it must be a readable file in PEM form"
-            document.add((_TLS, f"{name}_file"), found, hint, Code.WEB_TLS)
+            document.add_problem((_TLS, f"{name}_file"), found, hint, Code.WEB_TLS)
         else:
             pems[name] = found
     if any(_TLS in path for path in document.problems):
@@ -171,11 +173,11 @@ def _build_tls(section: TlsServer, document: Document, files: _Files) -> Tls | N
         return build_tls(section, pems)
     except PemError as error:
         key = error.name if getattr(section, f"{error.name}_file") is None else f"{error.name}_file"
-        document.add((_TLS, key), error.message, error.hint, Code.WEB_TLS)
+        document.add_problem((_TLS, key), error.message, error.hint, Code.WEB_TLS)
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", None) or str(error)
         hint = "the system's OpenSSL may forbid it"
-        document.add((_TLS,), f"has suites or curves that can't be set: {reason}", hint, Code.WEB_TLS)
+        document.add_problem((_TLS,), f"has suites or curves that can't be set: {reason}", hint, Code.WEB_TLS)
     return None
 
 
@@ -184,8 +186,8 @@ def _find_warnings(document: Document, found: WebFile, *, exposed: bool) -> dict
     warnings: dict[KeyPath, Problem] = {}
 
     def warn(key: KeyPath, message: str, hint: str) -> None:
-        place = document.place(key)
-        warnings[key] = Problem(dotted(key), place.line, place.column, message, hint, Code.WEB_WEAK)
+        place = document.locate(key)
+        warnings[key] = Problem(format_path(key), place.line, place.column, message, hint, Code.WEB_WEAK)
 
     section = found.tls_server_config
     if section is not None:

@@ -9,9 +9,18 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from exporter.config.fields import Duration, FilePath, Flag, Text, refuse, whole
+from exporter.config.fields import (
+    Duration,
+    FilePath,
+    Flag,
+    Text,
+    parse_text,
+    parse_whole,
+    parse_word,
+    refuse,
+)
 from exporter.config.models import Section
-from exporter.config.problem import did_you_mean
+from exporter.runtime.errors import Code
 from exporter.runtime.secrets import Secret
 
 # The names of the format are those of Go; the values are those of OpenSSL.
@@ -52,6 +61,8 @@ MAX_BCRYPT_COST = 16
 """At this cost a check takes about four seconds, and twice as long for each step more."""
 MAX_BURST = 1_000_000
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
+_read_text = partial(parse_text, anything=True, code=Code.CONFIG_VALUE)
+_read_word = partial(parse_word, many=True)
 _PEM = re.compile(r"[\t\n\r\x20-\x7e]*", re.ASCII)
 _CLIENT_AUTH = ("NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 _UNCHECKED = {
@@ -84,27 +95,10 @@ class InlineKey:
         return "<secret>"
 
 
-def _read_word(known: tuple[str, ...], value: object) -> str:
-    text = _read_text(value)
-    if text not in known:
-        raise refuse(
-            "{value} is not known here",
-            value_hint=did_you_mean(text, known),
-            hint=f"one of: {', '.join(known)}",
-        )
-    return text
-
-
-def _read_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise refuse("must be text", hint="write one value, not a list or a mapping")
-    return value
-
-
 def _read_version(value: object) -> str:
     if value in OLD_VERSIONS:
         raise refuse("{value} is insecure, and not supported", hint="write TLS12 or TLS13")
-    return _read_word(VERSIONS, value)
+    return _read_word(VERSIONS, _read_text(value))
 
 
 def _read_client_auth(value: object) -> str:
@@ -117,11 +111,11 @@ def _read_client_auth(value: object) -> str:
 def _read_suite(value: object) -> str:
     if value in NO_FORWARD_SECRECY:
         raise refuse("{value} has no forward secrecy", hint="remove it: every client supports a better one")
-    return _read_word((*SUITES, *sorted(SUITES_13)), value)
+    return _read_word((*SUITES, *sorted(SUITES_13)), _read_text(value))
 
 
 def _read_curve(value: object) -> str:
-    return _read_word(tuple(CURVES), value)
+    return _read_word(tuple(CURVES), _read_text(value))
 
 
 def _read_hash(value: object) -> Secret:
@@ -166,7 +160,7 @@ Suite = Annotated[str, BeforeValidator(_read_suite)]
 Curve = Annotated[str, BeforeValidator(_read_curve)]
 PasswordHash = Annotated[Secret, BeforeValidator(_read_hash)]
 UserName = Annotated[str, BeforeValidator(_read_user)]
-Burst = Annotated[int, BeforeValidator(partial(whole, 0, MAX_BURST))]
+Burst = Annotated[int, BeforeValidator(partial(parse_whole, 0, MAX_BURST))]
 Interval = Annotated[Duration, BeforeValidator(_read_interval)]
 Header = Annotated[str, BeforeValidator(partial(_read_header, ()))]
 ContentTypeOptions = Annotated[str, BeforeValidator(partial(_read_header, ("nosniff",)))]

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from exporter.ingest.formats.fields import is_campaign_refused
+from exporter.domain.label_values import reject_label_value
 from exporter.ingest.formats.formats import SUFFIXES
 
 OBSERVED_FILES = 10_000
@@ -150,7 +150,7 @@ def _list_files(
             except OSError:
                 continue  # gone since it was listed
             found = DropFile(folder, name, Identity.of(status))
-            if stat.S_ISDIR(status.st_mode) and not folder and not is_campaign_refused(name):
+            if stat.S_ISDIR(status.st_mode) and not folder and not reject_label_value(name):
                 yield from _list_subdirectory(descriptor, found, listing, remembered)
             elif found.identity in remembered:
                 listing.remembered.add(found.identity)

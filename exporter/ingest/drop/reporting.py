@@ -39,23 +39,23 @@ _log = logging.getLogger("smsbat.drop")
 class DropInstruments(Protocol):
     """What is counted."""
 
-    def file(self, result: str) -> None:
+    def count_file(self, result: str) -> None:
         """One file was read to its end, or is skipped: one of RESULTS."""
         ...
 
-    def lines(self, result: str, count: int) -> None:
+    def count_lines(self, result: str, count: int) -> None:
         """Lines were `accepted`, `duplicate` or `rejected`."""
         ...
 
-    def rejected(self, reason: str, count: int) -> None:
+    def count_rejected(self, reason: str, count: int) -> None:
         """Lines were refused for one of `fields.REASONS`."""
         ...
 
-    def up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - the value of a gauge
+    def set_up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - the value of a gauge
         """Whether the directory could be read, and files archived."""
         ...
 
-    def blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the value of a gauge
+    def set_blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the value of a gauge
         """Whether the limit of tracked messages keeps files waiting."""
         ...
 
@@ -94,7 +94,7 @@ class DropReporter:
     def report_skipped(self, result: str, found: DropFile, error: Exception | None = None) -> None:
         """Report a file that can't be read at all, or failed while it was read."""
         self.summary.files[result] += 1
-        self._instruments.file(result)
+        self._instruments.count_file(result)
         level = logging.WARNING if error is None else logging.ERROR
         self._write(
             level,
@@ -143,12 +143,12 @@ class DropReporter:
         `is_counted`: its lines were counted before; `had_progress`: the log has a line of its progress.
         """
         self.summary.files[result] += 1
-        self._instruments.file(result)
+        self._instruments.count_file(result)
         if not is_counted:
             self.summary.rejected += report.rejected
-            self._instruments.lines("rejected", report.rejected)
+            self._instruments.count_lines("rejected", report.rejected)
             for reason, count in report.reasons.items():
-                self._instruments.rejected(reason, count)
+                self._instruments.count_rejected(reason, count)
         level = logging.INFO if had_progress else logging.DEBUG
         code = None
         if report.fault or report.rejected:
@@ -169,11 +169,11 @@ class DropReporter:
         """Report messages that were tracked, or found no room; whether their file waited, or waits now."""
         self.summary.accepted += tracked.accepted
         self.summary.duplicate += tracked.duplicate
-        self._instruments.lines("accepted", tracked.accepted)
-        self._instruments.lines("duplicate", tracked.duplicate)
+        self._instruments.count_lines("accepted", tracked.accepted)
+        self._instruments.count_lines("duplicate", tracked.duplicate)
         self.summary.blocked = is_waiting
         if is_waiting or not tracked.blocked:
-            self._instruments.blocked(is_waiting)
+            self._instruments.set_blocked(is_waiting)
         if is_waiting and not was_waiting:
             text = "Dropped files wait: no more messages can be tracked (limits.max_tracked)"
             self._write(logging.WARNING, "drop_blocked", text, code=Code.DROP_WAITS)
@@ -191,7 +191,7 @@ class DropReporter:
         """Report whether the directory could be read, and files archived."""
         up = scan_error is None and archive_error is None
         self.summary.up = up
-        self._instruments.up(self._directory, up)
+        self._instruments.set_up(self._directory, up)
         if up and not self._up:
             self._write(logging.INFO, "drop_up", "The drop directory is usable again")
         elif self._up and not up:

@@ -12,15 +12,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from exporter.domain.message_ids import MAX_ID_LENGTH, contains_phone, reject_reason
+from exporter.domain.label_values import MAX_NAME_LENGTH, reject_label_value
+from exporter.domain.message_ids import MAX_ID_LENGTH, reject_reason
 from exporter.domain.model import SECOND_US, NewMessage
 from exporter.domain.timestamps import parse_timestamp
 from exporter.ingest.formats.decoding import LINE_CHARACTERS, is_undecodable
 
-MAX_CAMPAIGN_CHARACTERS = 64
 REASONS: Mapping[str, str] = MappingProxyType(
     {
-        "bad_campaign": f"a campaign must be printable text of 1 to {MAX_CAMPAIGN_CHARACTERS} characters"
+        "bad_campaign": f"a campaign must be printable text of 1 to {MAX_NAME_LENGTH} characters"
         " without a phone number",
         "bad_characters": "an id may have only letters A-Z a-z, digits, - and _",
         "bad_csv": "the quotes of the CSV line don't match",
@@ -44,16 +44,6 @@ _UNSENT = frozenset({"rejected", "failed"})
 """The provider's words for a message that it won't send: polls would never find such an id."""
 _NO_TEXT = "\0"
 """In place of a value that is neither text nor number: no check lets it pass."""
-
-
-def is_campaign_refused(campaign: str) -> bool:
-    """Whether `campaign` can't be the value of a label: empty, too long, unprintable, with a phone number."""
-    return (
-        not campaign
-        or len(campaign) > MAX_CAMPAIGN_CHARACTERS
-        or not campaign.isprintable()
-        or contains_phone(campaign)
-    )
 
 
 def find_columns(header: Sequence[str]) -> list[int] | None:
@@ -100,7 +90,7 @@ class RecordReader:
         reason = _refuse_id(message_id)
         if reason:
             return reason
-        if campaign and is_campaign_refused(campaign):
+        if campaign and reject_label_value(campaign):
             return "bad_campaign"
         if account and account not in self.accounts:
             return "unknown_account"

@@ -102,23 +102,23 @@ class Counts:
         self.is_up: dict[str, bool] = {}
         self.is_blocked: bool | None = None
 
-    def file(self, result: str) -> None:
+    def count_file(self, result: str) -> None:
         """See `DropInstruments`."""
         self.files[result] += 1
 
-    def lines(self, result: str, count: int) -> None:
+    def count_lines(self, result: str, count: int) -> None:
         """See `DropInstruments`."""
         self.line_results[result] += count
 
-    def rejected(self, reason: str, count: int) -> None:
+    def count_rejected(self, reason: str, count: int) -> None:
         """See `DropInstruments`."""
         self.reasons[reason] += count
 
-    def up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - the protocol's signature
+    def set_up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - the protocol's signature
         """See `DropInstruments`."""
         self.is_up[directory] = up
 
-    def blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the protocol's signature
+    def set_blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the protocol's signature
         """See `DropInstruments`."""
         self.is_blocked = blocked
 

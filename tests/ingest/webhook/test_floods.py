@@ -10,8 +10,8 @@ from statistics import median
 
 import pytest
 
-from bench.flood import flood
-from bench.posting import post_all, request
+from bench.flood import flood_webhook
+from bench.posting import make_request, post_all
 from exporter.http.connections import MAX_CONNECTIONS
 from tests.ingest.webhook.daemon import TOKEN, WebhookDaemon, count_finished
 from tests.kit.daemon import sum_of
@@ -64,7 +64,7 @@ async def test_a_flood_slows_nothing_else_down(tmp_path: Path, provider: Provide
         setup.post_ids(provider.send("campaign", "default", MESSAGES))
         await asyncio.to_thread(wait_for_requests, provider, MESSAGES)
         memory_bytes, before = resident_bytes(setup), provider.requests()
-        posted, scrapes, _ = await flood(setup.address, setup.webhook, TOKEN, SECONDS)
+        posted, scrapes, _ = await flood_webhook(setup.address, setup.webhook, TOKEN, SECONDS)
         assert posted.statuses.get(204, 0) > 0
         assert set(posted.statuses) <= {0, 204, 404, 503}
         assert median(scrapes) < SCRAPE_SECONDS
@@ -84,7 +84,7 @@ async def test_many_forged_events_change_no_number(tmp_path: Path, provider: Pro
         setup.post_ids(ids)
         names = [*ids, *(f"made-up-{number}" for number in range(MESSAGES))]
         made_up = (
-            request(
+            make_request(
                 f"/webhook/{TOKEN}", names[number % len(names)], ("delivered", "undeliverable")[number % 2]
             )
             for number in range(FORGED)
@@ -113,7 +113,7 @@ async def test_half_open_clients_do_not_block_others(tmp_path: Path, provider: P
         for _, writer in silent:
             writer.write(b"POST /webhook/x HT")
         async with asyncio.timeout(5):
-            posted = await post_all(setup.webhook, [request(f"/webhook/{TOKEN}", "made-up")], 1)
+            posted = await post_all(setup.webhook, [make_request(f"/webhook/{TOKEN}", "made-up")], 1)
         assert posted.statuses == {204: 1}
         for _, writer in silent:
             writer.close()

@@ -1,4 +1,4 @@
-"""A bare aiohttp handler that parses a webhook and does nothing with it: `python -m bench.hooks`.
+"""A bare aiohttp handler that parses a webhook and does nothing with it: `python -m bench.peer_webhooks`.
 
 Prints the address on which it listens, and ends with its standard input.
 """
@@ -13,14 +13,14 @@ import uvloop
 from aiohttp import web
 
 
-async def _hear(request: web.Request) -> web.Response:
+async def _handle(request: web.Request) -> web.Response:
     json.loads(await request.read())
     return web.Response(status=204)
 
 
 async def _serve() -> None:
     app = web.Application()
-    app.add_routes([web.post("/webhook/{token}", _hear)])
+    app.add_routes([web.post("/webhook/{token}", _handle)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""The peer of `ingestion`: `python -m bench.inserts PATH`, with ids on the standard input.
+"""The peer of `ingestion`: `python -m bench.peer_ingestion PATH`, with ids on the standard input.
 
 Prints [seconds, processor seconds].
 """
@@ -15,8 +15,8 @@ from exporter.ingest.formats.formats import BATCH_MESSAGES
 from exporter.store.database import CACHE_KIB
 
 
-def insert(path: str, ids: list[str]) -> None:
-    """Put all ids into a table of a new database, a transaction a batch."""
+def insert_ids(path: str, ids: list[str]) -> None:
+    """Insert all ids into a table of a new database, one transaction per batch."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -33,7 +33,7 @@ def insert(path: str, ids: list[str]) -> None:
 def _main() -> None:
     ids = sys.stdin.read().split()
     began, cpu_began = perf_counter(), process_time()
-    insert(sys.argv[1], ids)
+    insert_ids(sys.argv[1], ids)
     print(json.dumps([perf_counter() - began, process_time() - cpu_began]))
 
 

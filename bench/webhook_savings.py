@@ -1,9 +1,9 @@
-"""How many requests a finished message takes, and how late its end is known, with webhooks and without.
+"""Requests per finished message, and delay of its final status, with webhooks and without.
 
-The rules as they are (`schedule`, `lifecycle`, the built-in profiles), in
-virtual time and without a rate limit, about the simulated provider's messages.
-Webhooks come a second after the end. `stepped back`: they bring most of the
-news, so that polling is a safety net, also for those that are lost.
+The real rules (`schedule`, `lifecycle`, the built-in profiles), in virtual time
+and without a rate limit, with messages of the simulated provider. Webhooks come
+a second after the final status. `stepped back`: webhooks report most final
+statuses, so that polling is only a safety net for those that are lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.figures import Plan, Round
-from bench.schedules import PROFILE_OF, SENT_AT, new, policy_of
+from bench.schedules import PROFILE_OF, SENT_AT, find_policy, make_message
 from exporter.domain import lifecycle, schedule
 from exporter.domain.events import Event, Observed, StatusClaimed
 from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Policy, Via
@@ -25,7 +25,7 @@ WEBHOOK_DELAY_US = SECOND_US
 
 
 class Way(NamedTuple):
-    """How news comes in."""
+    """How final statuses come in."""
 
     mode: str
     """`verify`, `trust`, or empty for no webhooks."""
@@ -42,17 +42,17 @@ WAYS = {
 }
 
 
-async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
-    """Each round with other messages."""
-    messages = plan.size(2_000, 20)
+async def measure_rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
+    """Draw new messages for each round."""
+    messages = plan.choose_size(2_000, 20)
     for seed in range(plan.rounds):
         figures: dict[str, float] = {}
         for kind, profile in PROFILE_OF.items():
-            policy = policy_of(profile)
+            policy = find_policy(profile)
             timelines = [plan_timeline(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
             for name, way in WAYS.items():
                 some = random.Random(seed)
-                known = [_known(timeline, policy, way, some) for timeline in timelines]
+                known = [_simulate(timeline, policy, way, some) for timeline in timelines]
                 ended = [(polls, delay) for polls, delay in known if delay is not None]
                 delays = sorted(delay for _, delay in ended)
                 prefix = f"{kind.value}, {name}"
@@ -66,9 +66,11 @@ async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
         yield figures
 
 
-def _known(timeline: Timeline, policy: Policy, way: Way, some: random.Random) -> tuple[int, int | None]:
-    """Requests for one message, and how late its end was known; None when it was given up."""
-    message = new(schedule.first_poll_at(policy, SENT_AT, SENT_AT, webhooks_reliable=way.webhooks_reliable))
+def _simulate(timeline: Timeline, policy: Policy, way: Way, some: random.Random) -> tuple[int, int | None]:
+    """Return requests for one message, and the delay of its final status; None when it was given up."""
+    message = make_message(
+        schedule.first_poll_at(policy, SENT_AT, SENT_AT, webhooks_reliable=way.webhooks_reliable)
+    )
     lost = not way.mode or some.random() < way.loss_share or timeline.final_at == NEVER_AT
     webhook_at = NEVER_AT if lost else timeline.final_at + WEBHOOK_DELAY_US
     while message.unsettled:
@@ -76,7 +78,7 @@ def _known(timeline: Timeline, policy: Policy, way: Way, some: random.Random) ->
         at = webhook_at if webhook else message.due_at
         if webhook:
             webhook_at = NEVER_AT
-        event = _event(timeline, at, way.mode if webhook else "")
+        event = _make_event(timeline, at, way.mode if webhook else "")
         after = lifecycle.advance(message, event, policy, "").message
         poll_at = schedule.plan(
             message,
@@ -93,8 +95,8 @@ def _known(timeline: Timeline, policy: Policy, way: Way, some: random.Random) ->
     return message.polls, message.finished_at - timeline.final_at if ended else None
 
 
-def _event(timeline: Timeline, at: int, mode: str) -> Event:
-    """A webhook in that mode, or a look."""
+def _make_event(timeline: Timeline, at: int, mode: str) -> Event:
+    """Make a webhook in this mode, or a poll's answer."""
     status = timeline.status_at(at)
     if mode == "verify":
         return StatusClaimed(1, at, at - SENT_AT, status)

@@ -1,4 +1,4 @@
-"""The peer of `memory`: `python -m bench.heap DATABASE`.
+"""The peer of `memory`: `python -m bench.peer_memory DATABASE`.
 
 Prints its resident bytes [before, after] it has read all pending messages.
 """
