@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import permutations
 
 import pytest
@@ -14,7 +13,6 @@ from exporter.domain.model import (
     GIVEN_UP,
     SECOND_US,
     Answer,
-    Message,
     Outcome,
     Status,
     Verdict,
@@ -28,11 +26,13 @@ from tests.domain.example import (
     MESSAGE,
     SENT_AT,
     UPTIME_AT_ACCEPT_US,
+    advance,
     count_by_label,
     make_failed,
     make_observed,
     make_tick,
-    sum_counts,
+    sum_steps,
+    walk,
 )
 
 DELIVERED, PROCESSING, UNDELIVERABLE = Status.DELIVERED, Status.PROCESSING, Status.UNDELIVERABLE
@@ -42,25 +42,6 @@ EXPIRED = MESSAGE._replace(
 ANSWER = Answer(DELIVERED, parts=2, cost_nanos=9, currency="USD", fallbacks=(("sms", "delivered"),))
 GET = Observed(1, SENT_AT + 9 * SECOND_US, UPTIME_AT_ACCEPT_US + 9 * SECOND_US, ANSWER)
 """The answer that completes a message."""
-
-
-def advance(message: Message, event: Event) -> Step:
-    """Apply one event, under the profile `default`."""
-    return lifecycle.advance(message, event, DEFAULT, "UAH")
-
-
-def walk(events: Sequence[Event], message: Message = MESSAGE) -> list[Step]:
-    """Apply all events, one after the other."""
-    steps = []
-    for event in events:
-        steps.append(advance(message, event))
-        message = steps[-1].message
-    return steps
-
-
-def sums(steps: list[Step]) -> dict[tuple[Kind, str, str], int]:
-    """The counts of all steps together."""
-    return dict(sum_counts(count for step in steps for count in step.counts))
 
 
 def claim(status: Status = DELIVERED, after_us: int = SECOND_US) -> StatusClaimed:
@@ -101,7 +82,7 @@ def test_a_second_claim_changes_nothing() -> None:
 def test_the_answer_counts() -> None:
     """A claim that the answer confirms counts as known first from the webhook; all else is the poll's."""
     steps = walk([claim(), GET])
-    assert sums(steps)[Kind.FIRST_KNOWLEDGE, "webhook", ""] == 1
+    assert sum_steps(steps)[Kind.FIRST_KNOWLEDGE, "webhook", ""] == 1
     assert count_by_label(steps[1], Kind.DURATION_SUM_US) == {"poll": 9 * SECOND_US}
     assert count_by_label(steps[1], Kind.COST_NANOS) == {"USD": 9}
     assert steps[1].webhook_first is True
@@ -135,7 +116,7 @@ def test_a_claim_that_can_not_be_polled() -> None:
         EXPIRED,
     )
     assert [step.message.unsettled for step in steps] == [True, True, True, False]
-    assert not sums(steps)
+    assert not sum_steps(steps)
 
 
 # --- trust ------------------------------------------------------------------------------------------
@@ -157,7 +138,7 @@ def test_a_trusted_final_status_counts_at_once() -> None:
 def test_one_answer_completes_it() -> None:
     """Cost, parts, fallbacks and channels come from the first answer, once; a second one adds nothing."""
     steps = walk([trusted(), GET, GET])
-    come_to = sums(steps)
+    come_to = sum_steps(steps)
     assert come_to[Kind.COST_NANOS, "USD", ""] == 9
     assert come_to[Kind.PARTS, "", ""] == 2
     assert come_to[Kind.FALLBACKS, "sms", "delivered"] == 1
@@ -171,7 +152,7 @@ def test_an_answer_that_is_behind() -> None:
     steps = walk([trusted(), make_observed(PROCESSING, 2 * SECOND_US), GET])
     assert steps[1].message.unsettled
     assert not any(step.conflict for step in steps)
-    assert sums(steps)[Kind.COST_NANOS, "USD", ""] == 9
+    assert sum_steps(steps)[Kind.COST_NANOS, "USD", ""] == 9
 
 
 def test_an_answer_that_contradicts() -> None:
@@ -196,7 +177,7 @@ def test_an_answer_that_contradicts() -> None:
 def test_a_final_status_that_no_answer_completes(tries: list[Event]) -> None:
     """When no answer will come any more the webhook's own cost counts, in the account's currency, once."""
     steps = walk([trusted(), *tries])
-    assert sums(steps)[Kind.COST_NANOS, "UAH", ""] == 5
+    assert sum_steps(steps)[Kind.COST_NANOS, "UAH", ""] == 5
     assert [step.message.unsettled for step in steps[-2:]] == [True, False]
     again = advance(steps[-1].message, GET)
     assert count_by_label(again, Kind.COST_NANOS) == {}
@@ -228,7 +209,7 @@ def test_any_order_has_the_same_totals(order: tuple[int, ...]) -> None:
     events: list[Event] = [trusted(PROCESSING), trusted(), trusted(), GET]
     steps = walk([events[n] for n in order])
     last = steps[-1].message
-    come_to = sums([*steps, advance(last, GET)])
+    come_to = sum_steps([*steps, advance(last, GET)])
     assert come_to[Kind.FINISHED, "delivered", ""] == 1
     assert come_to[Kind.MESSAGES, "delivered", ""] == 1
     assert come_to[Kind.COST_NANOS, "USD", ""] == 9
@@ -247,7 +228,7 @@ def test_messages_first_known_from_a_webhook_are_not_judged() -> None:
     ]
     for events in histories:
         steps = walk(events, message)
-        assert {kind for kind, _, _ in sums(steps)}.isdisjoint(
+        assert {kind for kind, _, _ in sum_steps(steps)}.isdisjoint(
             {Kind.DURATION_BUCKET, Kind.DURATION_SUM_US, Kind.SLO_UNOBSERVED}
         )
         assert all(step.verdict is Verdict.NONE for step in steps)
