@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields, is_dataclass
 from importlib import resources
 
 import pytest
-from jinja2 import UndefinedError
+from jinja2 import UndefinedError, nodes
 
+from exporter.domain.limiter import CircuitState
+from exporter.status import message, model
 from exporter.status.message import Lookup
 from exporter.status.page.rendering import render_home, render_message
+from exporter.status.page.sparkline import Sparkline
 from exporter.status.page.templating import TEMPLATES
 from tests.kit.processes import ROOT, environment, once
 from tests.status.example import FAILURE, NOW, OVERVIEW
+
+SOURCES = resources.files("exporter.status.page").joinpath("templates")
 
 
 def test_only_the_style_is_not_escaped() -> None:
     """Nothing else is marked as safe, and no template turns escaping off."""
     found = []
-    for template in resources.files("exporter.status.page").joinpath("templates").iterdir():
-        text = template.read_text("utf-8")
-        found += re.findall(r".*\bsafe\b.*|.*\bautoescape\b.*", text)
+    for template in SOURCES.iterdir():
+        found += re.findall(r".*\bsafe\b.*|.*\bautoescape\b.*", template.read_text("utf-8"))
     assert [line.strip() for line in found] == ["<style>{{ css | safe }}</style>"]
     assert TEMPLATES.from_string("{{ text }}").render(text="<'\"&>") == "&lt;&#39;&#34;&amp;&gt;"
 
@@ -30,6 +35,16 @@ def test_a_name_that_does_not_exist_is_an_error(text: str) -> None:
     """It is not shown as nothing."""
     with pytest.raises(UndefinedError, match="nobody"):
         TEMPLATES.from_string(text).render(view=TEMPLATES)
+
+
+def test_every_attribute_in_a_template_is_one_of_a_view() -> None:
+    """Also where it is rarely shown: no type checker reads templates."""
+    views = [one for module in (message, model) for one in vars(module).values() if is_dataclass(one)]
+    known = {field.name for view in views for field in fields(view)}
+    known |= {*Sparkline._fields, *model.State.__members__, *CircuitState.__members__, "items", "last"}
+    for template in SOURCES.iterdir():
+        named = {node.attr for node in TEMPLATES.parse(template.read_text("utf-8")).find_all(nodes.Getattr)}
+        assert named <= known, template.name
 
 
 @pytest.mark.parametrize(
