@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter.domain.lifecycle import Step, compute_tolerance_us
-from exporter.domain.model import FINISHED, SECOND_US, Message, Status, Verdict
+from exporter.domain.model import SECOND_US, Message, Verdict
 from exporter.domain.snapshot import (
     HOUR_US,
     HOURS,
@@ -29,6 +29,7 @@ from exporter.domain.snapshot import (
     SeriesKey,
     Snapshot,
 )
+from exporter.domain.states import PENDING, Status
 
 COHORT_US = 30 * SECOND_US
 
@@ -55,7 +56,7 @@ class Cohort(NamedTuple):
         return Cohort(*map(int.__add__, self, other))
 
 
-_PENDING_WORDS = frozenset(status.word for status in Status if status not in FINISHED)
+_PENDING_WORDS = frozenset(status.word for status in PENDING)
 _EMPTY = Cohort()
 _SENT = Cohort(sent=1)
 _IDLE = (0, 0)

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from exporter.domain import webhook_claims
 from exporter.domain.aggregates import StateDelta
 from exporter.domain.events import Event, Observed, StatusClaimed, Step, WebhookEvent
-from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Message, NewMessage, Source, WebhookResult
+from exporter.domain.model import SECOND_US, Message, NewMessage, Source, WebhookResult
+from exporter.domain.states import FINAL_BY_PROVIDER
 from exporter.engine.tracker import Tracker
 from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.metrics.instruments import Instruments

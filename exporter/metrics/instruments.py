@@ -22,7 +22,8 @@ from prometheus_client.process_collector import ProcessCollector
 from exporter import __version__
 from exporter.config import Settings
 from exporter.domain.limiter import CircuitState
-from exporter.domain.model import Answer, Outcome, Priority, Status, WebhookResult
+from exporter.domain.model import Answer, Outcome, Priority, WebhookResult
+from exporter.domain.states import Status
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
 from exporter.metrics.registry_values import RegistryValues

@@ -8,14 +8,15 @@ from itertools import accumulate
 from math import sqrt
 from typing import NamedTuple
 
-from exporter.domain.model import FINISHED, NANOS_PER_UNIT, SECOND_US, Status
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.domain.snapshot import BUCKETS_US, HOUR_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.states import PENDING
 from exporter.metrics.thresholds import DELIVERY_MIN_MISSED, DELIVERY_WINDOW, DELIVERY_Z
 from exporter.status.counter_history import Increase
 from exporter.status.model import CampaignView, Hours, Share
 
 DAY = "24h"
-_PENDING = frozenset(status.word for status in Status if status not in FINISHED)
+_PENDING = frozenset(status.word for status in PENDING)
 _COUNTED = frozenset(
     {
         Kind.TRACKED,

@@ -7,16 +7,8 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from exporter.domain.model import (
-    FINAL_BY_PROVIDER,
-    FINISHED,
-    Outcome,
-    Priority,
-    Source,
-    Status,
-    Via,
-    WebhookResult,
-)
+from exporter.domain.model import Outcome, Priority, Source, Via, WebhookResult
+from exporter.domain.states import FINAL_BY_PROVIDER, FINISHED, Status
 from exporter.metrics import catalogue, instruments
 from exporter.metrics.catalogue import Family, Type
 from exporter.provider.parsing import CHANNELS, ENTRY_STATUSES, OTHER

@@ -18,8 +18,9 @@ from exporter.domain.aggregates import (
     get_cohort_key,
 )
 from exporter.domain.lifecycle import Observed, Step, compute_tolerance_us
-from exporter.domain.model import SECOND_US, Answer, Source, Status, Verdict, Via
+from exporter.domain.model import SECOND_US, Answer, Source, Verdict, Via
 from exporter.domain.snapshot import CampaignName, Exemplar, Hour, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.states import Status
 from tests.domain.example import DEFAULT, HOUR_US, MESSAGE, MINUTE_US, SENT_AT, make_observed
 
 CAMPAIGN = 1

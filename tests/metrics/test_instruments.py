@@ -10,7 +10,8 @@ from prometheus_client import Metric
 from exporter import __version__
 from exporter.config import Settings
 from exporter.domain.limiter import CircuitState
-from exporter.domain.model import Answer, Outcome, Priority, Status
+from exporter.domain.model import Answer, Outcome, Priority
+from exporter.domain.states import Status
 from exporter.ingest.drop.reporting import RESULTS, DropInstruments
 from exporter.ingest.formats.fields import REASONS
 from exporter.metrics import catalogue

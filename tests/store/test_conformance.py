@@ -8,8 +8,9 @@ import pytest
 
 from exporter.domain.aggregates import Cohort, CommittedState, get_cohort_key
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Step
-from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Status, Verdict
+from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Verdict
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.states import Status
 from exporter.store import READ_TO_THE_END, FileProgress, Planned, Store
 from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (

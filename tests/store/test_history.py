@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from exporter.domain.aggregates import CommittedState
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Tick
-from exporter.domain.model import Answer, Outcome, Status, Via
+from exporter.domain.model import Answer, Outcome, Via
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.states import Status
 from exporter.store import Planned, Store
 from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (

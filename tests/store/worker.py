@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.domain.model import Status
+from exporter.domain.states import Status
 from exporter.runtime.errors import StoreError, StoreFull
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT, make_observed

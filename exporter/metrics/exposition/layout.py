@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, groupby
 from typing import NamedTuple, TypeAlias
 
-from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, NANOS_PER_UNIT, SECOND_US, Source, Status, Via
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Source, Via
 from exporter.domain.snapshot import BUCKETS_US, CampaignName, Exemplar, Kind, SeriesKey, Snapshot
+from exporter.domain.states import FINAL_BY_PROVIDER, FINISHED, Status
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family, Type
 from exporter.metrics.exposition.lines import (
