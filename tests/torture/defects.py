@@ -196,9 +196,9 @@ MUTANTS = (
     Mutant(
         "I7",
         "the body of an answer is told with its outcome",
-        "exporter/provider/client/__init__.py",
+        "exporter/provider/client.py",
         [('return f"{known} size={len(body)}', 'return f"{known} {body!r} size={len(body)}')],
-        "client/test_secrets.py::test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply",
+        "provider/test_secrets.py::test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply",
     ),
     Mutant(
         "I7",
@@ -265,7 +265,7 @@ MUTANTS = (
                 "loop and self._render(latest, form, gzipped)",
             )
         ],
-        "exposition/test_collector.py",
+        "metrics/test_collector.py",
     ),
     Mutant(
         "I10",
