@@ -30,7 +30,15 @@ from exporter.engine.campaigns import Campaigns
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
-from exporter.store import READ_TO_THE_END, Arrival, FileProgress, Planned, Store, run_in_store_thread
+from exporter.store import (
+    READ_TO_THE_END,
+    Applied,
+    Arrival,
+    FileProgress,
+    Planned,
+    Store,
+    run_in_store_thread,
+)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -225,7 +233,7 @@ class Tracker:
             self.state.initialize_series(SeriesKey(campaign_id, Kind.COST_NANOS, currency))
 
     # --- what an event does -----------------------------------------------------------------------
-    # Both run in the store's thread, inside its transaction: they only read what the event loop
+    # Both run in the store's thread, within one of its verbs: they only read what the event loop
     # replaces as a whole, or single numbers for which the old and the new value are both right.
 
     def decide(self, message: Message, event: Event) -> Step:
@@ -293,15 +301,15 @@ class Tracker:
     async def _commit(self, group: list[Event]) -> None:
         began_us = self._clock.monotonic()
         apply = partial(self.run, self._store.apply, group, self.decide)
-        steps, changes = await self._retry_until_room(apply)
-        self.on_events_applied(steps, changes, began_us)
+        self.on_events_applied(await self._retry_until_room(apply), began_us)
 
-    def on_events_applied(self, steps: Sequence[Step], changes: StateDelta, began_us: int) -> None:
+    def on_events_applied(self, applied: Applied, began_us: int) -> None:
         """Publish and schedule what a transaction has made durable; `began_us` is monotonic."""
-        self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
-        self.apply_committed(changes)
+        if applied.committed:
+            self._instruments.committed((self._clock.monotonic() - began_us) / SECOND_US)
+            self.apply_committed(applied.changes)
         planned = []
-        for step in steps:
+        for step in applied.steps:
             message = step.message
             if step.conflict:
                 self._instruments.status_conflict(self.state.campaigns[message.campaign_id].account)

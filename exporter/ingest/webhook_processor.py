@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.domain import webhook_claims
-from exporter.domain.aggregates import StateDelta
 from exporter.domain.events import Event, Observed, StatusClaimed, Step, WebhookEvent
 from exporter.domain.model import SECOND_US, Message, NewMessage, Source, WebhookResult
 from exporter.domain.states import FINAL_BY_PROVIDER
@@ -23,7 +22,7 @@ from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
-from exporter.store import Store
+from exporter.store import Applied, Store
 
 MAX_WAITING = 10_000
 """Webhooks that wait for their commit; more are refused."""
@@ -34,8 +33,6 @@ EARLY_US = 60 * SECOND_US
 """How long a final status is remembered whose message is not tracked yet."""
 OLDEST_US = 86_400 * SECOND_US
 """A message that is first known from a webhook was sent at most this long ago."""
-
-_NO_CHANGES = StateDelta()
 
 
 class _ReceivedEvent(NamedTuple):
@@ -50,16 +47,6 @@ class _Waiting(NamedTuple):
 
     received: _ReceivedEvent
     result: asyncio.Future[WebhookResult]
-
-
-class _GroupOutcome(NamedTuple):
-    """What one transaction, or none, did with a group."""
-
-    results: list[WebhookResult]
-    conflicts: list[int]
-    """Campaigns of messages for which the provider contradicts itself, beyond those in `steps`."""
-    steps: Sequence[Step] = ()
-    changes: StateDelta = _NO_CHANGES
 
 
 class WebhookProcessor:
@@ -190,19 +177,16 @@ class WebhookProcessor:
         settings = self._tracker.settings.webhook
         trust = settings is not None and settings.mode == "trust"
         uptimes_us = {a.id: a.limiter.get_uptime_us(began_us) for a in self._tracker.accounts.values()}
-        outcome = await self._tracker.run(self._apply_group, group, uptimes_us, trust=trust)
-        if outcome.steps:
-            self._tracker.on_events_applied(outcome.steps, outcome.changes, began_us)
-        for campaign_id in outcome.conflicts:
-            self._instruments.status_conflict(self._tracker.state.campaigns[campaign_id].account)
-        return outcome.results
+        results, applied = await self._tracker.run(self._apply_group, group, uptimes_us, trust=trust)
+        self._tracker.on_events_applied(applied, began_us)
+        return results
 
     def _apply_group(
         self, group: Sequence[_ReceivedEvent], uptimes_us: Mapping[int, int], *, trust: bool
-    ) -> _GroupOutcome:
+    ) -> tuple[list[WebhookResult], Applied]:
         """Find the messages and apply what is new: in the store's thread, where nothing comes between."""
         found = self._store.find(list(uptimes_us), {received.webhook.message_id for received in group})
-        outcome = _GroupOutcome([WebhookResult.UNKNOWN] * len(group), [])
+        results = [WebhookResult.UNKNOWN] * len(group)
         events: list[Observed | StatusClaimed] = []
         numbers: list[int] = []
         for number, (webhook, at) in enumerate(group):
@@ -213,30 +197,24 @@ class WebhookProcessor:
                 event = webhook_claims.to_event(
                     message, webhook, at, uptimes_us[message.account_id], trusted=trusted
                 )
-                outcome.results[number] = webhook_claims.classify_unchanged(message, webhook)
-                step = Step(message) if event is None else self._tracker.decide(message, event)
-                if event is not None and step.message is not message:
+                if event is None:
+                    results[number] = webhook_claims.classify_unchanged(message, webhook)
+                else:
                     events.append(event)
                     numbers.append(number)
-                elif step.conflict:
-                    outcome.conflicts.append(message.campaign_id)
-        if not events:
-            return outcome
         numbered = zip(numbers, events, strict=True)
 
         def decide(message: Message, event: Event) -> Step:
             number, from_webhook = next(numbered)
             webhook, step = group[number].webhook, self._tracker.decide(message, event)
-            changed = step.message is not message
-            outcome.results[number] = (
-                webhook_claims.classify_changed(webhook, from_webhook)
-                if changed
-                else webhook_claims.classify_unchanged(message, webhook)
-            )
+            if step.message is not message:
+                results[number] = webhook_claims.classify_changed(webhook, from_webhook)
+            elif results[number] is WebhookResult.UNKNOWN:
+                results[number] = webhook_claims.classify_unchanged(message, webhook)
             return step
 
-        steps, changes = self._store.apply(events, decide)
-        return outcome._replace(steps=steps, changes=changes)
+        # All rows were found above, so every event is decided.
+        return results, self._store.apply(events, decide)
 
 
 def _resolve(group: Sequence[_Waiting], results: Sequence[WebhookResult]) -> None:

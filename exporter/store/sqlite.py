@@ -16,6 +16,7 @@ from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.domain.states import ClaimState, Status
 from exporter.store import (
     Accepted,
+    Applied,
     Arrival,
     CollectedGarbage,
     Decide,
@@ -204,7 +205,7 @@ class SqliteStore:
             row = cursor.execute("SELECT progress FROM files WHERE file_key = ?", (file_key,)).fetchone()
             return int(row[0]) if row else 0
 
-    def claim(self, rows: Sequence[int]) -> list[Message]:
+    def claim(self, rows: Iterable[int]) -> list[Message]:
         """See `Store`."""
         with self._database.read() as cursor:
             found = (cursor.execute(_SELECT_MESSAGE, (row,)).fetchone() for row in rows)
@@ -221,29 +222,25 @@ class SqliteStore:
                         found.setdefault(message_id, []).append(self._read_message(row))
         return found
 
-    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
-        """See `Store`."""
-        steps: list[Step] = []
-        changes = StateDelta()
-        with self._database.transaction() as cursor:
-            current: dict[int, Message] = {}
-            changed: dict[int, Message] = {}
-            for event in events:
-                message = current.get(event.row)
-                if message is None:
-                    row = cursor.execute(_SELECT_MESSAGE, (event.row,)).fetchone()
-                    if row is None:
-                        continue
-                    message = self._read_message(row)
+    def apply(self, events: Sequence[Event], decide: Decide) -> Applied:
+        """See `Store`; this process alone holds the file, so a row stays as it is read before BEGIN."""
+        current = {message.row: message for message in self.claim({event.row for event in events})}
+        changed: dict[int, Message] = {}
+        applied = Applied([], StateDelta())
+        for event in events:
+            message = current.get(event.row)
+            if message is not None:
                 step = decide(message, event)
-                current[event.row] = step.message
                 if step.message is not message:
-                    changed[event.row] = step.message
-                changes.add_step(step)
-                steps.append(step)
-            _update_messages(cursor, changed.values())
-            _add_changes(cursor, changes)
-        return steps, changes
+                    current[event.row] = changed[event.row] = step.message
+                applied.changes.add_step(step)
+                applied.steps.append(step)
+        if changed:
+            with self._database.transaction() as cursor:
+                _update_messages(cursor, changed.values())
+                _add_changes(cursor, applied.changes)
+            applied.committed = True
+        return applied
 
     def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
         """See `Store`."""

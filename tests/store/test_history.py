@@ -113,7 +113,7 @@ class Run:
                 self.known |= set() if taken.full else new
                 self.state.apply(taken.changes)
             case Group(group):
-                self.state.apply(self.store.apply(group, decide)[1])
+                self.state.apply(self.store.apply(group, decide).changes)
             case "collect_garbage":
                 # Nothing is old enough to be deleted: the recount needs every message.
                 now, kept_us = SENT_AT + 3 * DAY_US, 90 * DAY_US

@@ -81,10 +81,10 @@ MUTANTS = (
         "exporter/store/sqlite.py",
         [
             (
-                "            _add_changes(cursor, changes)\n        return steps, changes",
+                "                _add_changes(cursor, applied.changes)\n",
                 (
-                    "        with self._database.transaction() as cursor:\n"
-                    "            _add_changes(cursor, changes)\n        return steps, changes"
+                    "            with self._database.transaction() as cursor:\n"
+                    "                _add_changes(cursor, applied.changes)\n"
                 ),
             )
         ],
