@@ -27,6 +27,7 @@ from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.engine.accounts import Accounts, AccountState
 from exporter.engine.agenda import next_revision
 from exporter.engine.campaigns import Campaigns
+from exporter.engine.early_webhooks import EarlyWebhooks
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
@@ -78,8 +79,7 @@ class Tracker:
         self.settings = settings
         self.accounts = Accounts()
         self.state = CommittedState(0)
-        self.on_tracked: Callable[[Sequence[NewMessage]], None] = lambda _: None
-        """Called with each batch of ids after it was tracked."""
+        self.early_webhooks = EarlyWebhooks()
 
     async def start(self) -> str:
         """Read the state of earlier runs; returns a warning for the operator, or an empty text."""
@@ -186,7 +186,7 @@ class Tracker:
             return None
         self.apply_committed(result.changes)
         self._schedule(result.planned)
-        self.on_tracked(batch)
+        self.early_webhooks.match(batch)
         return len(result.planned)
 
     async def _build_arrivals(
