@@ -28,6 +28,7 @@ from exporter.engine.accounts import Accounts, AccountState
 from exporter.engine.agenda import next_revision
 from exporter.engine.campaigns import Campaigns
 from exporter.engine.early_webhooks import EarlyWebhooks
+from exporter.engine.hourly_totals import HourlyTotals
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
@@ -80,12 +81,14 @@ class Tracker:
         self.accounts = Accounts()
         self.state = CommittedState(0)
         self.early_webhooks = EarlyWebhooks()
+        self.hourly_totals = HourlyTotals()
 
     async def start(self) -> str:
         """Read the state of earlier runs; returns a warning for the operator, or an empty text."""
         restored = await self.run(self._store.restore)
         self.state = CommittedState(restored.created_at)
         self.state.restore(restored.campaigns, restored.values, restored.cohorts)
+        self.hourly_totals.add(restored.cohorts)
         currencies = {account.name: account.currency for account in self.settings.accounts}
         for campaign_id, name in restored.campaigns.items():
             self.register_campaign(campaign_id, name, currencies.get(name.account, ""))
@@ -344,6 +347,7 @@ class Tracker:
     def apply_committed(self, changes: StateDelta) -> None:
         """Publish changes that are durable."""
         self.state.apply(changes)
+        self.hourly_totals.add(changes.cohorts.items())
         self._on_written()
 
     def _on_written(self) -> None:

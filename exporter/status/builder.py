@@ -13,8 +13,9 @@ from exporter.config import Settings
 from exporter.config.units import parse_duration_us
 from exporter.domain.limiter import CircuitState
 from exporter.domain.model import SECOND_US, Priority
-from exporter.domain.snapshot import HOUR_US, HOURS, Kind, Snapshot
+from exporter.domain.snapshot import HOUR_US, Kind, Snapshot
 from exporter.engine.accounts import AccountState
+from exporter.engine.hourly_totals import HOURS
 from exporter.engine.tracker import Tracker
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
@@ -139,7 +140,8 @@ class StatusBuilder:
         values = self.instruments.read(*_FAMILIES)
         day = self._day.compute_increase(snapshot)
         windows = [window.label for window in settings.windows]
-        shown = tuple(view_campaigns(snapshot, day, self._recent.compute_increase(snapshot), windows))
+        recent = self._recent.compute_increase(snapshot)
+        shown = tuple(view_campaigns(snapshot, day, recent, windows, self.tracker.hourly_totals))
         accounts = tuple(_view_account(account, values) for account in accounts_now)
         failures = [failure for account in accounts_now for failure in account.failures]
         latest = tuple(sorted(failures, key=lambda f: f.timestamp_seconds, reverse=True)[:SHOWN_FAILURES])
