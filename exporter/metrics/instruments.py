@@ -5,7 +5,7 @@ labels and children stay in here. Everything whose labels are known beforehand
 stands at 0 from the start, while a gauge that nobody has measured yet has no
 sample: 0 would be a lie, and for an instant would read as 1970.
 
-The store's thread and the event loop both write here; the library locks.
+All methods belong to the event loop: what people are shown (`state`) changes with what is scraped.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ from exporter.domain.model import Answer, Outcome, Priority, WebhookResult
 from exporter.domain.states import Status
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
-from exporter.metrics.registry_values import RegistryValues
+from exporter.metrics.operational_state import (
+    ENTRY_RESULTS,
+    FILE_RESULTS,
+    WEBHOOK_RESULTS,
+    AccountOperation,
+    OperationalState,
+)
 
-ENTRY_RESULTS = ("accepted", "duplicate", "rejected")
-"""What becomes of an id that a file or a request brings."""
-FILE_RESULTS = ("done", "failed", "ignored", "not_regular", "too_large", "unreadable")
 REJECT_REASONS = (
     "bad_campaign",
     "bad_characters",
@@ -44,15 +47,15 @@ REJECT_REASONS = (
     "too_long",
     "unknown_account",
 )
-WEBHOOK_RESULTS = tuple(result.value for result in WebhookResult)
 OVERFLOWING_LABELS = ("campaign",)
 
 
 class DropInstruments:
     """What the drop directories count; a word from outside the fixed sets begins a series of its own."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, state: OperationalState) -> None:
         """Begin at 0."""
+        self._state = state
         self._files = _counter(catalogue.DROP_FILES, registry, FILE_RESULTS)
         self._lines = _counter(catalogue.DROP_LINES, registry, ENTRY_RESULTS)
         self._rejected = _counter(catalogue.DROP_LINES_REJECTED, registry, REJECT_REASONS)
@@ -62,10 +65,12 @@ class DropInstruments:
     def file(self, result: str) -> None:
         """A file came to its end."""
         self._files.labels(result).inc()
+        self._state.drop_files.add(result)
 
     def lines(self, result: str, count: int) -> None:
         """Entries were taken or refused."""
         self._lines.labels(result).inc(count)
+        self._state.drop_lines.add(result, count)
 
     def rejected(self, reason: str, count: int) -> None:
         """Entries were refused for this reason."""
@@ -74,10 +79,12 @@ class DropInstruments:
     def up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - two arguments, the second is in the name
         """Whether the configured directory could be read."""
         self._up.labels(directory).set(up)
+        self._state.drop_up[directory] = up
 
     def blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the only argument is in the name
         """Whether files wait because too much is tracked."""
         self._blocked.set(blocked)
+        self._state.drop_blocked = blocked
 
 
 class Instruments:
@@ -87,10 +94,12 @@ class Instruments:
         """Register everything; accounts come in with `configure`."""
         self.registry = CollectorRegistry(auto_describe=True)
         """Pass it on to whoever prints it; nothing else registers here."""
+        self.state = OperationalState()
+        """The same for people: `status` reads it."""
         registry = self.registry
         self._api = _Api(registry)
         self._accounts: dict[str, _Account] = {}
-        self.drop = DropInstruments(registry)
+        self.drop = DropInstruments(registry, self.state)
         self._webhook_events = _counter(catalogue.WEBHOOK_EVENTS, registry, WEBHOOK_RESULTS)
         self._intake_messages = _counter(catalogue.INTAKE_MESSAGES, registry, ENTRY_RESULTS)
         self._label_overflow = _counter(catalogue.LABEL_OVERFLOW, registry, OVERFLOWING_LABELS)
@@ -106,15 +115,11 @@ class Instruments:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
 
-    def read(self, *wanted: Family) -> RegistryValues:
-        """What these metrics show now; may be called from any thread."""
-        return RegistryValues(self.registry, wanted)
-
     def configure(self, settings: Settings) -> None:
         """Show the accounts of `settings`, new ones at 0, and no longer those that are not in it."""
         names = {account.name for account in settings.accounts}
         for name in self._accounts.keys() - names:
-            del self._accounts[name]
+            del self._accounts[name], self.state.accounts[name]
             self._api.forget(name)
         for name in sorted(names):
             self._account(name)
@@ -126,6 +131,7 @@ class Instruments:
         series = self._account(account)
         series.requests[outcome].inc()
         series.request_duration.observe(seconds)
+        series.operation.requests.add(outcome.value)
 
     def answered(self, account: str, answer: Answer) -> None:
         """What was odd about an answer that could be used."""
@@ -140,11 +146,15 @@ class Instruments:
 
     def api_up(self, account: str, *, up: bool) -> None:
         """Whether the latest answer was usable."""
-        self._account(account).up.set(up)
+        series = self._account(account)
+        series.up.set(up)
+        series.operation.up = up
 
     def api_succeeded(self, account: str, at_seconds: float) -> None:
         """When the latest usable answer came."""
-        self._account(account).last_success.set(at_seconds)
+        series = self._account(account)
+        series.last_success.set(at_seconds)
+        series.operation.last_success_seconds = at_seconds
 
     def limiter(
         self, account: str, *, rate: float, paused_until_seconds: float, circuit: CircuitState
@@ -163,7 +173,9 @@ class Instruments:
 
     def poll_lag(self, account: str, priority: Priority, seconds: float) -> None:
         """How late the latest poll was."""
-        self._account(account).poll_lag(priority).set(seconds)
+        series = self._account(account)
+        series.poll_lag(priority).set(seconds)
+        series.operation.poll_lag_seconds[priority] = seconds
 
     def lease_held(self, account: str, *, held: bool) -> None:
         """Whether this process owns the account."""
@@ -174,10 +186,12 @@ class Instruments:
     def webhook(self, result: WebhookResult) -> None:
         """A webhook came."""
         self._webhook_events.labels(result.value).inc()
+        self.state.webhook_events.add(result.value)
 
     def intake(self, result: str, count: int) -> None:
         """Posted entries were taken or refused; the result is one of ENTRY_RESULTS."""
         self._intake_messages.labels(result).inc(count)
+        self.state.intake_messages.add(result, count)
 
     # --- the exporter itself ----------------------------------------------------------------------
 
@@ -189,14 +203,17 @@ class Instruments:
         """The configuration was read and taken at that time."""
         self._config_last_reload_successful.set(1)
         self._config_last_reload_success.set(at_seconds)
+        self.state.reload_successful, self.state.reloaded_seconds = True, at_seconds
 
     def reload_failed(self) -> None:
         """The configuration has errors; the old one stays."""
         self._config_last_reload_successful.set(0)
+        self.state.reload_successful = False
 
     def store_up(self, *, up: bool) -> None:
         """Whether durable state can be written."""
         self._store_up.set(up)
+        self.state.store_up = up
 
     def committed(self, seconds: float) -> None:
         """A transaction took that long."""
@@ -217,7 +234,8 @@ class Instruments:
     def _account(self, name: str) -> _Account:
         account = self._accounts.get(name)
         if account is None:
-            account = self._accounts[name] = _Account(self._api, name)
+            operation = self.state.accounts[name] = AccountOperation()
+            account = self._accounts[name] = _Account(self._api, name, operation)
         return account
 
 
@@ -248,7 +266,8 @@ class _Api:
 class _Account:
     """One account's children, bound once: finding a child by its labels costs more than counting."""
 
-    def __init__(self, api: _Api, name: str) -> None:
+    def __init__(self, api: _Api, name: str, operation: AccountOperation) -> None:
+        self.operation = operation
         self._api = api
         self._name = name
         self.requests = {outcome: api.requests.labels(name, outcome) for outcome in Outcome}
