@@ -13,8 +13,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from bench.figures import Plan, Round
-from exporter.domain.model import Source, Status, Via
+from exporter.domain.model import Source, Via
 from exporter.domain.snapshot import BUCKETS_US, CampaignName, Kind, SeriesKey, Snapshot
+from exporter.domain.states import Status
 from exporter.metrics.exposition import Format, Renderer
 
 CAMPAIGNS = 1_852

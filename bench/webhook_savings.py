@@ -17,7 +17,8 @@ from bench.figures import Plan, Round
 from bench.schedules import PROFILE_OF, SENT_AT, find_policy, make_message
 from exporter.domain import lifecycle, schedule
 from exporter.domain.events import Event, Observed, StatusClaimed
-from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Policy, Via
+from exporter.domain.model import SECOND_US, Answer, Policy, Via
+from exporter.domain.states import FINAL_BY_PROVIDER
 from exporter.simulator.scenarios import NORMAL
 from exporter.simulator.timeline import NEVER_AT, Timeline, draw, plan_timeline
 

@@ -11,24 +11,22 @@ otherwise early successes would show before the failures that are known later.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter.domain.lifecycle import Step, compute_tolerance_us
-from exporter.domain.model import FINISHED, SECOND_US, Message, Status, Verdict
+from exporter.domain.model import SECOND_US, Message, Verdict
 from exporter.domain.snapshot import (
-    HOUR_US,
-    HOURS,
     CampaignName,
     Exemplar,
-    Hour,
     Kind,
     Objective,
     SeriesKey,
     Snapshot,
 )
+from exporter.domain.states import PENDING, Status
 
 COHORT_US = 30 * SECOND_US
 
@@ -55,10 +53,9 @@ class Cohort(NamedTuple):
         return Cohort(*map(int.__add__, self, other))
 
 
-_PENDING_WORDS = frozenset(status.word for status in Status if status not in FINISHED)
+_PENDING_WORDS = frozenset(status.word for status in PENDING)
 _EMPTY = Cohort()
 _SENT = Cohort(sent=1)
-_IDLE = (0, 0)
 
 
 def get_cohort_key(campaign_id: int, at: int) -> CohortKey:
@@ -132,9 +129,6 @@ class CommittedState:
         self._with_verdicts: dict[CohortKey, None] = {}
         self._changed: set[int] = set()
         self._ratios: dict[int, tuple[dict[str, _Share], dict[str, _Share]]] = {}
-        self._hours: dict[int, dict[int, list[int]]] = defaultdict(dict)
-        """Messages sent and delivered in each hour: mutable versions of `Hour`."""
-        self._last_hours: dict[int, tuple[Hour, ...]] = {}
         self._ratios_at = 0
         self._exemplars: dict[SeriesKey, Exemplar] = {}
 
@@ -161,22 +155,10 @@ class CommittedState:
             cohort = cohorts.get(cohort_key.began_at, _EMPTY).merge(change)
             cohorts[cohort_key.began_at] = cohort
             self._changed.add(cohort_key.campaign_id)
-            if change.sent or change.delivered:
-                self._count_hour(cohort_key, change)
             if cohort.met or cohort.missed:
                 self._with_verdicts[cohort_key] = None
             else:
                 self._with_verdicts.pop(cohort_key, None)
-
-    def _count_hour(self, key: CohortKey, change: Cohort) -> None:
-        hours = self._hours[key.campaign_id]
-        began_at = key.began_at - key.began_at % HOUR_US
-        hour = hours.get(began_at)
-        if hour is None:
-            hours[began_at] = [change.sent, change.delivered]
-        else:
-            hour[0] += change.sent
-            hour[1] += change.delivered
 
     def initialize_series(self, key: SeriesKey) -> None:
         """Show a series at 0 before it counts anything; one that has a value keeps it."""
@@ -201,15 +183,12 @@ class CommittedState:
         return changes
 
     def prune_cohorts(self, before: int) -> None:
-        """Drop cohorts and hours that ended before `before`, where no window reaches them."""
+        """Drop cohorts that ended before `before`, where no window reaches them."""
         for campaign_id, cohorts in self._cohorts.items():
             for began_at in [b for b in cohorts if b + COHORT_US < before]:
                 if CohortKey(campaign_id, began_at) not in self._with_verdicts:
                     del cohorts[began_at]
                     self._changed.add(campaign_id)
-        for hours in self._hours.values():
-            for began_at in [b for b in hours if b + HOUR_US < before]:
-                del hours[began_at]
 
     def take_snapshot(
         self,
@@ -233,7 +212,6 @@ class CommittedState:
             exemplars=dict(self._exemplars),
             taken_at=now,
             judged={place: share.whole for place, share in delivery.items()},
-            hours=dict(self._last_hours),
         )
 
     def _flatten_shares(self, which: int) -> dict[tuple[int, str], _Share]:
@@ -255,8 +233,6 @@ class CommittedState:
         stale = list(self._cohorts if all_stale else self._changed)
         self._changed.clear()
         self._ratios_at = now
-        this_hour = now - now % HOUR_US
-        day = range(this_hour - (HOURS - 1) * HOUR_US, this_hour + 1, HOUR_US)
         for campaign_id in stale:
             cohorts = self._cohorts[campaign_id]
             deadline_us = objectives(self.campaigns[campaign_id].campaign).deadline_us
@@ -264,8 +240,6 @@ class CommittedState:
                 _compute_shares(cohorts, now - COHORT_US - deadline_us, windows, 1, 0),
                 _compute_shares(cohorts, now, windows, 5, 4),
             )
-            hours = self._hours[campaign_id]
-            self._last_hours[campaign_id] = tuple([Hour(*hours.get(began_at, _IDLE)) for began_at in day])
             yield
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from exporter.domain.model import Answer, Message, Outcome, Status, Verdict, Via
+from exporter.domain.model import Answer, Message, Outcome, Verdict, Via
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 
 
 class Observed(NamedTuple):

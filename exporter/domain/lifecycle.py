@@ -2,7 +2,7 @@
 
 All the rules are here:
 
-- A status moves forward along `MOVES` or not at all. A finished message never
+- A status moves forward along `states.MOVES` or not at all. A finished message never
   moves, with one exception: a final status that the provider reports after we
   gave up is *late*.
 - A message is counted as finished once, at its first final status.
@@ -28,20 +28,17 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from exporter.domain.events import Count, Event, Observed, PollFailed, StatusClaimed, Step, Tick
-from exporter.domain.model import (
-    FINAL_BY_PROVIDER,
-    FINISHED,
-    GIVEN_UP,
-    SECOND_US,
-    Answer,
-    Message,
-    Outcome,
-    Policy,
-    Status,
-    Verdict,
-    Via,
-)
+from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Policy, Verdict, Via
 from exporter.domain.snapshot import BUCKETS_US, Kind
+from exporter.domain.states import (
+    CLAIM_MOVES,
+    FINAL_BY_PROVIDER,
+    GIVEN_UP,
+    MOVES,
+    ClaimEvent,
+    ClaimState,
+    Status,
+)
 
 __all__ = [
     "Count",
@@ -54,22 +51,6 @@ __all__ = [
     "advance",
     "compute_tolerance_us",
 ]
-
-_UNDER_WAY = frozenset({Status.SCHEDULED, Status.PROCESSING, Status.OTHER})
-
-MOVES: Mapping[Status, frozenset[Status]] = {
-    Status.NEW: _UNDER_WAY | FINISHED,
-    Status.SCHEDULED: frozenset({Status.PROCESSING, Status.OTHER}) | FINISHED,
-    Status.PROCESSING: frozenset({Status.OTHER}) | FINISHED,
-    Status.OTHER: frozenset({Status.SCHEDULED, Status.PROCESSING}) | FINISHED,
-    Status.DELIVERED: frozenset(),
-    Status.UNDELIVERABLE: frozenset(),
-    Status.PERMANENTERROR: frozenset(),
-    Status.EXPIRED: FINAL_BY_PROVIDER,
-    Status.NOT_FOUND: FINAL_BY_PROVIDER,
-    Status.REJECTED: FINAL_BY_PROVIDER,
-}
-"""Which status may follow which; polls can miss statuses, so any jump forward is legal."""
 
 NOT_VISIBLE_YET_US = 60 * SECOND_US
 """For how long the provider may not know a new message."""
@@ -109,9 +90,10 @@ def advance(message: Message, event: Event, policy: Policy, currency: str) -> St
 
 def _note_claim(message: Message, event: StatusClaimed) -> Step:
     """Note the claimed status, unless one is noted already or it is known; counts nothing."""
-    if event.status not in MOVES[message.status] or message.claimed_status > 0:
+    claim_state = CLAIM_MOVES[message.claim_state].get(ClaimEvent.CLAIMED)
+    if claim_state is None or event.status not in MOVES[message.status]:
         return Step(message)
-    return Step(message._replace(claimed_status=event.status.value))
+    return Step(message._replace(claimed_status=event.status, claim_state=claim_state))
 
 
 def _apply_observed(message: Message, event: Observed, policy: Policy, currency: str) -> Step:
@@ -121,7 +103,7 @@ def _apply_observed(message: Message, event: Observed, policy: Policy, currency:
         polled = _settle_claim(message)._replace(
             polled_at=event.at, polls=message.polls + 1, failures=0, refusals=0
         )
-    if poll and message.webhook_cost_nanos >= 0:
+    if poll and message.webhook_cost_nanos is not None:
         return _complete(message, polled, event, policy, currency)
     status = event.answer.status
     if status not in MOVES[message.status]:
@@ -134,10 +116,9 @@ def _apply_observed(message: Message, event: Observed, policy: Policy, currency:
 
 
 def _settle_claim(message: Message) -> Message:
-    """A poll was answered: a claim that is still noted was not confirmed, so mark it as handled."""
-    return (
-        message._replace(claimed_status=-abs(message.claimed_status)) if message.claimed_status else message
-    )
+    """A poll was answered, or none will follow: an open claim causes no more polls."""
+    claim_state = CLAIM_MOVES[message.claim_state].get(ClaimEvent.SETTLED)
+    return message if claim_state is None else message._replace(claim_state=claim_state)
 
 
 def _contradicts(known: Status, reported: Status, *, poll: bool) -> bool:
@@ -170,7 +151,8 @@ def _finish(before: Message, polled: Message, event: Observed, policy: Policy, c
     status = answer.status
     delivered = status is Status.DELIVERED
     poll = event.via is Via.POLL
-    webhook_first = before.claimed_status == status if poll else None
+    confirmed = before.claim_state is ClaimState.OPEN and before.claimed_status is status
+    webhook_first = confirmed if poll else None
     first = Via.WEBHOOK if webhook_first else event.via
     counts = [*_MOVE_COUNTS[before.status, status], Count(Kind.FIRST_KNOWLEDGE, first.value, "", 1)]
     after = polled._replace(status=status)
@@ -213,7 +195,7 @@ def _complete(before: Message, polled: Message, event: Observed, policy: Policy,
         return _continue_or_give_up(polled, event, policy, currency)
     agrees = answer.status is before.status
     return Step(
-        polled._replace(webhook_cost_nanos=-1),
+        polled._replace(webhook_cost_nanos=None),
         tuple(_count_contributions(answer, currency)),
         fell_back=answer.fell_back and before.outcome in FINAL_BY_PROVIDER,
         conflict=not agrees,
@@ -223,10 +205,8 @@ def _complete(before: Message, polled: Message, event: Observed, policy: Policy,
 
 def _stop_polling(message: Message, currency: str) -> Step:
     """Stop polling a finished message: the cost from the webhook is all that there will be."""
-    counts = _count_contributions(
-        Answer(message.status, cost_nanos=max(0, message.webhook_cost_nanos)), currency
-    )
-    return Step(_settle_claim(message)._replace(webhook_cost_nanos=-1), tuple(counts))
+    counts = _count_contributions(Answer(message.status, cost_nanos=message.webhook_cost_nanos), currency)
+    return Step(_settle_claim(message)._replace(webhook_cost_nanos=None), tuple(counts))
 
 
 def _apply_failed(message: Message, event: PollFailed, policy: Policy, currency: str) -> Step:

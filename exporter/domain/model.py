@@ -1,4 +1,4 @@
-"""The types of the domain: statuses, messages, answers, policies.
+"""The types of the domain: messages, answers, policies.
 
 Points in time (`*_at`) are integer microseconds since the Unix epoch, durations
 (`*_us`) integer microseconds, money (`*_nanos`) integer billionths of a
@@ -14,33 +14,10 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
+from exporter.domain.states import ClaimState, Status
+
 SECOND_US = 1_000_000
 NANOS_PER_UNIT = 1_000_000_000
-
-
-class Status(IntEnum):
-    """The status of a message; the numbers are stored, so they never change."""
-
-    NEW = 0
-    SCHEDULED = 1
-    PROCESSING = 2
-    DELIVERED = 3
-    UNDELIVERABLE = 4
-    PERMANENTERROR = 5
-    OTHER = 6
-    EXPIRED = 7
-    NOT_FOUND = 8
-    REJECTED = 9
-
-    @property
-    def word(self) -> str:
-        """The value of the label `status`."""
-        return self.name.lower()
-
-
-FINAL_BY_PROVIDER = frozenset({Status.DELIVERED, Status.UNDELIVERABLE, Status.PERMANENTERROR})
-GIVEN_UP = frozenset({Status.EXPIRED, Status.NOT_FOUND, Status.REJECTED})
-FINISHED = FINAL_BY_PROVIDER | GIVEN_UP
 
 
 class Verdict(IntEnum):
@@ -208,10 +185,11 @@ class Message(NamedTuple):
     """Answers that reject this message (400, 410, 414, ...)."""
     revision: int
     """Counts plans: an entry of the schedule with another revision is superseded."""
-    claimed_status: int = 0
-    """The final status that a webhook claims and no poll has confirmed yet; negative once a poll didn't."""
-    webhook_cost_nanos: int = -1
-    """The cost from a webhook that brought the final status, until a poll brings the rest; else -1."""
+    claimed_status: Status = Status.NEW
+    """The final status that an untrusted webhook claimed last; NEW when `claim_state` is NONE."""
+    claim_state: ClaimState = ClaimState.NONE
+    webhook_cost_nanos: int | None = None
+    """The cost from a webhook that brought the final status, while a poll must still bring the rest."""
 
     @property
     def pending(self) -> bool:
@@ -219,6 +197,11 @@ class Message(NamedTuple):
         return self.outcome is Status.NEW
 
     @property
+    def fully_counted(self) -> bool:
+        """Whether nothing about it is still to be counted, unless it comes late."""
+        return self.outcome is not Status.NEW and self.webhook_cost_nanos is None
+
+    @property
     def unsettled(self) -> bool:
         """Whether it must still be polled."""
-        return self.outcome is Status.NEW or self.webhook_cost_nanos >= 0 or self.claimed_status > 0
+        return not self.fully_counted or self.claim_state is ClaimState.OPEN

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from exporter.domain.lifecycle import compute_tolerance_us
 from exporter.domain.model import SECOND_US, Message, Policy, Verdict
+from exporter.domain.states import ClaimState
 
 CLOSEST_US = 1_050_000
 """The shortest time between two polls of a message: the provider's second, and room for a slow network."""
@@ -53,18 +54,19 @@ def plan(  # noqa: PLR0913 - a pure decision: all that it depends on comes in
 
     `polled`: the event was a poll, answered or not. The others are as for `next_poll_at`.
     """
-    if after.webhook_cost_nanos >= 0 > before.webhook_cost_nanos:
+    if before.webhook_cost_nanos is None is not after.webhook_cost_nanos:
         return max(at, after.polled_at + CLOSEST_US)
-    if after.claimed_status > 0 and after.claimed_status != before.claimed_status:
+    if after.claim_state is ClaimState.OPEN is not before.claim_state:
         # At once for the first claim; after a wrong one, not sooner than polling would.
-        pause_us = policy.interval_us if before.claimed_status else CLOSEST_US
+        pause_us = policy.interval_us if before.claim_state is ClaimState.SETTLED else CLOSEST_US
         return max(at, after.polled_at + pause_us)
     if not polled:
         return None
-    if before.claimed_status > 0 > after.claimed_status:
+    if before.claim_state is ClaimState.OPEN is not after.claim_state:
         # The request was sent before the webhook came, or the provider's answers are behind its webhooks.
         return at + CLOSEST_US
-    webhooks_reliable = webhooks_reliable and not after.claimed_status and after.webhook_cost_nanos < 0
+    unconfirmed = after.claim_state is not ClaimState.NONE or after.webhook_cost_nanos is not None
+    webhooks_reliable = webhooks_reliable and not unconfirmed
     return next_poll_at(after, policy, at, uptime_us, u, webhooks_reliable=webhooks_reliable)
 
 

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from exporter.domain.model import SECOND_US
 
 HOUR_US = 3_600 * SECOND_US
-HOURS = 24
 BUCKETS_US = tuple(
     int(seconds * SECOND_US)
     for seconds in (1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400, 259200)
@@ -74,14 +73,6 @@ class Exemplar(NamedTuple):
     """When its final status was known."""
 
 
-class Hour(NamedTuple):
-    """What a campaign sent in one hour of the day (UTC)."""
-
-    sent: int
-    delivered: int
-    """How many of those are delivered by now."""
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """All state that `/metrics` exposes, as of one commit; never changed once made."""
@@ -104,5 +95,3 @@ class Snapshot:
     taken_at: int = 0
     judged: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """How many messages each of `delivery_ratios` is computed from."""
-    hours: Mapping[int, tuple[Hour, ...]] = field(default_factory=dict)
-    """By campaign id: the last `HOURS` hours including the current one, oldest first."""

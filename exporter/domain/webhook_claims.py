@@ -8,8 +8,8 @@ other statuses are not worth a poll.
 from __future__ import annotations
 
 from exporter.domain.events import Observed, StatusClaimed, WebhookEvent
-from exporter.domain.lifecycle import MOVES
-from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Message, Via, WebhookResult
+from exporter.domain.model import SECOND_US, Answer, Message, Via, WebhookResult
+from exporter.domain.states import FINAL_BY_PROVIDER, MOVES
 
 AHEAD_US = 60 * SECOND_US
 """The provider's clock may be ahead of ours by this much."""
@@ -30,7 +30,7 @@ def to_event(
 
 def classify_unchanged(message: Message, webhook: WebhookEvent) -> WebhookResult:
     """The result of a webhook that leaves the message as it is."""
-    if webhook.status in {message.status, abs(message.claimed_status)}:
+    if webhook.status in {message.status, message.claimed_status}:
         return WebhookResult.DUPLICATE
     # Not final, but further than the known status: accepted, and left to the planned polls.
     further = webhook.status in MOVES[message.status] and webhook.status not in FINAL_BY_PROVIDER

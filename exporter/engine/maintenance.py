@@ -152,6 +152,7 @@ class Maintenance:
             self.store.prune, now=now, cohorts_before=before, files_before=now - FILE_RECORD_LIFE_US
         )
         self.tracker.state.prune_cohorts(before)
+        self.tracker.hourly_totals.prune(before)
 
     def _update_account_gauges(self) -> None:
         now, wall_now = self.clock.monotonic(), self.clock.now()

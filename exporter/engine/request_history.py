@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from exporter.domain.model import SECOND_US, Outcome, Status
+from exporter.domain.model import SECOND_US, Outcome
+from exporter.domain.states import Status
 
 KEPT_REQUESTS = 4_096
 """How many of the latest requests of an account are kept, whatever their outcome."""

@@ -27,10 +27,20 @@ from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.engine.accounts import Accounts, AccountState
 from exporter.engine.agenda import next_revision
 from exporter.engine.campaigns import Campaigns
+from exporter.engine.early_webhooks import EarlyWebhooks
+from exporter.engine.hourly_totals import HourlyTotals
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
-from exporter.store import READ_TO_THE_END, Arrival, FileProgress, Planned, Store, run_in_store_thread
+from exporter.store import (
+    READ_TO_THE_END,
+    Applied,
+    Arrival,
+    FileProgress,
+    Planned,
+    Store,
+    run_in_store_thread,
+)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -70,14 +80,15 @@ class Tracker:
         self.settings = settings
         self.accounts = Accounts()
         self.state = CommittedState(0)
-        self.on_tracked: Callable[[Sequence[NewMessage]], None] = lambda _: None
-        """Called with each batch of ids after it was tracked."""
+        self.early_webhooks = EarlyWebhooks()
+        self.hourly_totals = HourlyTotals()
 
     async def start(self) -> str:
         """Read the state of earlier runs; returns a warning for the operator, or an empty text."""
         restored = await self.run(self._store.restore)
         self.state = CommittedState(restored.created_at)
         self.state.restore(restored.campaigns, restored.values, restored.cohorts)
+        self.hourly_totals.add(restored.cohorts)
         currencies = {account.name: account.currency for account in self.settings.accounts}
         for campaign_id, name in restored.campaigns.items():
             self.register_campaign(campaign_id, name, currencies.get(name.account, ""))
@@ -178,7 +189,7 @@ class Tracker:
             return None
         self.apply_committed(result.changes)
         self._schedule(result.planned)
-        self.on_tracked(batch)
+        self.early_webhooks.match(batch)
         return len(result.planned)
 
     async def _build_arrivals(
@@ -225,7 +236,7 @@ class Tracker:
             self.state.initialize_series(SeriesKey(campaign_id, Kind.COST_NANOS, currency))
 
     # --- what an event does -----------------------------------------------------------------------
-    # Both run in the store's thread, inside its transaction: they only read what the event loop
+    # Both run in the store's thread, within one of its verbs: they only read what the event loop
     # replaces as a whole, or single numbers for which the old and the new value are both right.
 
     def decide(self, message: Message, event: Event) -> Step:
@@ -293,15 +304,15 @@ class Tracker:
     async def _commit(self, group: list[Event]) -> None:
         began_us = self._clock.monotonic()
         apply = partial(self.run, self._store.apply, group, self.decide)
-        steps, changes = await self._retry_until_room(apply)
-        self.on_events_applied(steps, changes, began_us)
+        self.on_events_applied(await self._retry_until_room(apply), began_us)
 
-    def on_events_applied(self, steps: Sequence[Step], changes: StateDelta, began_us: int) -> None:
+    def on_events_applied(self, applied: Applied, began_us: int) -> None:
         """Publish and schedule what a transaction has made durable; `began_us` is monotonic."""
-        self._instruments.observe_commit((self._clock.monotonic() - began_us) / SECOND_US)
-        self.apply_committed(changes)
+        if applied.committed:
+            self._instruments.observe_commit((self._clock.monotonic() - began_us) / SECOND_US)
+            self.apply_committed(applied.changes)
         planned = []
-        for step in steps:
+        for step in applied.steps:
             message = step.message
             if step.conflict:
                 self._instruments.count_status_conflict(self.state.campaigns[message.campaign_id].account)
@@ -336,6 +347,7 @@ class Tracker:
     def apply_committed(self, changes: StateDelta) -> None:
         """Publish changes that are durable."""
         self.state.apply(changes)
+        self.hourly_totals.add(changes.cohorts.items())
         self._on_written()
 
     def _on_written(self) -> None:

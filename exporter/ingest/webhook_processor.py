@@ -1,64 +1,41 @@
 """Applies webhook events to the store: in groups, and acknowledged once they are durable.
 
 A webhook names no account, so its message is searched in all of them. An event
-that arrives before its id does (a dropped file takes its time) is remembered for
-a minute, in memory. Nothing that is not about a tracked message reaches the
-disk, and what brings nothing new costs no commit.
+that arrives before its id does is remembered for a minute (see `early_webhooks`).
+Nothing that is not about a tracked message reaches the disk, and what brings
+nothing new costs no commit.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.domain import webhook_claims
-from exporter.domain.aggregates import StateDelta
 from exporter.domain.events import Event, Observed, StatusClaimed, Step, WebhookEvent
-from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Message, NewMessage, Source, WebhookResult
+from exporter.domain.model import SECOND_US, Message, NewMessage, Source, WebhookResult
+from exporter.engine.early_webhooks import LIFE_US, ReceivedEvent
 from exporter.engine.tracker import Tracker
 from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
-from exporter.store import Store
+from exporter.store import Applied, Store
 
 MAX_WAITING = 10_000
 """Webhooks that wait for their commit; more are refused."""
 GROUP = 512
 """How many share a commit at most."""
-MAX_EARLY = 10_000
-EARLY_US = 60 * SECOND_US
-"""How long a final status is remembered whose message is not tracked yet."""
 OLDEST_US = 86_400 * SECOND_US
 """A message that is first known from a webhook was sent at most this long ago."""
-
-_NO_CHANGES = StateDelta()
-
-
-class _ReceivedEvent(NamedTuple):
-    """A webhook event, and when it arrived."""
-
-    webhook: WebhookEvent
-    at: int
 
 
 class _Waiting(NamedTuple):
     """A received event whose sender waits for the response."""
 
-    received: _ReceivedEvent
+    received: ReceivedEvent
     result: asyncio.Future[WebhookResult]
-
-
-class _GroupOutcome(NamedTuple):
-    """What one transaction, or none, did with a group."""
-
-    results: list[WebhookResult]
-    conflicts: list[int]
-    """Campaigns of messages for which the provider contradicts itself, beyond those in `steps`."""
-    steps: Sequence[Step] = ()
-    changes: StateDelta = _NO_CHANGES
 
 
 class WebhookProcessor:
@@ -78,17 +55,15 @@ class WebhookProcessor:
         self._clock = clock
         self._instruments = instruments
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
-        self._early: OrderedDict[str, _ReceivedEvent] = OrderedDict()
-        self._now_tracked: asyncio.Queue[_ReceivedEvent] = asyncio.Queue()
+        self._early = tracker.early_webhooks
         self._ended = False
-        tracker.on_tracked = self.on_tracked
 
     async def submit(self, webhook: WebhookEvent) -> bool:
         """Process an event; True once all that it brings is durable, False when it must be sent again."""
         future: asyncio.Future[WebhookResult] = asyncio.get_running_loop().create_future()
         result = WebhookResult.OVERFLOW
         if not self._ended and not self._queue.full():
-            self._queue.put_nowait(_Waiting(_ReceivedEvent(webhook, self._clock.now()), future))
+            self._queue.put_nowait(_Waiting(ReceivedEvent(webhook, self._clock.now()), future))
             result = await future
         self._instruments.count_webhook(result)
         return result is not WebhookResult.OVERFLOW
@@ -109,7 +84,7 @@ class WebhookProcessor:
             left = group + [self._queue.get_nowait() for _ in range(self._queue.qsize())]
             _resolve(left, [WebhookResult.OVERFLOW] * len(left))
 
-    async def _process_group(self, group: Sequence[_ReceivedEvent]) -> list[WebhookResult]:
+    async def _process_group(self, group: Sequence[ReceivedEvent]) -> list[WebhookResult]:
         """The result of each event of a group, once that is durable."""
         try:
             results = await self._commit(group)
@@ -123,11 +98,11 @@ class WebhookProcessor:
             return [WebhookResult.OVERFLOW] * len(group)
         return results
 
-    async def _process_unknown(self, group: Sequence[_ReceivedEvent]) -> list[WebhookResult]:
+    async def _process_unknown(self, group: Sequence[ReceivedEvent]) -> list[WebhookResult]:
         """The results of events about messages that aren't tracked."""
         settings = self._tracker.settings.webhook
         if settings is None or not settings.track_unknown:
-            self._remember_early(group)
+            self._early.remember(group, self._clock.now())
             return [WebhookResult.UNKNOWN] * len(group)
         sent_at = {
             webhook.message_id: webhook_claims.estimate_sent_at(webhook, at, OLDEST_US)
@@ -144,64 +119,37 @@ class WebhookProcessor:
             return [WebhookResult.OVERFLOW] * len(group)
         return await self._commit(group)
 
-    # --- events that arrive before their message --------------------------------------------------
-
-    def _remember_early(self, group: Sequence[_ReceivedEvent]) -> None:
-        for received in group:
-            if received.webhook.status in FINAL_BY_PROVIDER:
-                self._early[received.webhook.message_id] = received
-                self._early.move_to_end(received.webhook.message_id)
-        oldest_at = self._clock.now() - EARLY_US
-        while self._early and (len(self._early) > MAX_EARLY or self._find_first_early_at() < oldest_at):
-            self._early.popitem(last=False)
-
-    def _find_first_early_at(self) -> int:
-        return next(iter(self._early.values())).at
-
-    def on_tracked(self, batch: Sequence[NewMessage]) -> None:
-        """Note ids that were just tracked: webhooks may have reported the final status of some already."""
-        if self._early:
-            for message in batch:
-                received = self._early.pop(message.message_id, None)
-                if received is not None:
-                    self._now_tracked.put_nowait(received)
-
     async def _resubmit_early(self) -> None:
         """Apply the events that arrived before their message."""
         while True:
-            early = [await self._now_tracked.get()]
-            while len(early) < GROUP and not self._now_tracked.empty():
-                early.append(self._now_tracked.get_nowait())
+            early = await self._early.take_matched(GROUP)
             # They count as received now: before, there was no message that they could have been about.
             now = self._clock.now()
             try:
                 await self._commit(
-                    [_ReceivedEvent(webhook, now) for webhook, at in early if now - at < EARLY_US]
+                    [ReceivedEvent(webhook, now) for webhook, at in early if now - at < LIFE_US]
                 )
             except StoreFull:
                 self._instruments.set_store_up(up=False)
 
     # --- into the store ---------------------------------------------------------------------------
 
-    async def _commit(self, group: Sequence[_ReceivedEvent]) -> list[WebhookResult]:
+    async def _commit(self, group: Sequence[ReceivedEvent]) -> list[WebhookResult]:
         """Apply a group; raises StoreFull, and then nothing was applied."""
         began_us = self._clock.monotonic()
         settings = self._tracker.settings.webhook
         trust = settings is not None and settings.mode == "trust"
         uptimes_us = {a.id: a.limiter.get_uptime_us(began_us) for a in self._tracker.accounts.values()}
-        outcome = await self._tracker.run(self._apply_group, group, uptimes_us, trust=trust)
-        if outcome.steps:
-            self._tracker.on_events_applied(outcome.steps, outcome.changes, began_us)
-        for campaign_id in outcome.conflicts:
-            self._instruments.count_status_conflict(self._tracker.state.campaigns[campaign_id].account)
-        return outcome.results
+        results, applied = await self._tracker.run(self._apply_group, group, uptimes_us, trust=trust)
+        self._tracker.on_events_applied(applied, began_us)
+        return results
 
     def _apply_group(
-        self, group: Sequence[_ReceivedEvent], uptimes_us: Mapping[int, int], *, trust: bool
-    ) -> _GroupOutcome:
+        self, group: Sequence[ReceivedEvent], uptimes_us: Mapping[int, int], *, trust: bool
+    ) -> tuple[list[WebhookResult], Applied]:
         """Find the messages and apply what is new: in the store's thread, where nothing comes between."""
         found = self._store.find(list(uptimes_us), {received.webhook.message_id for received in group})
-        outcome = _GroupOutcome([WebhookResult.UNKNOWN] * len(group), [])
+        results = [WebhookResult.UNKNOWN] * len(group)
         events: list[Observed | StatusClaimed] = []
         numbers: list[int] = []
         for number, (webhook, at) in enumerate(group):
@@ -212,30 +160,24 @@ class WebhookProcessor:
                 event = webhook_claims.to_event(
                     message, webhook, at, uptimes_us[message.account_id], trusted=trusted
                 )
-                outcome.results[number] = webhook_claims.classify_unchanged(message, webhook)
-                step = Step(message) if event is None else self._tracker.decide(message, event)
-                if event is not None and step.message is not message:
+                if event is None:
+                    results[number] = webhook_claims.classify_unchanged(message, webhook)
+                else:
                     events.append(event)
                     numbers.append(number)
-                elif step.conflict:
-                    outcome.conflicts.append(message.campaign_id)
-        if not events:
-            return outcome
         numbered = zip(numbers, events, strict=True)
 
         def decide(message: Message, event: Event) -> Step:
             number, from_webhook = next(numbered)
             webhook, step = group[number].webhook, self._tracker.decide(message, event)
-            changed = step.message is not message
-            outcome.results[number] = (
-                webhook_claims.classify_changed(webhook, from_webhook)
-                if changed
-                else webhook_claims.classify_unchanged(message, webhook)
-            )
+            if step.message is not message:
+                results[number] = webhook_claims.classify_changed(webhook, from_webhook)
+            elif results[number] is WebhookResult.UNKNOWN:
+                results[number] = webhook_claims.classify_unchanged(message, webhook)
             return step
 
-        steps, changes = self._store.apply(events, decide)
-        return outcome._replace(steps=steps, changes=changes)
+        # All rows were found above, so every event is decided.
+        return results, self._store.apply(events, decide)
 
 
 def _resolve(group: Sequence[_Waiting], results: Sequence[WebhookResult]) -> None:

@@ -21,8 +21,9 @@ from typing import NamedTuple, TypeAlias
 
 from prometheus_client.utils import floatToGoString
 
-from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, NANOS_PER_UNIT, SECOND_US, Source, Status, Via
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Source, Via
 from exporter.domain.snapshot import BUCKETS_US, CampaignName, Exemplar, Kind, SeriesKey, Snapshot
+from exporter.domain.states import FINAL_BY_PROVIDER, FINISHED, Status
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family, Type
 

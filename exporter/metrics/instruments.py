@@ -5,7 +5,7 @@ names, labels and children stay in here. Everything whose labels are known
 beforehand stands at 0 from the start, while a gauge without a measurement has
 no sample: 0 would be wrong, and as a timestamp would mean 1970.
 
-The store's thread and the event loop both write here; the library locks.
+All methods belong to the event loop: what people are shown (`state`) changes with what is scraped.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ from prometheus_client.process_collector import ProcessCollector
 from exporter import __version__
 from exporter.config import Settings
 from exporter.domain.limiter import CircuitState
-from exporter.domain.model import Answer, Outcome, Priority, Status, WebhookResult
+from exporter.domain.model import Answer, Outcome, Priority, WebhookResult
+from exporter.domain.states import Status
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
+from exporter.metrics.operational_state import (
+    ENTRY_RESULTS,
+    FILE_RESULTS,
+    WEBHOOK_RESULTS,
+    AccountOperation,
+    OperationalState,
+)
 
-ENTRY_RESULTS = ("accepted", "duplicate", "rejected")
-"""The possible results for an id from a file or a request."""
-FILE_RESULTS = ("done", "failed", "ignored", "not_regular", "too_large", "unreadable")
 REJECT_REASONS = (
     "bad_campaign",
     "bad_characters",
@@ -42,14 +47,14 @@ REJECT_REASONS = (
     "too_long",
     "unknown_account",
 )
-WEBHOOK_RESULTS = tuple(result.value for result in WebhookResult)
 OVERFLOWING_LABELS = ("campaign",)
 
 
 class DropInstruments:
     """The counters of the drop directories; a word outside the fixed sets starts a new series."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, state: OperationalState) -> None:
+        self._state = state
         self._files = _make_counter(catalogue.DROP_FILES, registry, FILE_RESULTS)
         self._lines = _make_counter(catalogue.DROP_LINES, registry, ENTRY_RESULTS)
         self._rejected = _make_counter(catalogue.DROP_LINES_REJECTED, registry, REJECT_REASONS)
@@ -59,10 +64,12 @@ class DropInstruments:
     def count_file(self, result: str) -> None:
         """Count a file that was read or passed over."""
         self._files.labels(result).inc()
+        self._state.drop_files.add(result)
 
     def count_lines(self, result: str, count: int) -> None:
         """Count entries; the result is one of ENTRY_RESULTS."""
         self._lines.labels(result).inc(count)
+        self._state.drop_lines.add(result, count)
 
     def count_rejected(self, reason: str, count: int) -> None:
         """Count entries that were refused for this reason."""
@@ -71,10 +78,12 @@ class DropInstruments:
     def set_up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - two arguments, the second is in the name
         """Show whether the configured directory could be read."""
         self._up.labels(directory).set(up)
+        self._state.drop_up[directory] = up
 
     def set_blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the only argument is in the name
         """Show whether files wait because too many messages are tracked."""
         self._blocked.set(blocked)
+        self._state.drop_blocked = blocked
 
 
 class Instruments:
@@ -84,10 +93,12 @@ class Instruments:
         """Register everything; accounts come in with `configure`."""
         self.registry = CollectorRegistry(auto_describe=True)
         """For the collector; nothing else registers here."""
+        self.state = OperationalState()
+        """The same for people: `status` reads it."""
         registry = self.registry
         self._api = _Api(registry)
         self._accounts: dict[str, _Account] = {}
-        self.drop = DropInstruments(registry)
+        self.drop = DropInstruments(registry, self.state)
         self._webhook_events = _make_counter(catalogue.WEBHOOK_EVENTS, registry, WEBHOOK_RESULTS)
         self._intake_messages = _make_counter(catalogue.INTAKE_MESSAGES, registry, ENTRY_RESULTS)
         self._label_overflow = _make_counter(catalogue.LABEL_OVERFLOW, registry, OVERFLOWING_LABELS)
@@ -103,15 +114,11 @@ class Instruments:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
 
-    def read_values(self, *wanted: Family) -> RegistryValues:
-        """Read what these metrics show now; may be called from any thread."""
-        return RegistryValues(self.registry, wanted)
-
     def configure(self, settings: Settings) -> None:
         """Show the accounts of `settings`, new ones at 0, and remove the others."""
         names = {account.name for account in settings.accounts}
         for name in self._accounts.keys() - names:
-            del self._accounts[name]
+            del self._accounts[name], self.state.accounts[name]
             self._api.remove_account(name)
         for name in sorted(names):
             self._find_account(name)
@@ -123,6 +130,7 @@ class Instruments:
         series = self._find_account(account)
         series.requests[outcome].inc()
         series.request_duration.observe(seconds)
+        series.operation.requests.add(outcome.value)
 
     def count_answer_faults(self, account: str, answer: Answer) -> None:
         """Count what was wrong with a usable answer."""
@@ -137,11 +145,15 @@ class Instruments:
 
     def set_api_up(self, account: str, *, up: bool) -> None:
         """Show whether the latest answer was usable."""
-        self._find_account(account).up.set(up)
+        series = self._find_account(account)
+        series.up.set(up)
+        series.operation.up = up
 
     def set_api_last_success(self, account: str, at_seconds: float) -> None:
         """Show when the latest usable answer came."""
-        self._find_account(account).last_success.set(at_seconds)
+        series = self._find_account(account)
+        series.last_success.set(at_seconds)
+        series.operation.last_success_seconds = at_seconds
 
     def set_limiter_state(
         self, account: str, *, rate: float, paused_until_seconds: float, circuit: CircuitState
@@ -160,7 +172,9 @@ class Instruments:
 
     def set_poll_lag(self, account: str, priority: Priority, seconds: float) -> None:
         """Show how late the latest poll was."""
-        self._find_account(account).poll_lag(priority).set(seconds)
+        series = self._find_account(account)
+        series.poll_lag(priority).set(seconds)
+        series.operation.poll_lag_seconds[priority] = seconds
 
     def set_lease_held(self, account: str, *, held: bool) -> None:
         """Show whether this process owns the account."""
@@ -171,10 +185,12 @@ class Instruments:
     def count_webhook(self, result: WebhookResult) -> None:
         """Count a webhook."""
         self._webhook_events.labels(result.value).inc()
+        self.state.webhook_events.add(result.value)
 
     def count_intake(self, result: str, count: int) -> None:
         """Count posted entries; the result is one of ENTRY_RESULTS."""
         self._intake_messages.labels(result).inc(count)
+        self.state.intake_messages.add(result, count)
 
     # --- the exporter itself ----------------------------------------------------------------------
 
@@ -186,14 +202,17 @@ class Instruments:
         """Show that the configuration was read at that time, without an error."""
         self._config_last_reload_successful.set(1)
         self._config_last_reload_success.set(at_seconds)
+        self.state.reload_successful, self.state.reloaded_seconds = True, at_seconds
 
     def set_reload_failed(self) -> None:
         """Show that the configuration has errors and the old one stays."""
         self._config_last_reload_successful.set(0)
+        self.state.reload_successful = False
 
     def set_store_up(self, *, up: bool) -> None:
         """Show whether durable state can be written."""
         self._store_up.set(up)
+        self.state.store_up = up
 
     def observe_commit(self, seconds: float) -> None:
         """Count a transaction and its duration."""
@@ -214,7 +233,8 @@ class Instruments:
     def _find_account(self, name: str) -> _Account:
         account = self._accounts.get(name)
         if account is None:
-            account = self._accounts[name] = _Account(self._api, name)
+            operation = self.state.accounts[name] = AccountOperation()
+            account = self._accounts[name] = _Account(self._api, name, operation)
         return account
 
 
@@ -245,7 +265,8 @@ class _Api:
 class _Account:
     """One account's children, bound once: finding a child by its labels costs more than counting."""
 
-    def __init__(self, api: _Api, name: str) -> None:
+    def __init__(self, api: _Api, name: str, operation: AccountOperation) -> None:
+        self.operation = operation
         self._api = api
         self._name = name
         self.requests = {outcome: api.requests.labels(name, outcome) for outcome in Outcome}
@@ -270,28 +291,6 @@ class _Account:
         if gauge is None:
             gauge = self._poll_lag[priority] = self._api.poll_lag.labels(self._name, priority.word)
         return gauge
-
-
-class RegistryValues:
-    """What some instruments show at one moment, by the names that a scrape finds."""
-
-    def __init__(self, registry: CollectorRegistry, wanted: Iterable[Family]) -> None:
-        """Read all series of the `wanted` metrics, which are counters and gauges."""
-        labels = {family.name: family.labels for family in wanted}
-        self._values = {
-            (sample.name, *(sample.labels[label] for label in labels[sample.name])): sample.value
-            for metric in registry.restricted_registry(labels).collect()
-            for sample in metric.samples
-        }
-
-    def value(self, family: Family, *labels: str) -> float | None:
-        """Return one series, by the values of its labels; None where it has no sample."""
-        return self._values.get((family.name, *labels))
-
-    def by_last_label(self, family: Family, *labels: str) -> dict[str, int]:
-        """Return every counter whose first labels have these values, by its last label."""
-        begin = (family.name, *labels)
-        return {key[-1]: int(value) for key, value in self._values.items() if key[:-1] == begin}
 
 
 def _make_counter(family: Family, registry: CollectorRegistry, words: Iterable[str] = ()) -> Counter:

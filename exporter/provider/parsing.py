@@ -22,7 +22,8 @@ from typing import NoReturn
 
 from exporter.domain import message_ids
 from exporter.domain.events import WebhookEvent
-from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Answer, Outcome, Status
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Answer, Outcome
+from exporter.domain.states import REPORTED, Status
 from exporter.domain.timestamps import parse_timestamp
 
 MAX_BODY_BYTES = 64 * 1024
@@ -40,16 +41,7 @@ OTHER = "other"
 UNPRINTABLE = "unprintable"
 """Replaces a status that doesn't look like a word."""
 CHANNELS = frozenset({"viber", "sms", "rcs", "email", "flashcall", "push", "telegram", "whatsapp"})
-STATUS_BY_WORD = {
-    status.word: status
-    for status in (
-        Status.SCHEDULED,
-        Status.PROCESSING,
-        Status.DELIVERED,
-        Status.UNDELIVERABLE,
-        Status.PERMANENTERROR,
-    )
-}
+STATUS_BY_WORD = {status.word: status for status in Status if status in REPORTED}
 ENTRY_STATUSES = frozenset({*STATUS_BY_WORD, "not_used", "read"})
 
 _WORD = re.compile(r"[a-z_]{1,32}", re.ASCII)

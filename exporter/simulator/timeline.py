@@ -17,7 +17,8 @@ from struct import Struct
 from types import MappingProxyType
 from typing import NamedTuple
 
-from exporter.domain.model import SECOND_US, Status
+from exporter.domain.model import SECOND_US
+from exporter.domain.states import Status
 from exporter.simulator.identifiers import derive_key
 from exporter.simulator.scenarios import Effects
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from exporter.domain.model import SECOND_US, Status
+from exporter.domain.model import SECOND_US
+from exporter.domain.states import Status
 from exporter.runtime.clock import Clock
 from exporter.simulator.answers import format_decimal
 from exporter.simulator.sent_messages import SentMessages

@@ -14,12 +14,12 @@ from exporter.config import Problem, Settings
 from exporter.config.units import parse_duration_us
 from exporter.domain.limiter import CircuitState
 from exporter.domain.model import SECOND_US, Priority
-from exporter.domain.snapshot import HOUR_US, HOURS, Kind, Snapshot
+from exporter.domain.snapshot import HOUR_US, Kind, Snapshot
 from exporter.engine.accounts import AccountState
+from exporter.engine.hourly_totals import HOURS
 from exporter.engine.tracker import Tracker
-from exporter.metrics import catalogue
-from exporter.metrics.catalogue import Family
-from exporter.metrics.instruments import Instruments, RegistryValues
+from exporter.metrics.instruments import Instruments
+from exporter.metrics.operational_state import AccountOperation, OperationalState
 from exporter.metrics.thresholds import DELIVERY_WINDOW
 from exporter.runtime.clock import Clock
 from exporter.status.campaigns import view_campaigns
@@ -38,24 +38,6 @@ from exporter.status.model import (
 MAX_AGE_SECONDS = 1.0
 """A younger overview is served again, so that any number of clients costs one per second."""
 SHOWN_FAILURES = 20
-_FAMILIES = (
-    catalogue.API_UP,
-    catalogue.API_REQUESTS,
-    catalogue.API_LAST_SUCCESS,
-    catalogue.API_RATE_LIMIT,
-    catalogue.API_PAUSED_UNTIL,
-    catalogue.POLLS_DUE,
-    catalogue.POLL_LAG,
-    catalogue.DROP_FILES,
-    catalogue.DROP_LINES,
-    catalogue.DROP_UP,
-    catalogue.DROP_BLOCKED,
-    catalogue.WEBHOOK_EVENTS,
-    catalogue.INTAKE_MESSAGES,
-    catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL,
-    catalogue.CONFIG_LAST_RELOAD_SUCCESS,
-    catalogue.STORE_UP,
-)
 RECENT_US = parse_duration_us(DELIVERY_WINDOW) or 0
 
 
@@ -71,16 +53,20 @@ class ProcessState:
     """What should be fixed in the configuration files in force, when they were read."""
 
 
-class _AccountNow(NamedTuple):
-    """The state of an account that only the event loop may read."""
+class _Operation(NamedTuple):
+    """What only the event loop may read, as of one moment."""
 
-    name: str
-    configured_rate: float
-    flow: CircuitState
-    held_us: int
-    per_second: float
-    failures: list[RequestView]
+    settings: Settings
+    store_up: bool
+    reload_successful: bool
+    reloaded_seconds: float | None
+    accounts: tuple[AccountView, ...]
+    failures: tuple[RequestView, ...]
     failures_since: int
+    """The time since when the failures of all accounts are complete."""
+    drop: DropView
+    intake: IntakeView
+    webhook: WebhookView
 
 
 @dataclass(eq=False)
@@ -113,60 +99,90 @@ class StatusBuilder:
         loop = asyncio.get_running_loop()
         async with self._lock:
             if self._latest is None or loop.time() - self._latest[0] >= MAX_AGE_SECONDS:
-                accounts = self._read_accounts()
                 overview = await loop.run_in_executor(
-                    self.thread, self._build_overview, self._snapshot, accounts, self.clock.now()
+                    self.thread,
+                    self._build_overview,
+                    self._snapshot,
+                    self._read_operation(),
+                    self.clock.now(),
                 )
                 self._latest = loop.time(), overview
             return self._latest[1]
 
-    def _read_accounts(self) -> list[_AccountNow]:
-        now, wall_now = self.clock.monotonic(), self.clock.now()
-        found = []
-        for configured in self.tracker.settings.accounts:
-            account = self.tracker.accounts.get(configured.name)
-            if account is not None:
-                rate = configured.requests_per_second
-                found.append(self._read_account(account, rate, now, wall_now))
-        return found
-
-    def _read_account(self, account: AccountState, rate: float, now: int, wall_now: int) -> _AccountNow:
-        history, names = account.history, self.tracker.state.campaigns
-        return _AccountNow(
-            account.name,
-            rate,
-            account.limiter.circuit,
-            account.limiter.get_wait_us(now),
-            history.compute_rate_per_second(wall_now),
-            [view_request(account.name, request, names) for request in history.list_failures(SHOWN_FAILURES)],
-            history.failures_since,
+    def _read_operation(self) -> _Operation:
+        settings, state = self.tracker.settings, self.instruments.state
+        known = self.tracker.accounts
+        rates = {
+            name: configured.requests_per_second
+            for configured in settings.accounts
+            if (name := configured.name) in known
+        }
+        accounts = [known[name] for name in rates]
+        return _Operation(
+            settings,
+            state.store_up,
+            state.reload_successful,
+            state.reloaded_seconds,
+            tuple(self._view_account(account, rates[account.name]) for account in accounts),
+            self._list_failures(accounts),
+            max((account.history.failures_since for account in accounts), default=self._started_at),
+            _view_drop(settings, state),
+            IntakeView(settings.intake is not None, dict(state.intake_messages)),
+            self._view_webhook(settings, state),
         )
 
-    def _build_overview(self, snapshot: Snapshot, accounts_now: list[_AccountNow], now: int) -> Overview:
-        """Runs in `thread`; everything that it reads is frozen or locked."""
-        settings = self.tracker.settings
-        values = self.instruments.read_values(*_FAMILIES)
+    def _list_failures(self, accounts: list[AccountState]) -> tuple[RequestView, ...]:
+        names = self.tracker.state.campaigns
+        failures = [
+            view_request(account.name, request, names)
+            for account in accounts
+            for request in account.history.list_failures(SHOWN_FAILURES)
+        ]
+        latest = sorted(failures, key=lambda failure: failure.timestamp_seconds, reverse=True)
+        return tuple(latest[:SHOWN_FAILURES])
+
+    def _view_account(self, account: AccountState, configured_rate: float) -> AccountView:
+        now, wall_now = self.clock.monotonic(), self.clock.now()
+        limiter = account.limiter
+        # A reload shows a new account to the tracker first.
+        operation = self.instruments.state.accounts.get(account.name, AccountOperation())
+        paused_us, flow = limiter.paused_until - now, limiter.circuit
+        return AccountView(
+            account=account.name,
+            up=operation.up,
+            flow=flow,
+            last_success_timestamp_seconds=operation.last_success_seconds,
+            requests_per_second=account.history.compute_rate_per_second(wall_now),
+            allowed_requests_per_second=limiter.rate,
+            configured_requests_per_second=configured_rate,
+            paused_until_timestamp_seconds=(wall_now + paused_us) / SECOND_US if paused_us > 0 else None,
+            next_probe_seconds=(
+                None if flow is CircuitState.CLOSED else limiter.get_wait_us(now) / SECOND_US
+            ),
+            due={priority.word: account.agenda.ready(priority) for priority in Priority},
+            lag_seconds={priority.word: lag for priority, lag in sorted(operation.poll_lag_seconds.items())},
+            requests=dict(operation.requests),
+        )
+
+    def _build_overview(self, snapshot: Snapshot, operation: _Operation, now: int) -> Overview:
+        """Runs in `thread`; everything that it reads is frozen, or only looked up."""
         day = self._day.compute_increase(snapshot)
-        windows = [window.label for window in settings.windows]
-        shown = tuple(view_campaigns(snapshot, day, self._recent.compute_increase(snapshot), windows))
-        accounts = tuple(_view_account(account, values) for account in accounts_now)
-        failures = [failure for account in accounts_now for failure in account.failures]
-        latest = tuple(sorted(failures, key=lambda f: f.timestamp_seconds, reverse=True)[:SHOWN_FAILURES])
-        drop = _view_drop(settings, values)
-        taken_at = values.value(catalogue.CONFIG_LAST_RELOAD_SUCCESS)
+        recent = self._recent.compute_increase(snapshot)
+        windows = [window.label for window in operation.settings.windows]
+        shown = tuple(view_campaigns(snapshot, day, recent, windows, self.tracker.hourly_totals))
         pending = sum(campaign.pending for campaign in shown)
         inputs = HealthInputs(
             now_seconds=now / SECOND_US,
             unready=self.process.unready(),
             stalled=bool(self.process.unhealthy()),
-            store_up=values.value(catalogue.STORE_UP) != 0,
-            reload_refused=values.value(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == 0,
-            configuration_taken_seconds=taken_at or None,
-            accounts=accounts,
+            store_up=operation.store_up,
+            reload_refused=not operation.reload_successful,
+            configuration_taken_seconds=operation.reloaded_seconds,
+            accounts=operation.accounts,
             campaigns=shown,
-            failures=latest,
-            drop=drop,
-            intake=settings.intake is not None,
+            failures=operation.failures,
+            drop=operation.drop,
+            intake=operation.intake.enabled,
             patience=max(1.0, self.process.demo_speed or 1.0),
             tracked=sum(value for key, value in snapshot.values.items() if key.kind is Kind.TRACKED),
             pending=pending,
@@ -190,61 +206,30 @@ class StatusBuilder:
             counted_since_timestamp_seconds=day.since / SECOND_US,
             configuration_taken_timestamp_seconds=inputs.configuration_taken_seconds,
             pending=pending,
-            max_tracked=settings.limits.max_tracked,
-            accounts=accounts,
+            max_tracked=operation.settings.limits.max_tracked,
+            accounts=operation.accounts,
             campaigns=shown,
-            failures=latest,
-            failures_since_timestamp_seconds=_find_failures_since(accounts_now, self._started_at) / SECOND_US,
-            drop=drop,
-            intake=IntakeView(inputs.intake, values.by_last_label(catalogue.INTAKE_MESSAGES)),
-            webhook=self._view_webhook(settings, values),
+            failures=operation.failures,
+            failures_since_timestamp_seconds=operation.failures_since / SECOND_US,
+            drop=operation.drop,
+            intake=operation.intake,
+            webhook=operation.webhook,
         )
 
-    def _view_webhook(self, settings: Settings, values: RegistryValues) -> WebhookView:
+    def _view_webhook(self, settings: Settings, state: OperationalState) -> WebhookView:
         return WebhookView(
             enabled=settings.webhook is not None,
             mode=settings.webhook.mode if settings.webhook is not None else None,
             addresses=self.process.webhook_addresses(),
-            events=values.by_last_label(catalogue.WEBHOOK_EVENTS),
+            events=dict(state.webhook_events),
         )
 
 
-def _find_failures_since(accounts: list[_AccountNow], started_at: int) -> int:
-    """The time since when the failures of all accounts are complete."""
-    return max((account.failures_since for account in accounts), default=started_at)
-
-
-def _view_account(account: _AccountNow, values: RegistryValues) -> AccountView:
-    name = account.name
-
-    def value(family: Family) -> float | None:
-        return values.value(family, name)
-
-    up, allowed = value(catalogue.API_UP), value(catalogue.API_RATE_LIMIT)
-    lags = {p.word: values.value(catalogue.POLL_LAG, name, p.word) for p in Priority}
-    return AccountView(
-        account=name,
-        up=None if up is None else bool(up),
-        flow=account.flow,
-        last_success_timestamp_seconds=value(catalogue.API_LAST_SUCCESS),
-        requests_per_second=account.per_second,
-        allowed_requests_per_second=account.configured_rate if allowed is None else allowed,
-        configured_requests_per_second=account.configured_rate,
-        paused_until_timestamp_seconds=value(catalogue.API_PAUSED_UNTIL),
-        next_probe_seconds=None if account.flow is CircuitState.CLOSED else account.held_us / SECOND_US,
-        due=values.by_last_label(catalogue.POLLS_DUE, name),
-        lag_seconds={priority: lag for priority, lag in lags.items() if lag is not None},
-        requests=values.by_last_label(catalogue.API_REQUESTS, name),
-    )
-
-
-def _view_drop(settings: Settings, values: RegistryValues) -> DropView:
-    states = {
-        str(drop.directory): values.value(catalogue.DROP_UP, str(drop.directory)) for drop in settings.drop
-    }
+def _view_drop(settings: Settings, state: OperationalState) -> DropView:
+    directories = [str(drop.directory) for drop in settings.drop]
     return DropView(
-        directories={name: None if up is None else bool(up) for name, up in states.items()},
-        blocked=bool(values.value(catalogue.DROP_BLOCKED)),
-        files=values.by_last_label(catalogue.DROP_FILES),
-        lines=values.by_last_label(catalogue.DROP_LINES),
+        directories={name: state.drop_up.get(name) for name in directories},
+        blocked=state.drop_blocked,
+        files=dict(state.drop_files),
+        lines=dict(state.drop_lines),
     )

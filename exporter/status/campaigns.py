@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import sqrt
 from typing import NamedTuple
 
-from exporter.domain.model import FINISHED, NANOS_PER_UNIT, SECOND_US, Status
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.domain.snapshot import BUCKETS_US, HOUR_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.states import PENDING
+from exporter.engine.hourly_totals import Hour, HourlyTotals
 from exporter.metrics.thresholds import DELIVERY_MIN_MISSED, DELIVERY_WINDOW, DELIVERY_Z
 from exporter.status.counter_history import Increase
 from exporter.status.model import CampaignView, Hours, Share
 
 DAY = "24h"
-_PENDING = frozenset(status.word for status in Status if status not in FINISHED)
+_PENDING = frozenset(status.word for status in PENDING)
 _COUNTED = frozenset(
     {
         Kind.TRACKED,
@@ -38,7 +40,7 @@ class _Labelled(NamedTuple):
 
 
 def view_campaigns(
-    snapshot: Snapshot, day: Increase, recent: Increase, windows: Iterable[str]
+    snapshot: Snapshot, day: Increase, recent: Increase, windows: Iterable[str], hourly_totals: HourlyTotals
 ) -> list[CampaignView]:
     """All campaigns; `recent` covers the window of the delivery alert, `windows` are those of ratios."""
     day_increases = _group_by_campaign(day.amounts)
@@ -49,7 +51,13 @@ def view_campaigns(
     shares = _Shares(snapshot, recent.amounts, tuple(windows))
     views = [
         _view_campaign(
-            snapshot, campaign_id, name, day_increases.get(campaign_id, []), pending[campaign_id], shares
+            snapshot,
+            campaign_id,
+            name,
+            day_increases.get(campaign_id, []),
+            pending[campaign_id],
+            shares,
+            hourly_totals.list_day(campaign_id, snapshot.taken_at),
         )
         for campaign_id, name in snapshot.campaigns.items()
     ]
@@ -95,6 +103,7 @@ def _view_campaign(  # noqa: PLR0913, PLR0917 - the data of one campaign, from f
     increases: list[_Labelled],
     pending: int,
     shares: _Shares,
+    hours: Sequence[Hour],
 ) -> CampaignView:
     objective = snapshot.objectives[name.campaign]
     sums: dict[Kind, int] = defaultdict(int)
@@ -127,7 +136,7 @@ def _view_campaign(  # noqa: PLR0913, PLR0917 - the data of one campaign, from f
         finished=by_label[Kind.FINISHED],
         pending=pending,
         oldest_pending_timestamp_seconds=None if oldest_at is None else oldest_at / SECOND_US,
-        hours=_view_hours(snapshot, campaign_id, objective),
+        hours=_view_hours(hours, snapshot.taken_at, objective),
     )
 
 
@@ -136,13 +145,12 @@ def _share_in_time(window: str, messages: int, missed: int) -> Iterator[Share]:
         yield Share(window, (messages - missed) / messages, messages)
 
 
-def _view_hours(snapshot: Snapshot, campaign_id: int, objective: Objective) -> Hours | None:
-    hours = snapshot.hours.get(campaign_id, ())
+def _view_hours(hours: Sequence[Hour], now: int, objective: Objective) -> Hours | None:
     sent = tuple([hour.sent for hour in hours])
     if not any(sent):
         return None
-    began_at = snapshot.taken_at - snapshot.taken_at % HOUR_US - (len(hours) - 1) * HOUR_US
-    judged = max(0, snapshot.taken_at - objective.deadline_us - began_at) // HOUR_US
+    began_at = now - now % HOUR_US - (len(hours) - 1) * HOUR_US
+    judged = max(0, now - objective.deadline_us - began_at) // HOUR_US
     delivered = tuple([hour.delivered for hour in hours])
     return Hours(began_at / SECOND_US, sent, delivered, min(judged, len(hours)))
 

@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import ConfigDict
 
-from exporter.domain.model import SECOND_US, Message, Outcome, Status, Verdict
+from exporter.domain.model import SECOND_US, Message, Outcome, Verdict
 from exporter.domain.snapshot import CampaignName
+from exporter.domain.states import ClaimState
 from exporter.engine.request_history import Request
 from exporter.engine.tracker import Tracker
 from exporter.runtime.clock import Clock
@@ -215,7 +216,7 @@ class Lookups:
             polls=message.polls,
             failures=message.failures,
             refusals=message.refusals,
-            told_by_webhook=Status(message.claimed_status).word if message.claimed_status > 0 else None,
+            told_by_webhook=message.claimed_status.word if message.claim_state is ClaimState.OPEN else None,
         )
 
 

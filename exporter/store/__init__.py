@@ -23,7 +23,7 @@ from exporter.domain.snapshot import CampaignName, SeriesKey
 
 _T = TypeVar("_T")
 Decide = Callable[[Message, Event], Step]
-"""What an event does to a message; called inside the transaction, with the row as it is there."""
+"""What an event does to a message; called once per event, with the row as it stays until the commit."""
 
 READ_TO_THE_END = -1
 """The progress of a file that needs no more reading."""
@@ -63,6 +63,17 @@ class Accepted:
     changes: StateDelta = field(default_factory=StateDelta)
     full: bool = False
     """There was no room for all that are new, so nothing was tracked."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What `apply` did."""
+
+    steps: list[Step]
+    """In the order of the events; events about rows that are gone are left out."""
+    changes: StateDelta
+    committed: bool = False
+    """False when no event changed its message: then nothing was written."""
 
 
 @dataclass(slots=True)
@@ -127,7 +138,7 @@ class Store(Protocol):
         """How far a dropped file was read; 0 when it is new."""
         ...
 
-    def claim(self, rows: Sequence[int]) -> list[Message]:
+    def claim(self, rows: Iterable[int]) -> list[Message]:
         """Read messages by row; rows that are gone are left out."""
         ...
 
@@ -135,8 +146,12 @@ class Store(Protocol):
         """Read messages by their ids, in all of these accounts; unknown ids are left out."""
         ...
 
-    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
-        """Decide events in order, each on what the ones before it left; steps come back in order."""
+    def apply(self, events: Sequence[Event], decide: Decide) -> Applied:
+        """Decide events in order, each on what the ones before it left, and write what they change.
+
+        No other writer may come between reading a row and writing it: an engine that isn't alone locks
+        the rows first. Events that change nothing cost no commit.
+        """
         ...
 
     def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from exporter.domain.aggregates import Cohort, CohortKey, StateDelta
 from exporter.domain.events import Event, Step
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import SECOND_US, Message, Source, Status, Verdict
+from exporter.domain.model import SECOND_US, Message, Source, Verdict
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.states import ClaimState, Status
 from exporter.store import (
     Accepted,
+    Applied,
     Arrival,
     CollectedGarbage,
     Decide,
@@ -33,7 +35,8 @@ _CHUNK_ROWS = 10_000
 
 _COLUMNS = (
     "id, account_id, campaign_id, message_id, status, outcome, verdict, sent_at, accepted_at, due_at,"
-    " polled_at, finished_at, answering_base_us, polls, failures, refusals, revision, hearsay, told_nanos"
+    " polled_at, finished_at, uptime_at_accept_us, polls, failures, refusals, revision, claimed_status,"
+    " claim_state, webhook_cost_nanos"
 )
 """In the order of `model.Message`."""
 
@@ -41,24 +44,25 @@ _SELECT_MESSAGE = f"SELECT {_COLUMNS} FROM messages WHERE id = ?"  # noqa: S608 
 _SELECT_BY_ID = f"SELECT {_COLUMNS} FROM messages WHERE account_id = ? AND message_id = ?"  # noqa: S608 - a constant
 _SELECT_MESSAGES = f"SELECT {_COLUMNS} FROM messages WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - a constant
 _SELECT_NEWER = "SELECT id, campaign_id, revision, due_at, sent_at FROM messages WHERE id > ?"
-# In the order of the table: by way of the index, each row would be a seek.
+# Where `Message.unsettled` holds. In the order of the table: by way of the index, each row would be a seek.
 _SELECT_SCHEDULE = (
-    "SELECT id, campaign_id, revision, due_at FROM messages NOT INDEXED"
-    " WHERE outcome = 0 OR told_nanos >= 0 OR hearsay > 0"
+    "SELECT id, campaign_id, revision, due_at FROM messages NOT INDEXED"  # noqa: S608 - a constant
+    f" WHERE outcome = 0 OR webhook_cost_nanos IS NOT NULL OR claim_state = {ClaimState.OPEN:d}"
 )
 _SELECT_OLDEST = "SELECT min(sent_at) FROM messages WHERE campaign_id = ? AND outcome = 0"
 _INSERT_MESSAGE = (
     "INSERT INTO messages"
-    " (account_id, campaign_id, message_id, sent_at, accepted_at, due_at, answering_base_us, verdict)"
+    " (account_id, campaign_id, message_id, sent_at, accepted_at, due_at, uptime_at_accept_us, verdict)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _UPDATE_MESSAGE = (
     "UPDATE messages SET status = ?, outcome = ?, verdict = ?, due_at = ?, polled_at = ?, finished_at = ?,"
-    " polls = ?, failures = ?, refusals = ?, revision = ?, hearsay = ?, told_nanos = ? WHERE id = ?"
+    " polls = ?, failures = ?, refusals = ?, revision = ?, claimed_status = ?,"
+    " claim_state = ?, webhook_cost_nanos = ? WHERE id = ?"
 )
 _SELECT_CAMPAIGNS = "SELECT c.id, a.name, c.name FROM campaigns c JOIN accounts a ON a.id = c.account_id"
-_SELECT_ACCOUNTS = "SELECT id, name, answering_us, paused_until, rate_micros FROM accounts"
-_UPDATE_ACCOUNT = "UPDATE accounts SET answering_us = ?, paused_until = ?, rate_micros = ? WHERE id = ?"
+_SELECT_ACCOUNTS = "SELECT id, name, uptime_us, paused_until, rate_micros FROM accounts"
+_UPDATE_ACCOUNT = "UPDATE accounts SET uptime_us = ?, paused_until = ?, rate_micros = ? WHERE id = ?"
 _SELECT_SERIES = "SELECT campaign_id, kind, label1, label2, value FROM series"
 _ADD_TO_SERIES = (
     "INSERT INTO series (campaign_id, kind, label1, label2, value) VALUES (?, ?, ?, ?, ?)"
@@ -201,7 +205,7 @@ class SqliteStore:
             row = cursor.execute("SELECT progress FROM files WHERE file_key = ?", (file_key,)).fetchone()
             return int(row[0]) if row else 0
 
-    def claim(self, rows: Sequence[int]) -> list[Message]:
+    def claim(self, rows: Iterable[int]) -> list[Message]:
         """See `Store`."""
         with self._database.read() as cursor:
             found = (cursor.execute(_SELECT_MESSAGE, (row,)).fetchone() for row in rows)
@@ -218,29 +222,25 @@ class SqliteStore:
                         found.setdefault(message_id, []).append(self._read_message(row))
         return found
 
-    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
-        """See `Store`."""
-        steps: list[Step] = []
-        changes = StateDelta()
-        with self._database.transaction() as cursor:
-            current: dict[int, Message] = {}
-            changed: dict[int, Message] = {}
-            for event in events:
-                message = current.get(event.row)
-                if message is None:
-                    row = cursor.execute(_SELECT_MESSAGE, (event.row,)).fetchone()
-                    if row is None:
-                        continue
-                    message = self._read_message(row)
+    def apply(self, events: Sequence[Event], decide: Decide) -> Applied:
+        """See `Store`; this process alone holds the file, so a row stays as it is read before BEGIN."""
+        current = {message.row: message for message in self.claim({event.row for event in events})}
+        changed: dict[int, Message] = {}
+        applied = Applied([], StateDelta())
+        for event in events:
+            message = current.get(event.row)
+            if message is not None:
                 step = decide(message, event)
-                current[event.row] = step.message
                 if step.message is not message:
-                    changed[event.row] = step.message
-                changes.add_step(step)
-                steps.append(step)
-            _update_messages(cursor, changed.values())
-            _add_changes(cursor, changes)
-        return steps, changes
+                    current[event.row] = changed[event.row] = step.message
+                applied.changes.add_step(step)
+                applied.steps.append(step)
+        if changed:
+            with self._database.transaction() as cursor:
+                _update_messages(cursor, changed.values())
+                _add_changes(cursor, applied.changes)
+            applied.committed = True
+        return applied
 
     def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
         """See `Store`."""
@@ -263,9 +263,8 @@ class SqliteStore:
             found = reader.execute(_SELECT_MESSAGES, (cursor, limit)).fetchall()
         collected = CollectedGarbage(found[-1][0] if len(found) == limit else 0)
         messages = [self._read_message(row) for row in found]
-        settled = [m for m in messages if not m.pending and m.webhook_cost_nanos < 0]
-        old = [m for m in settled if m.finished_at + retention_us <= now]
-        steps = [(m, tick(m)) for m in messages if m.pending or m.webhook_cost_nanos >= 0]
+        old = [m for m in messages if m.fully_counted and m.finished_at + retention_us <= now]
+        steps = [(m, tick(m)) for m in messages if not m.fully_counted]
         moved = [step for before, step in steps if step.message is not before]
         if not old and not moved:
             return collected
@@ -327,18 +326,22 @@ class SqliteStore:
 
 _STATUSES = {status.value: status for status in Status}
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
+_CLAIM_STATES = {state.value: state for state in ClaimState}
 _TYPES = tuple(str if field == "message_id" else int for field in Message._fields)
+_ROW_TYPES = ((*_TYPES[:-1], type(None)), _TYPES)
+"""Without a cost from a webhook, and with one."""
 
 
 def _make_message(row: tuple[int, ...]) -> Message:
     """A message of a row of `_COLUMNS`; raises ValueError."""
-    if tuple(map(type, row)) != _TYPES:
+    if tuple(map(type, row)) not in _ROW_TYPES:
         raise ValueError("a column has a type that was never written")
     fields = list(row)
     try:
         fields[4:7] = _STATUSES[row[4]], _STATUSES[row[5]], _VERDICTS[row[6]]
+        fields[17:19] = _STATUSES[row[17]], _CLAIM_STATES[row[18]]
     except KeyError:
-        raise ValueError("a status or verdict that was never written") from None
+        raise ValueError("a status, verdict or claim state that was never written") from None
     return Message._make(fields)
 
 
@@ -420,8 +423,8 @@ def _update_messages(cursor: sqlite3.Cursor, messages: Iterable[Message]) -> Non
     values = [
         (
             *(m.status, m.outcome, m.verdict, m.due_at, m.polled_at, m.finished_at),
-            *(m.polls, m.failures, m.refusals, m.revision, m.claimed_status, m.webhook_cost_nanos),
-            m.row,
+            *(m.polls, m.failures, m.refusals, m.revision),
+            *(m.claimed_status, m.claim_state, m.webhook_cost_nanos, m.row),
         )
         for m in messages
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.domain.model import Status
+from exporter.domain.states import Status
 from tests.dashboards.asked import panels
 from tests.dashboards.schema import BOARD_KEYS, PANEL_KEYS, TARGET_KEYS, UNITS
 from tools.dashboards import constants, render_files

@@ -7,17 +7,9 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from exporter.domain.model import (
-    FINAL_BY_PROVIDER,
-    FINISHED,
-    Outcome,
-    Priority,
-    Source,
-    Status,
-    Via,
-    WebhookResult,
-)
-from exporter.metrics import catalogue, instruments
+from exporter.domain.model import Outcome, Priority, Source, Via, WebhookResult
+from exporter.domain.states import FINAL_BY_PROVIDER, FINISHED, Status
+from exporter.metrics import catalogue, instruments, operational_state
 from exporter.metrics.catalogue import Family, Type
 from exporter.provider.parsing import CHANNELS, ENTRY_STATUSES, OTHER
 from tests.docs.configuration import PAGE_WIDTH
@@ -72,9 +64,9 @@ def label_values() -> dict[str, list[str]]:
         ],
         "`outcome`": _of(Outcome),
         "`priority`": _of(Priority),
-        "`result` of `smsbat_drop_files_total`": list(instruments.FILE_RESULTS),
+        "`result` of `smsbat_drop_files_total`": list(operational_state.FILE_RESULTS),
         "`result` of `smsbat_drop_lines_total` and `smsbat_intake_messages_total`": list(
-            instruments.ENTRY_RESULTS
+            operational_state.ENTRY_RESULTS
         ),
         "`reason`": list(instruments.REJECT_REASONS),
         "`result` of `smsbat_webhook_events_total`": _of(WebhookResult),

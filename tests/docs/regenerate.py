@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.dashboards import regenerate as dashboards
-from tests.docs import configuration, json_schema, metrics
+from tests.docs import configuration, json_schema, metrics, states
 from tests.kit.processes import ROOT
 
 EXAMPLE = "config.example.yaml"
@@ -22,6 +22,7 @@ def expected() -> dict[str, str]:
         "exporter/config/schema.json": json_schema.text(),
         "docs/configuration.md": between(_read("docs/configuration.md"), "keys", configuration.tables()),
         "docs/metrics.md": between(_read("docs/metrics.md"), "metrics", metrics.tables()),
+        "docs/numbers.md": between(_read("docs/numbers.md"), "states", states.diagram()),
     }
 
 

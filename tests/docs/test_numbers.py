@@ -10,16 +10,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.units import parse_duration_us
-from exporter.domain.model import (
-    NANOS_PER_UNIT,
-    SECOND_US,
-    Answer,
-    NewMessage,
-    Outcome,
-    Reply,
-    Source,
-    Status,
-)
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Answer, NewMessage, Outcome, Reply, Source
+from exporter.domain.states import Status
 from exporter.metrics.exposition import Format, Renderer
 from tests.docs.pages import Page
 from tests.engine.provider import Provider

@@ -7,19 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from exporter.domain import lifecycle
 from exporter.domain.lifecycle import Count, Event, Observed, PollFailed, Step, Tick
-from exporter.domain.model import (
-    FINISHED,
-    SECOND_US,
-    Answer,
-    Message,
-    Outcome,
-    Policy,
-    Priority,
-    Status,
-    Verdict,
-    Via,
-)
+from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Policy, Priority, Verdict, Via
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import FINISHED, Status
 
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 3600 * SECOND_US

@@ -18,8 +18,9 @@ from exporter.domain.aggregates import (
     get_cohort_key,
 )
 from exporter.domain.lifecycle import Observed, Step, compute_tolerance_us
-from exporter.domain.model import SECOND_US, Answer, Source, Status, Verdict, Via
-from exporter.domain.snapshot import CampaignName, Exemplar, Hour, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.model import SECOND_US, Answer, Source, Verdict, Via
+from exporter.domain.snapshot import CampaignName, Exemplar, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.states import Status
 from tests.domain.example import DEFAULT, HOUR_US, MESSAGE, MINUTE_US, SENT_AT, make_observed
 
 CAMPAIGN = 1
@@ -389,31 +390,3 @@ def test_a_ratio_says_how_many_messages_it_is_computed_from() -> None:
     shown = take_snapshot(state, SENT_AT + DEADLINE_US + COHORT_US)
     assert shown.judged == dict.fromkeys(shown.delivery_ratios, 3)
     assert shown.judged
-
-
-def test_the_hours_of_a_day_end_with_the_current_one() -> None:
-    """Messages count in the hour of their sending, whenever they finish; hours pass without an event."""
-    state = make_state()
-    this_hour = SENT_AT - SENT_AT % HOUR_US
-    for age_hours, amount in ((0, 5), (1, 4), (23, 3), (24, 2)):
-        track(state, this_hour - age_hours * HOUR_US, amount)
-    commit(state, make_final_step(Status.DELIVERED, HOUR_US, sent_at=this_hour - HOUR_US))
-    shown = take_snapshot(state, this_hour + HOUR_US - 1)
-    assert shown.hours == {CAMPAIGN: (Hour(3, 0), *[Hour(0, 0)] * 21, Hour(4, 1), Hour(5, 0))}
-    later = take_snapshot(state, this_hour + HOUR_US)
-    assert later.hours == {CAMPAIGN: (*[Hour(0, 0)] * 21, Hour(4, 1), Hour(5, 0), Hour(0, 0))}
-    assert later.taken_at == this_hour + HOUR_US
-
-
-def test_hours_that_are_not_shown_are_pruned() -> None:
-    """Together with their cohorts."""
-    state = make_state()
-    track(state, SENT_AT, 5)
-    assert take_snapshot(state, SENT_AT).hours[CAMPAIGN][-1] == Hour(5, 0)
-    state.prune_cohorts(SENT_AT + 2 * HOUR_US)
-    track(state, SENT_AT + 2 * HOUR_US)
-    assert take_snapshot(state, SENT_AT + 2 * HOUR_US).hours[CAMPAIGN][-3:] == (
-        Hour(0, 0),
-        Hour(0, 0),
-        Hour(1, 0),
-    )

@@ -5,16 +5,9 @@ from __future__ import annotations
 import pytest
 
 from exporter.domain.lifecycle import OUTAGE_CAP_US, Event, Observed
-from exporter.domain.model import (
-    GIVEN_UP,
-    SECOND_US,
-    Answer,
-    Outcome,
-    Status,
-    Verdict,
-    Via,
-)
+from exporter.domain.model import SECOND_US, Answer, Outcome, Verdict, Via
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import GIVEN_UP, Status
 from tests.domain.example import (
     DEFAULT,
     HOUR_US,

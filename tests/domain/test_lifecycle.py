@@ -9,19 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain import lifecycle
-from exporter.domain.lifecycle import MOVES, Event, Observed
-from exporter.domain.model import (
-    FINAL_BY_PROVIDER,
-    FINISHED,
-    GIVEN_UP,
-    SECOND_US,
-    Answer,
-    Outcome,
-    Status,
-    Verdict,
-    Via,
-)
+from exporter.domain.lifecycle import Event, Observed
+from exporter.domain.model import SECOND_US, Answer, Outcome, Verdict, Via
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import FINAL_BY_PROVIDER, FINISHED, GIVEN_UP, MOVES, Status
 from tests.domain.example import (
     HOUR_US,
     MESSAGE,

@@ -11,19 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from exporter.domain import lifecycle
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Step, Tick, compute_tolerance_us
-from exporter.domain.model import (
-    FINAL_BY_PROVIDER,
-    SECOND_US,
-    Answer,
-    Message,
-    Outcome,
-    Policy,
-    Status,
-    Verdict,
-    Via,
-)
+from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Policy, Verdict, Via
 from exporter.domain.schedule import CLOSEST_US, JITTER_RATIO, first_poll_at, next_poll_at
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import FINAL_BY_PROVIDER, Status
 from tests.domain.example import (
     CAMPAIGN,
     DEFAULT,

@@ -8,15 +8,9 @@ import pytest
 
 from exporter.domain import lifecycle
 from exporter.domain.lifecycle import Count, Event, Observed
-from exporter.domain.model import (
-    SECOND_US,
-    Answer,
-    Outcome,
-    Status,
-    Verdict,
-    Via,
-)
+from exporter.domain.model import SECOND_US, Answer, Outcome, Verdict, Via
 from exporter.domain.snapshot import BUCKETS_US, Kind
+from exporter.domain.states import Status
 from tests.domain.example import (
     DEFAULT,
     HOUR_US,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporter.domain.aggregates import StateDelta
 from exporter.domain.lifecycle import Event, Step
 from exporter.domain.limiter import LimiterState
+from exporter.domain.model import Message
 from exporter.runtime.errors import StoreFull
-from exporter.store import Accepted, Decide, FileProgress
+from exporter.store import Accepted, Applied, Decide, FileProgress
 from exporter.store.sqlite import SqliteStore
 
 
@@ -37,10 +38,16 @@ class FillableStore(SqliteStore):
         self._refuse_when_full()
         return super().track(*args, file=file, **kwargs)
 
-    def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
-        """See `Store`."""
-        self._refuse_when_full()
-        return super().apply(events, decide)
+    def apply(self, events: Sequence[Event], decide: Decide) -> Applied:
+        """See `Store`; what changes nothing needs no room."""
+
+        def decide_with_room(message: Message, event: Event) -> Step:
+            step = decide(message, event)
+            if step.message is not message:
+                self._refuse_when_full()
+            return step
+
+        return super().apply(events, decide_with_room)
 
     def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
         """See `Store`."""

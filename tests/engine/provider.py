@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from exporter.domain.model import SECOND_US, Answer, Outcome, Reply, Status
+from exporter.domain.model import SECOND_US, Answer, Outcome, Reply
+from exporter.domain.states import Status
 
 NANOS = 50_000_000
 """What a delivered message costs here."""

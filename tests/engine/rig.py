@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from exporter.config import Settings
-from exporter.domain.model import SECOND_US, Message, NewMessage, Source, Status
+from exporter.domain.model import SECOND_US, Message, NewMessage, Source
 from exporter.domain.snapshot import Kind, Snapshot
+from exporter.domain.states import Status
 from exporter.engine.accounts import AccountState
 from exporter.engine.maintenance import Maintenance
 from exporter.engine.poller import Poller

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.domain.model import Answer, Outcome, Reply, Status
+from exporter.domain.model import Answer, Outcome, Reply
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from exporter.provider import parsing
 from tests.engine.provider import (
     Provider,

@@ -7,8 +7,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from exporter.domain.model import NewMessage, Reply, Source, Status
+from exporter.domain.model import NewMessage, Reply, Source
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from exporter.metrics.collector import Collector
 from tests.engine.provider import Provider, answer_under_way, make_reply
 from tests.engine.rig import start_rig

@@ -11,8 +11,9 @@ import pytest
 
 from exporter.domain.aggregates import COHORT_US
 from exporter.domain.lifecycle import compute_tolerance_us
-from exporter.domain.model import SECOND_US, Reply, Status, Verdict
+from exporter.domain.model import SECOND_US, Reply, Verdict
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from tests.engine.provider import Provider, answer_delivered, answer_under_way, make_reply, refuse_connection
 from tests.engine.rig import Rig, start_rig
 from tests.engine.settings import make_settings

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from exporter.config import Settings
-from exporter.domain.model import SECOND_US, NewMessage, Outcome, Priority, Reply, Source, Status
+from exporter.domain.model import SECOND_US, NewMessage, Outcome, Priority, Reply, Source
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from exporter.engine.tracker import Tracked
 from tests.engine.provider import (
     HANGING,

@@ -10,7 +10,8 @@ from statistics import median
 
 import pytest
 
-from exporter.domain.model import Reply, Status
+from exporter.domain.model import Reply
+from exporter.domain.states import Status
 from tests.engine.provider import (
     Provider,
     Request,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.domain.model import SECOND_US, Outcome, Status
+from exporter.domain.model import SECOND_US, Outcome
+from exporter.domain.states import Status
 from exporter.engine.request_history import KEPT_FAILURES, KEPT_REQUESTS, Request, RequestHistory
 
 BEGAN_AT = 1_000_000 * SECOND_US

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.domain.model import SECOND_US, Outcome, Reply, Status
+from exporter.domain.model import SECOND_US, Outcome, Reply
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from tests.engine.provider import (
     Provider,
     answer_delivered,

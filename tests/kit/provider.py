@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from exporter.domain.model import Status
+from exporter.domain.states import Status
 from exporter.simulator.scenarios import NORMAL
 from exporter.simulator.timeline import NEVER_AT, TrafficKind, draw, plan_timeline
 from tests.kit.arrivals import Arrival

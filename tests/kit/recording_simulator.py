@@ -17,7 +17,7 @@ import json
 import uvloop
 from aiohttp import web
 
-from exporter.domain.model import FINAL_BY_PROVIDER
+from exporter.domain.states import FINAL_BY_PROVIDER
 from exporter.runtime.clock import Clock
 from exporter.simulator.server import STATUS_PATH, Simulator
 from exporter.simulator.settings import SimulatorSettings

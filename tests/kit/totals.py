@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from exporter.domain.model import Status
+from exporter.domain.states import Status
 from exporter.simulator.sent_messages import SentMessages
 from exporter.simulator.timeline import Timeline
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Status
+from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
 from exporter.domain.snapshot import BUCKETS_US, CampaignName, Exemplar, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.states import Status
 
 CREATED_AT = 1_790_000_000_250_000
 EXAMPLE_VALUES = {

@@ -14,8 +14,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
-from exporter.domain.model import FINISHED, Source, Status
+from exporter.domain.model import Source
 from exporter.domain.snapshot import BUCKETS_US, CampaignName, Kind, SeriesKey, Snapshot
+from exporter.domain.states import FINISHED, Status
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family, Type
 

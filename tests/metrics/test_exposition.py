@@ -17,8 +17,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.domain.model import FINISHED, Source, Status, Via
+from exporter.domain.model import Source, Via
 from exporter.domain.snapshot import BUCKETS_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.states import FINISHED, Status
 from exporter.metrics import catalogue
 from exporter.metrics.exposition import Format, Renderer
 from tests.conftest import program

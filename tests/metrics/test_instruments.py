@@ -10,12 +10,14 @@ from prometheus_client import Metric
 from exporter import __version__
 from exporter.config import Settings
 from exporter.domain.limiter import CircuitState
-from exporter.domain.model import Answer, Outcome, Priority, Status
+from exporter.domain.model import Answer, Outcome, Priority, WebhookResult
+from exporter.domain.states import Status
 from exporter.ingest.drop.reporting import RESULTS, DropInstruments
 from exporter.ingest.formats.fields import REASONS
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family, Type
-from exporter.metrics.instruments import FILE_RESULTS, REJECT_REASONS, Instruments
+from exporter.metrics.instruments import REJECT_REASONS, Instruments
+from exporter.metrics.operational_state import FILE_RESULTS
 from tests.config.files import check_text
 
 FROM_THE_LIBRARY = ("process_", "python_")
@@ -253,14 +255,45 @@ def test_histograms_have_the_buckets_of_the_catalogue(instruments: Instruments) 
             assert bounds == [*family.buckets, float("inf")]
 
 
-def test_what_is_read_is_what_a_scrape_shows(instruments: Instruments) -> None:
-    """By labels in the order of the catalogue; None where there is no sample."""
+def test_people_are_shown_what_a_scrape_shows(instruments: Instruments) -> None:
+    """The plain state and the registry change together; what was never measured is in neither."""
+    state, account = instruments.state, instruments.state.accounts["main"]
+    assert (account.up, account.last_success_seconds, account.poll_lag_seconds) == (None, None, {})
+    assert (state.reloaded_seconds, state.drop_up) == (None, {})
     instruments.count_request("main", Outcome.TIMEOUT, 1.0)
-    read = instruments.read_values(catalogue.API_REQUESTS, catalogue.API_UP, catalogue.STORE_UP)
-    assert read.value(catalogue.API_REQUESTS, "main", "timeout") == 1
-    assert read.value(catalogue.API_UP, "main") is None
-    assert read.by_last_label(catalogue.API_REQUESTS, "main") == {
-        outcome.value: int(outcome is Outcome.TIMEOUT) for outcome in Outcome
-    }
-    assert read.by_last_label(catalogue.API_REQUESTS, "another") == {}
-    assert read.value(catalogue.STORE_UP) == 0
+    instruments.set_api_up("main", up=True)
+    instruments.set_api_last_success("main", 7.0)
+    instruments.set_poll_lag("main", Priority.HIGH, 3.0)
+    instruments.count_webhook(WebhookResult.STALE)
+    instruments.count_intake("rejected", 2)
+    instruments.drop.count_file("a new word")
+    instruments.drop.count_lines("accepted", 4)
+    instruments.drop.set_up("/drop", False)  # noqa: FBT003 - as the directory calls it
+    instruments.drop.set_blocked(True)
+    instruments.set_store_up(up=True)
+    instruments.set_reload_succeeded(100.0)
+    for family, label, totals in (
+        (catalogue.API_REQUESTS, "outcome", account.requests),
+        (catalogue.WEBHOOK_EVENTS, "result", state.webhook_events),
+        (catalogue.INTAKE_MESSAGES, "result", state.intake_messages),
+        (catalogue.DROP_FILES, "result", state.drop_files),
+        (catalogue.DROP_LINES, "result", state.drop_lines),
+    ):
+        shown = {
+            sample.labels[label]: sample.value
+            for sample in collect_metrics(instruments)[family.name].samples
+            if sample.name == family.name
+        }
+        assert shown == totals
+        assert any(totals.values())
+    assert read_value(instruments, catalogue.API_UP, account="main") == account.up
+    assert read_value(instruments, catalogue.API_LAST_SUCCESS, account="main") == account.last_success_seconds
+    lag_seconds = account.poll_lag_seconds[Priority.HIGH]
+    assert read_value(instruments, catalogue.POLL_LAG, account="main", priority="high") == lag_seconds
+    assert read_value(instruments, catalogue.DROP_UP, directory="/drop") == state.drop_up["/drop"]
+    assert read_value(instruments, catalogue.DROP_BLOCKED) == state.drop_blocked
+    assert read_value(instruments, catalogue.STORE_UP) == state.store_up
+    assert read_value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESS) == state.reloaded_seconds
+    assert read_value(instruments, catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL) == state.reload_successful
+    instruments.set_reload_failed()
+    assert (state.reload_successful, state.reloaded_seconds) == (False, 100.0)

@@ -10,7 +10,8 @@ import zlib
 
 import pytest
 
-from exporter.domain.model import SECOND_US, Answer, Outcome, Status
+from exporter.domain.model import SECOND_US, Answer, Outcome
+from exporter.domain.states import Status
 from exporter.provider import parsing
 from tests.kit.scripted import End, Script, ScriptedProvider, answer, response, status_body
 from tests.provider.account import ID, TIMEOUT_US, Names, StillClock, make_client

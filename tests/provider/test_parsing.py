@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.model import Answer, Outcome, Status
+from exporter.domain.model import Answer, Outcome
+from exporter.domain.states import Status
 from exporter.provider import parsing
 
 ID = "abc123def456"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.domain.model import Status
+from exporter.domain.states import Status
 from tests.provider.test_parsing import PHONE, parse_answer_with
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.domain.model import SECOND_US, Status
+from exporter.domain.model import SECOND_US
+from exporter.domain.states import Status
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.sent_messages import SentMessages
 from exporter.simulator.timeline import NEVER_AT, Timeline, TrafficKind

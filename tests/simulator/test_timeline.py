@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.domain.model import SECOND_US, Status
+from exporter.domain.model import SECOND_US
+from exporter.domain.states import Status
 from exporter.simulator.scenarios import NORMAL, SCENARIOS, Effects
 from exporter.simulator.timeline import NEVER_AT, Timeline, TrafficKind, draw, plan_timeline
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.domain.aggregates import Cohort, CohortKey
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
-from exporter.domain.snapshot import HOUR_US, CampaignName, Hour, Kind, Objective, SeriesKey, Snapshot
+from exporter.domain.snapshot import HOUR_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.engine.hourly_totals import HourlyTotals
 from exporter.status.campaigns import estimate_quantile, misses_objective, view_campaigns
 from exporter.status.counter_history import Increase
 from exporter.status.model import CampaignView, Hours, Share
@@ -39,11 +41,16 @@ def merge(*parts: Increase) -> Increase:
 
 
 def view_all(
-    snapshot: Snapshot = SNAPSHOT, *day: Increase, recent: Increase | None = None
+    snapshot: Snapshot = SNAPSHOT,
+    *day: Increase,
+    recent: Increase | None = None,
+    hourly_totals: HourlyTotals | None = None,
 ) -> list[CampaignView]:
     """The views of all campaigns, the worst first."""
     nothing = Increase(NOW, {})
-    return view_campaigns(snapshot, merge(*day) if day else nothing, recent or nothing, ["1h", "24h"])
+    increase = merge(*day) if day else nothing
+    hours = hourly_totals or HourlyTotals()
+    return view_campaigns(snapshot, increase, recent or nothing, ["1h", "24h"], hours)
 
 
 def view_otp(snapshot: Snapshot = SNAPSHOT, *day: Increase, recent: Increase | None = None) -> CampaignView:
@@ -140,9 +147,11 @@ def test_times_are_of_the_deliveries_of_both_sources() -> None:
 
 def test_hours_end_with_the_current_one_and_count_those_that_can_be_judged() -> None:
     """An hour is judged when its last message is past the deadline."""
-    hours = (*[Hour(0, 0)] * 21, Hour(5, 4), Hour(7, 7), Hour(2, 0))
-    snapshot = replace(SNAPSHOT, hours={OTP: hours, SALE: hours})
-    by_name = {view.campaign: view.hours for view in view_all(snapshot)}
+    totals = HourlyTotals()
+    for campaign_id in (OTP, SALE):
+        for age_hours, cohort in enumerate((Cohort(2), Cohort(7, 7), Cohort(5, 4))):
+            totals.add([(CohortKey(campaign_id, NOW - age_hours * HOUR_US), cohort)])
+    by_name = {view.campaign: view.hours for view in view_all(hourly_totals=totals)}
     began_seconds = (NOW - HOUR_US // 2 - 23 * HOUR_US) / SECOND_US
     sent, delivered = (0,) * 21 + (5, 7, 2), (0,) * 21 + (4, 7, 0)
     assert by_name == {

@@ -6,12 +6,14 @@ from itertools import chain
 
 import pytest
 
+from exporter.domain import lifecycle
 from exporter.domain.aggregates import Cohort, CommittedState, get_cohort_key
-from exporter.domain.lifecycle import Event, Observed, PollFailed, Step
-from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Status, Verdict
+from exporter.domain.events import Event, Observed, PollFailed, StatusClaimed, Step
+from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Verdict
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.states import ClaimState, Status
 from exporter.store import READ_TO_THE_END, FileProgress, Planned, Store
-from tests.domain.example import HOUR_US, SENT_AT
+from tests.domain.example import DEFAULT, HOUR_US, SENT_AT
 from tests.store.engines import (
     MANY,
     Engine,
@@ -203,8 +205,9 @@ def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
     state = CommittedState(0)
     before = store.restore()
     state.restore(before.campaigns, before.values, before.cohorts)
-    (step,), changes = store.apply([saw(planned.row, Status.DELIVERED)], decide)
-    state.apply(changes)
+    applied = store.apply([saw(planned.row, Status.DELIVERED)], decide)
+    (step,) = applied.steps
+    state.apply(applied.changes)
     engine.crash()
     store = engine.open()
     assert store.claim([planned.row]) == [step.message]
@@ -221,10 +224,27 @@ def test_events_in_a_group_see_one_another(store: Store, account: int, campaign:
     """The second event about a message is decided on what the first one left; steps come in order."""
     (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
     events = [saw(planned.row, status) for status in (Status.PROCESSING, Status.DELIVERED, Status.DELIVERED)]
-    steps, _ = store.apply(events, decide)
+    steps = store.apply(events, decide).steps
     assert [step.message.polls for step in steps] == [1, 2, 3]
     assert [step.newly_finished for step in steps] == [False, True, False]
     assert read_values(store)[SeriesKey(campaign, Kind.FINISHED, "delivered")] == 1
+
+
+def test_events_that_change_nothing_cost_no_commit(store: Store, account: int, campaign: int) -> None:
+    """Each is decided once, its step comes back, and nothing is written; one that changes is committed."""
+    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
+    decided: list[Event] = []
+
+    def decide_and_note(message: Message, event: Event) -> Step:
+        decided.append(event)
+        return lifecycle.advance(message, event, DEFAULT, "UAH")
+
+    claim = StatusClaimed(planned.row, SENT_AT, 0, Status.DELIVERED)
+    first = store.apply([claim, claim], decide_and_note)
+    again = store.apply([claim], decide_and_note)
+    assert (first.committed, again.committed, len(decided)) == (True, False, 3)
+    assert [step.message.claim_state for step in [*first.steps, *again.steps]] == [ClaimState.OPEN] * 3
+    assert not again.changes
 
 
 def test_a_plan_is_durable(engine: Engine) -> None:
@@ -232,7 +252,7 @@ def test_a_plan_is_durable(engine: Engine) -> None:
     store = engine.open()
     account = store.ensure_account("main")
     (planned,) = track(store, account, make_arrivals(store.ensure_campaign(account, "c"), ["a"])).planned
-    (step,), _ = store.apply([PollFailed(planned.row, SENT_AT, 0, Outcome.TIMEOUT)], decide)
+    (step,) = store.apply([PollFailed(planned.row, SENT_AT, 0, Outcome.TIMEOUT)], decide).steps
     engine.crash()
     store = engine.open()
     assert list_schedule(store) == [
@@ -244,7 +264,7 @@ def test_a_plan_is_durable(engine: Engine) -> None:
 def test_events_about_unknown_rows_are_left_out(store: Store, account: int, campaign: int) -> None:
     """An event about a row that is gone changes nothing for the others."""
     (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
-    steps, _ = store.apply([saw(999, Status.DELIVERED), saw(planned.row, Status.DELIVERED)], decide)
+    steps = store.apply([saw(999, Status.DELIVERED), saw(planned.row, Status.DELIVERED)], decide).steps
     assert [step.message.row for step in steps] == [planned.row]
 
 
@@ -263,4 +283,4 @@ def test_a_decision_that_fails_rolls_its_group_back(store: Store, account: int, 
         store.apply(events, fail_at_the_second)
     assert read_values(store) == before
     assert all(message.pending for message in store.claim(rows))
-    assert len(store.apply(events, decide)[0]) == 2
+    assert len(store.apply(events, decide).steps) == 2

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from exporter.domain.aggregates import CommittedState
-from exporter.domain.model import Source, Status
+from exporter.domain.model import Source
+from exporter.domain.states import Status
 from exporter.runtime.errors import StoreError, StoreUnusable
 from exporter.store import directory
 from exporter.store.sqlite import SqliteStore

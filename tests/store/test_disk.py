@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.domain.model import Status
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from exporter.runtime.errors import StoreFull
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import HOUR_US, SENT_AT, make_observed

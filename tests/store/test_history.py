@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from exporter.domain.aggregates import CommittedState
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Tick
-from exporter.domain.model import Answer, Outcome, Status, Via
+from exporter.domain.model import Answer, Outcome, Via
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.states import Status
 from exporter.store import Planned, Store
 from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (
@@ -112,7 +113,7 @@ class Run:
                 self.known |= set() if taken.full else new
                 self.state.apply(taken.changes)
             case Group(group):
-                self.state.apply(self.store.apply(group, decide)[1])
+                self.state.apply(self.store.apply(group, decide).changes)
             case "collect_garbage":
                 # Nothing is old enough to be deleted: the recount needs every message.
                 now, kept_us = SENT_AT + 3 * DAY_US, 90 * DAY_US

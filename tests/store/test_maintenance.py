@@ -9,8 +9,9 @@ import pytest
 from exporter.domain.aggregates import Cohort, StateDelta, get_cohort_key
 from exporter.domain.lifecycle import Observed
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import SECOND_US, Answer, Status
+from exporter.domain.model import SECOND_US, Answer
 from exporter.domain.snapshot import Kind, SeriesKey
+from exporter.domain.states import Status
 from exporter.store import FileProgress, Planned, Store
 from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (

@@ -5,15 +5,23 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from exporter.domain.events import Observed
+from exporter.domain.limiter import LimiterState
+from exporter.domain.model import Answer, Message
+from exporter.domain.snapshot import Kind, SeriesKey
+from exporter.domain.states import FINISHED, ClaimState, Status
 from exporter.runtime.errors import StoreUnusable
 from exporter.store import directory, schema
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT
+from tests.store.engines import decide
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +59,81 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     store.close()
 
 
+# --- a state of an earlier version ------------------------------------------------------------------
+
+NONE, OPEN, SETTLED = ClaimState
+OLD_CLAIMS = {
+    "none": ((Status.NEW, 0, -1), (Status.NEW, NONE, None)),
+    "open": ((Status.NEW, 3, -1), (Status.DELIVERED, OPEN, None)),
+    "settled": ((Status.PROCESSING, -4, -1), (Status.UNDELIVERABLE, SETTLED, None)),
+    "ended": ((Status.DELIVERED, 0, -1), (Status.NEW, NONE, None)),
+    "ended-open": ((Status.EXPIRED, 5, -1), (Status.PERMANENTERROR, OPEN, None)),
+    "ended-settled": ((Status.DELIVERED, -3, -1), (Status.DELIVERED, SETTLED, None)),
+    "cost-0": ((Status.DELIVERED, 0, 0), (Status.NEW, NONE, 0)),
+    "cost": ((Status.DELIVERED, -3, 7), (Status.DELIVERED, SETTLED, 7)),
+}
+"""By message id: what version 2 wrote (status, hearsay, told_nanos), and the claim and cost that it means."""
+MEANINGS = {message_id: meaning for message_id, (_, meaning) in OLD_CLAIMS.items()}
+
+
+def make_older(path: Path, version: int, messages: Iterable[str] = OLD_CLAIMS) -> None:
+    """Make a state as an exporter with that schema left it; `messages` are keys of OLD_CLAIMS."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for number, sql in schema.read_migrations()[:version]:
+            connection.executescript(f"BEGIN; {sql} PRAGMA user_version = {number}; COMMIT;")
+        connection.execute("INSERT INTO meta VALUES ('created_at', 1), ('commits', 5)")
+        connection.execute("INSERT INTO accounts (name, answering_us) VALUES ('main', 11)")
+        connection.execute("INSERT INTO campaigns (account_id, name) VALUES (1, 'default')")
+        connection.execute("INSERT INTO series VALUES (1, ?, 'delivered', '', 3)", (Kind.FINISHED,))
+        for message_id in messages:
+            (status, hearsay, told_nanos), _ = OLD_CLAIMS[message_id]
+            outcome = status if status in FINISHED else Status.NEW
+            connection.execute(
+                "INSERT INTO messages (account_id, campaign_id, message_id, status, outcome, sent_at,"
+                " accepted_at, due_at, answering_base_us) VALUES (1, 1, ?, ?, ?, 7, 7, 7, 9)",
+                (message_id, status, outcome),
+            )
+            if version > 1:
+                connection.execute(
+                    "UPDATE messages SET hearsay = ?, told_nanos = ? WHERE message_id = ?",
+                    (hearsay, told_nanos, message_id),
+                )
+
+
+def list_meanings(messages: Iterable[Message]) -> dict[str, tuple[Status, ClaimState, int | None]]:
+    """The claims and costs of messages."""
+    return {m.message_id: (m.claimed_status, m.claim_state, m.webhook_cost_nanos) for m in messages}
+
+
+def test_a_state_of_signs_and_sentinels_is_read_right(tmp_path: Path) -> None:
+    """Every claim means what it meant, what must be polled is polled, and the counters go on."""
+    make_older(tmp_path / directory.DATABASE, 2)
+    store = SqliteStore(tmp_path, now=SENT_AT)
+    messages = store.claim(range(1, len(OLD_CLAIMS) + 1))
+    assert list_meanings(messages) == MEANINGS
+    assert {message.uptime_at_accept_us for message in messages} == {9}
+    assert {message.message_id for message in messages if not message.unsettled} == {"ended", "ended-settled"}
+    scheduled = {place.row for place in chain.from_iterable(store.read_schedule())}
+    assert scheduled == {message.row for message in messages if message.unsettled}
+    assert store.restore().accounts == {"main": (1, LimiterState(11))}
+    answer = Answer(Status.DELIVERED, cost_nanos=5, currency="UAH")
+    store.apply([Observed(message.row, SENT_AT, 11, answer) for message in messages], decide)
+    values = dict(store.restore().values)
+    assert values[SeriesKey(1, Kind.FINISHED, "delivered")] == 3 + 3
+    assert values[SeriesKey(1, Kind.LATE, "delivered")] == 1
+    assert values[SeriesKey(1, Kind.COST_NANOS, "UAH")] == (3 + 1 + 2) * 5
+    store.close()
+
+
+def test_messages_of_a_version_before_webhooks(tmp_path: Path) -> None:
+    """A state that a version without these columns wrote goes on as it was."""
+    make_older(tmp_path / directory.DATABASE, 1, ["none"])
+    store = SqliteStore(tmp_path, now=SENT_AT)
+    (message,) = store.find([1], ["none"])["none"]
+    assert (message.claim_state, message.webhook_cost_nanos, message.pending) == (NONE, None, True)
+    store.close()
+
+
 _KILLED = """
 import os, sqlite3, sys
 from exporter.store import schema
@@ -77,6 +160,23 @@ def test_a_killed_migration_leaves_nothing(tmp_path: Path, statement: int) -> No
         assert schema.read_version(connection) == 0
         assert tables(connection) == []
     SqliteStore(tmp_path, now=SENT_AT).close()
+
+
+@pytest.mark.parametrize("statement", [5, 10, 11, 13])
+def test_a_killed_upgrade_leaves_the_older_state(tmp_path: Path, statement: int) -> None:
+    """Neither a renamed column nor a converted value is left, and the next start converts all of them."""
+    path = tmp_path / directory.DATABASE
+    make_older(path, 2)
+    with closing(sqlite3.connect(path)) as connection:
+        before = list(connection.iterdump())
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(path), str(statement)], cwd=ROOT, check=False)
+    assert killed.returncode == -9
+    with closing(sqlite3.connect(path)) as connection:
+        assert schema.read_version(connection) == 2
+        assert list(connection.iterdump()) == before
+    store = SqliteStore(tmp_path, now=SENT_AT)
+    assert list_meanings(store.claim(range(1, len(OLD_CLAIMS) + 1))) == MEANINGS
+    store.close()
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

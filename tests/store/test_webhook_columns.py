@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from itertools import chain
-from pathlib import Path
 
 from exporter.domain.events import Observed, PollFailed, StatusClaimed
-from exporter.domain.model import SECOND_US, Answer, Outcome, Source, Status, Verdict, Via
-from exporter.store import Store, schema
-from exporter.store.sqlite import SqliteStore
+from exporter.domain.model import SECOND_US, Answer, Outcome, Source, Verdict, Via
+from exporter.domain.states import ClaimState, Status
+from exporter.store import Store
 from tests.domain.example import SENT_AT
 from tests.store.engines import MANY, Engine, decide, make_arrivals, make_tick, track
 
@@ -51,7 +48,8 @@ def test_what_is_still_to_be_polled_survives(engine: Engine) -> None:
     assert list_rows_to_poll(store) == set(rows[:2])
     kept = {message.row: message for message in store.claim(rows)}
     assert kept[rows[0]].webhook_cost_nanos == 7
-    assert kept[rows[1]].claimed_status == Status.DELIVERED
+    claimed = kept[rows[1]]
+    assert (claimed.claimed_status, claimed.claim_state) == (Status.DELIVERED, ClaimState.OPEN)
     store.apply([Observed(rows[0], at + 1, 0, Answer(Status.DELIVERED))], decide)
     assert list_rows_to_poll(store) == {rows[1]}
 
@@ -108,21 +106,3 @@ def test_messages_first_known_from_a_webhook_are_exempt(engine: Engine) -> None:
         )
     verdicts = [message.verdict for message in store.claim(range(1, 5))]
     assert verdicts == [Verdict.EXEMPT if source is Source.WEBHOOK else Verdict.NONE for source in Source]
-
-
-def test_messages_of_a_version_before_webhooks(tmp_path: Path) -> None:
-    """A state that a version without these columns wrote goes on as it was."""
-    first = schema.read_migrations()[0][1]
-    with closing(sqlite3.connect(tmp_path / "state.sqlite3", isolation_level=None)) as connection:
-        connection.executescript(f"BEGIN; {first} PRAGMA user_version = 1; COMMIT;")
-        connection.execute("INSERT INTO meta VALUES ('created_at', 1), ('commits', 5)")
-        connection.execute("INSERT INTO accounts (name) VALUES ('main')")
-        connection.execute("INSERT INTO campaigns (account_id, name) VALUES (1, 'default')")
-        connection.execute(
-            "INSERT INTO messages (account_id, campaign_id, message_id, sent_at, accepted_at, due_at,"
-            " answering_base_us) VALUES (1, 1, 'id-1', 7, 7, 7, 0)"
-        )
-    store = SqliteStore(tmp_path, now=SENT_AT)
-    (message,) = store.find([1], ["id-1"])["id-1"]
-    assert (message.claimed_status, message.webhook_cost_nanos, message.pending) == (0, -1, True)
-    store.close()

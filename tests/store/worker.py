@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.domain.model import Status
+from exporter.domain.states import Status
 from exporter.runtime.errors import StoreError, StoreFull
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT, make_observed
@@ -55,7 +55,7 @@ def _use(store: SqliteStore, groups: int, tries: int) -> None:
         accepted = _retry(partial(track, store, account, batch), tries)
         _print(f"track {len(accepted.planned)}")
         events = [make_observed(Status.DELIVERED, 5, row=planned.row) for planned in accepted.planned]
-        steps, _ = _retry(partial(store.apply, events, decide), tries)
+        steps = _retry(partial(store.apply, events, decide), tries).steps
         _print(f"finish {sum(step.newly_finished for step in steps)}")
         _retry(partial(persist_nothing, store), tries)
     store.close()

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exporter.domain.aggregates import COHORT_US
-from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, Status, Verdict
+from exporter.domain.model import Verdict
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import FINAL_BY_PROVIDER, FINISHED, Status
 
 
 class State(NamedTuple):

@@ -81,10 +81,10 @@ MUTANTS = (
         "exporter/store/sqlite.py",
         [
             (
-                "            _add_changes(cursor, changes)\n        return steps, changes",
+                "                _add_changes(cursor, applied.changes)\n",
                 (
-                    "        with self._database.transaction() as cursor:\n"
-                    "            _add_changes(cursor, changes)\n        return steps, changes"
+                    "            with self._database.transaction() as cursor:\n"
+                    "                _add_changes(cursor, applied.changes)\n"
                 ),
             )
         ],
@@ -92,9 +92,9 @@ MUTANTS = (
     ),
     Mutant(
         "I2",
-        "a final status that is reported again counts again",
-        "exporter/domain/lifecycle.py",
-        [("Status.DELIVERED: frozenset(),", "Status.DELIVERED: frozenset({Status.DELIVERED}),")],
+        "a second final status counts again",
+        "exporter/domain/states.py",
+        [("    Phase.FINAL: frozenset(),", "    Phase.FINAL: frozenset({Phase.FINAL}),")],
         "domain/test_lifecycle.py::test_a_final_status_never_changes",
     ),
     Mutant(

@@ -21,7 +21,8 @@ from exporter.config import Settings, load
 from exporter.domain.aggregates import StateDelta
 from exporter.domain.lifecycle import Event, Observed, PollFailed
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import SECOND_US, Answer, Outcome, Status
+from exporter.domain.model import SECOND_US, Answer, Outcome
+from exporter.domain.states import Status
 from exporter.engine.tracker import Tracker
 from exporter.ingest.drop.worker import DropSettings, DropWorker
 from exporter.metrics.instruments import Instruments

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import looptime
 
 from exporter.config import Settings
-from exporter.domain.model import Outcome, Reply, Status
+from exporter.domain.model import Outcome, Reply
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from tests.engine.provider import Provider, make_reply
 from tests.engine.rig import Rig, start_rig
 from tests.engine.settings import make_settings

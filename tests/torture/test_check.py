@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from exporter.domain.lifecycle import Observed, PollFailed
-from exporter.domain.model import SECOND_US, Answer, Outcome, Status
+from exporter.domain.model import SECOND_US, Answer, Outcome
+from exporter.domain.states import Status
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT
 from tests.store.engines import decide, make_arrivals, make_tick, track

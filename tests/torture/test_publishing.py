@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporter.domain.model import Status
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from tests.engine.provider import Provider, make_reply
 from tests.engine.rig import start_rig
 from tests.engine.settings import make_settings

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, Outcome, Priority, Status
+from exporter.domain.model import Outcome, Priority
+from exporter.domain.states import FINAL_BY_PROVIDER, FINISHED, Status
 from exporter.metrics import thresholds
 from exporter.metrics.thresholds import Threshold
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from exporter.domain import message_ids
 from exporter.domain.events import WebhookEvent
-from exporter.domain.model import SECOND_US, Status
+from exporter.domain.model import SECOND_US
+from exporter.domain.states import Status
 from exporter.provider.parsing import parse_webhook
 
 AT = int(datetime(2025, 1, 23, 10, 30, tzinfo=UTC).timestamp()) * SECOND_US

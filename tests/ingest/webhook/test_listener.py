@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from exporter.config import Webhook
+from exporter.domain.states import ClaimState
 from exporter.ingest.webhook_listener import WebhookListener
 from exporter.runtime.errors import ListenError
 from tests.engine.rig import Rig, start_rig
@@ -140,7 +141,7 @@ async def test_events_that_can_not_be_stored_must_be_sent_again(tmp_path: Path) 
         client.rig.store.full = False
         assert (await client.send(json=EVENT)).status == 204
         (message,) = await client.rig.read_messages()
-        assert message.claimed_status
+        assert message.claim_state is ClaimState.OPEN
         assert count_results(client.rig) == {"overflow": 1, "accepted": 1}
 
 

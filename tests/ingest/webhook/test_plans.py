@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain import schedule
-from exporter.domain.model import SECOND_US, Message, Policy, Status, Verdict
+from exporter.domain.model import SECOND_US, Message, Policy, Verdict
 from exporter.domain.schedule import CLOSEST_US, FRESH_US
+from exporter.domain.states import ClaimState, Status
 from exporter.engine.webhook_coverage import LIFE_US, RELIABLE_SHARE, WebhookCoverage
 from tests.domain.example import CAMPAIGN, DEFAULT, MESSAGE, MINUTE_US, OTP, SENT_AT, UPTIME_AT_ACCEPT_US
 
 POLICIES = st.sampled_from([DEFAULT, OTP, CAMPAIGN])
-DELIVERED = Status.DELIVERED.value
+DELIVERED = Status.DELIVERED
+CLAIMED = MESSAGE._replace(claimed_status=DELIVERED, claim_state=ClaimState.OPEN)
+WRONG = MESSAGE._replace(claimed_status=DELIVERED, claim_state=ClaimState.SETTLED)
 
 
 def plan(
@@ -38,20 +41,16 @@ def plan(
 def test_a_claimed_final_status_is_polled_at_once() -> None:
     """Never within a second of the message's latest poll, though."""
     now = SENT_AT + 10 * SECOND_US
-    claimed = MESSAGE._replace(claimed_status=DELIVERED)
-    assert plan(MESSAGE, claimed, now, polled=False) == now
-    before, after = MESSAGE._replace(polled_at=now - 1), claimed._replace(polled_at=now - 1)
+    assert plan(MESSAGE, CLAIMED, now, polled=False) == now
+    before, after = MESSAGE._replace(polled_at=now - 1), CLAIMED._replace(polled_at=now - 1)
     assert plan(before, after, now, polled=False) == now - 1 + CLOSEST_US
 
 
 def test_a_claim_that_was_wrong_has_a_second_poll_and_no_more() -> None:
     """The first request may have been sent before the webhook; after the second the plan is as usual."""
     now = SENT_AT + 10 * SECOND_US
-    claimed, wrong = (
-        MESSAGE._replace(claimed_status=DELIVERED),
-        MESSAGE._replace(claimed_status=-DELIVERED, polls=1, polled_at=now),
-    )
-    assert plan(claimed, wrong, now) == now + CLOSEST_US
+    wrong = WRONG._replace(polls=1, polled_at=now)
+    assert plan(CLAIMED, wrong, now) == now + CLOSEST_US
     again = wrong._replace(polls=2)
     assert plan(wrong, again, now, webhooks_reliable=True) == schedule.next_poll_at(
         again, DEFAULT, now, UPTIME_AT_ACCEPT_US, 0.5
@@ -72,10 +71,9 @@ def test_a_poll_without_a_final_status_leaves_the_rest_to_reliable_webhooks() ->
 def test_further_claims_after_a_wrong_one_cause_no_more_polls_than_the_interval() -> None:
     """Such a claim is polled at the profile's interval, not a second later."""
     now = SENT_AT + 10 * SECOND_US
-    wrong = MESSAGE._replace(claimed_status=-DELIVERED, polled_at=now)
-    assert (
-        plan(wrong, wrong._replace(claimed_status=DELIVERED), now, polled=False) == now + DEFAULT.interval_us
-    )
+    wrong = WRONG._replace(polled_at=now)
+    again = wrong._replace(claim_state=ClaimState.OPEN)
+    assert plan(wrong, again, now, polled=False) == now + DEFAULT.interval_us
 
 
 def test_a_trusted_final_status_is_completed_at_once() -> None:
@@ -94,8 +92,7 @@ def test_events_that_need_no_poll_leave_the_plan() -> None:
     """A repeated claim, and progress of a message under way."""
     after = MESSAGE._replace(status=Status.PROCESSING)
     assert plan(MESSAGE, after, SENT_AT + SECOND_US, polled=False) is None
-    claimed = MESSAGE._replace(claimed_status=DELIVERED)
-    assert plan(claimed, claimed, SENT_AT + SECOND_US, polled=False) is None
+    assert plan(CLAIMED, CLAIMED, SENT_AT + SECOND_US, polled=False) is None
 
 
 # --- the safety net ---------------------------------------------------------------------------------

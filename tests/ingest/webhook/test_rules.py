@@ -8,18 +8,9 @@ import pytest
 
 from exporter.domain import lifecycle, webhook_claims
 from exporter.domain.events import Event, Observed, StatusClaimed, Step, WebhookEvent
-from exporter.domain.model import (
-    FINAL_BY_PROVIDER,
-    GIVEN_UP,
-    SECOND_US,
-    Answer,
-    Outcome,
-    Status,
-    Verdict,
-    Via,
-    WebhookResult,
-)
+from exporter.domain.model import SECOND_US, Answer, Outcome, Verdict, Via, WebhookResult
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import FINAL_BY_PROVIDER, GIVEN_UP, ClaimState, Status
 from tests.domain.example import (
     DEFAULT,
     HOUR_US,
@@ -68,7 +59,10 @@ def test_a_claim_counts_nothing(status: Status, status_claimed: Status) -> None:
     message = MESSAGE._replace(status=status, outcome=status if ended else Status.NEW)
     step = advance(message, claim(status_claimed))
     assert step._replace(message=message) == Step(message)
-    assert step.message._replace(claimed_status=0) == message
+    assert (
+        step.message._replace(claimed_status=message.claimed_status, claim_state=message.claim_state)
+        == message
+    )
     assert step.message.unsettled == (message.pending or status in GIVEN_UP)
 
 
@@ -281,22 +275,23 @@ def test_progress_causes_no_poll(status: Status) -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "claimed_status", "reported", "result"),
+    ("known", "claim_state", "reported", "result"),
     [
-        (DELIVERED, 0, DELIVERED, WebhookResult.DUPLICATE),
-        (DELIVERED, 0, UNDELIVERABLE, WebhookResult.STALE),
-        (DELIVERED, 0, PROCESSING, WebhookResult.STALE),
-        (PROCESSING, 0, PROCESSING, WebhookResult.DUPLICATE),
-        (PROCESSING, 0, Status.SCHEDULED, WebhookResult.STALE),
-        (Status.NEW, 0, PROCESSING, WebhookResult.ACCEPTED),
-        (Status.NEW, DELIVERED.value, DELIVERED, WebhookResult.DUPLICATE),
-        (Status.NEW, -DELIVERED.value, DELIVERED, WebhookResult.DUPLICATE),
-        (Status.NEW, DELIVERED.value, UNDELIVERABLE, WebhookResult.STALE),
+        (DELIVERED, ClaimState.NONE, DELIVERED, WebhookResult.DUPLICATE),
+        (DELIVERED, ClaimState.NONE, UNDELIVERABLE, WebhookResult.STALE),
+        (DELIVERED, ClaimState.NONE, PROCESSING, WebhookResult.STALE),
+        (PROCESSING, ClaimState.NONE, PROCESSING, WebhookResult.DUPLICATE),
+        (PROCESSING, ClaimState.NONE, Status.SCHEDULED, WebhookResult.STALE),
+        (Status.NEW, ClaimState.NONE, PROCESSING, WebhookResult.ACCEPTED),
+        (Status.NEW, ClaimState.OPEN, DELIVERED, WebhookResult.DUPLICATE),
+        (Status.NEW, ClaimState.SETTLED, DELIVERED, WebhookResult.DUPLICATE),
+        (Status.NEW, ClaimState.OPEN, UNDELIVERABLE, WebhookResult.STALE),
     ],
 )
 def test_the_result_of_events_that_change_nothing(
-    known: Status, claimed_status: int, reported: Status, result: WebhookResult
+    known: Status, claim_state: ClaimState, reported: Status, result: WebhookResult
 ) -> None:
     """A repeat is a duplicate, what is behind or contradicts is stale, progress is accepted."""
-    message = MESSAGE._replace(status=known, claimed_status=claimed_status)
+    claimed = Status.NEW if claim_state is ClaimState.NONE else DELIVERED
+    message = MESSAGE._replace(status=known, claimed_status=claimed, claim_state=claim_state)
     assert webhook_claims.classify_unchanged(message, WebhookEvent("abc123def456", reported)) is result

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from exporter.domain.events import WebhookEvent
-from exporter.domain.model import NewMessage, Outcome, Reply, Source, Status, Verdict
+from exporter.domain.model import NewMessage, Outcome, Reply, Source, Verdict
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from tests.engine.provider import count_most_within, find_closest_seconds
 from tests.engine.rig import start_rig
 from tests.ingest.webhook.world import (

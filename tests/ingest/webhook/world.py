@@ -8,8 +8,9 @@ from typing import Any
 
 from exporter.config import Settings
 from exporter.domain.events import WebhookEvent
-from exporter.domain.model import SECOND_US, Answer, Outcome, Reply, Status
+from exporter.domain.model import SECOND_US, Answer, Outcome, Reply
 from exporter.domain.snapshot import Kind
+from exporter.domain.states import Status
 from tests.engine import settings
 from tests.engine.provider import Provider
 from tests.engine.rig import Rig
