@@ -34,7 +34,6 @@ from tests.kit.web import free_port
 pytestmark = pytest.mark.needs("prometheus")
 SPEED = 60.0
 SCRAPE_SECONDS = 0.2
-ENOUGH_SECONDS = 60.0
 KINDS = {"otp": TrafficKind.OTP, "orders": TrafficKind.ORDER}
 MESSAGES = 300
 """Of each kind, before the range and again in it."""
@@ -172,7 +171,7 @@ def _settled(book: Book, address: str, running: Prometheus) -> float:
             address, "smsbat_slo_messages_total"
         ) == len(book)
 
-    until(known, "all is known", within_seconds=ENOUGH_SECONDS, every_seconds=SCRAPE_SECONDS)
+    until(known, "all is known", every_seconds=SCRAPE_SECONDS)
     now = float(running.query("vector(time())")[0]["value"][1])
     first = _scraped_after(running, now)
     _scraped_after(running, first)
@@ -187,7 +186,7 @@ def _scraped_after(running: Prometheus, at: float) -> float:
         scraped_at = float(found[0]["value"][1]) if found else 0.0
         return scraped_at if scraped_at > at else 0.0
 
-    return until(latest, "another scrape", within_seconds=ENOUGH_SECONDS)
+    return until(latest, "another scrape")
 
 
 def _due(before: dict[str, CampaignTally], after: dict[str, CampaignTally], hanging: int) -> Due:

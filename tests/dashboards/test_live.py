@@ -82,7 +82,7 @@ def test_prometheus_has_no_trouble_with_the_rules(world: Stage) -> None:
         found = [rule for group in groups for rule in group["rules"]]
         return found if all(rule["health"] != "unknown" for rule in found) else None
 
-    found = until(rules, "every rule is evaluated", within_seconds=PATIENCE_SECONDS)
+    found = until(rules, "every rule is evaluated")
     assert found is not None
     assert [(rule["name"], rule["lastError"]) for rule in found if rule["health"] != "ok"] == []
     assert len(found) == sum(len(topic.recorded) + len(topic.alerts) for topic in topics().values())
@@ -128,7 +128,6 @@ def test_who_is_on_duty_hears_of_trouble_and_of_its_end(world: Stage) -> None:
             found = until(
                 lambda: world.receiver.first(status, after_seconds, job=job, **labels),
                 f"{scenario}: {labels} is {status}",
-                within_seconds=PATIENCE_SECONDS,
             )
             assert found is not None
             return found

@@ -73,7 +73,6 @@ trap 'kill $(jobs -p) 2> /dev/null' EXIT
 trap 'exit 0' TERM
 """
 _END = "Every command has succeeded"
-PATIENCE_SECONDS = 120.0
 
 
 class Command(NamedTuple):
@@ -175,7 +174,7 @@ class Machine:
                 assert session.runs or _END in session.printed(), self._told(session)
                 return _END in session.printed()
 
-            until(done, "the session comes to its end", within_seconds=PATIENCE_SECONDS)
+            until(done, "the session comes to its end")
             yield session.printed()
             session.signal(signal.SIGTERM)
             session.ends()

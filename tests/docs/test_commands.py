@@ -69,7 +69,7 @@ def test_the_quickstart_leads_to_numbers_in_prometheus(tmp_path: Path) -> None:
             query = "sum(smsbat_messages_finished_total{campaign='otp'})>0".replace(">", "%3E")
             return bool(ask(prometheus, f"/api/v1/query?query={query}").json()["data"]["result"])
 
-        until(scraped, "Prometheus knows of finished messages", within_seconds=60)
+        until(scraped, "Prometheus knows of finished messages")
         exporter = machine.ports["10978"]
         assert ask(f"127.0.0.1:{exporter}", "/metrics").status != 200
         targets = ask(prometheus, "/api/v1/targets").json()["data"]["activeTargets"]

@@ -43,7 +43,6 @@ TRACKED = {
 """How many messages come which way, by campaign and source."""
 ENDING = sum(draw(SEED, index).end >= HANG_SHARE for index in range(MESSAGES))
 """How many of them ever end: the others hang, as some do in the best of times."""
-ENOUGH_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,7 @@ class Run:
 
     def _until_requests(self, count: int) -> None:
         what = f"request number {count}"
-        until(lambda: self.provider.requests() >= count, what, within_seconds=ENOUGH_SECONDS)
+        until(lambda: self.provider.requests() >= count, what)
 
     def _end(self) -> Evidence:
         address = self.address
@@ -177,7 +176,7 @@ class Run:
         def all_seen() -> bool:
             return sum_of(address, "smsbat_messages_finished_total") == ENDING
 
-        until(all_seen, "all messages that end", within_seconds=ENOUGH_SECONDS, every_seconds=0.3)
+        until(all_seen, "all messages that end", every_seconds=0.3)
         assert self.provider.finished() == ENDING
         accept = "application/openmetrics-text; version=1.0.0"
         assert self._daemon is not None

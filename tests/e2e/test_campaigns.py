@@ -24,7 +24,6 @@ from exporter.simulator.tally import ACCOUNT_CURRENCY
 from tests.conftest import program
 from tests.e2e.campaigns import (
     ENDING,
-    ENOUGH_SECONDS,
     IN_FLIGHT,
     KILLS,
     MESSAGES,
@@ -35,7 +34,7 @@ from tests.e2e.campaigns import (
 )
 from tests.kit.daemon import sum_in
 from tests.kit.prometheus import Prometheus, asked_for_text, scraping
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
 
@@ -83,7 +82,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         until(
             lambda: prometheus.values(query, "job") == ended,
             "Prometheus has seen the end",
-            within_seconds=ENOUGH_SECONDS,
         )
         yield Seen(evidence, prometheus)
 
@@ -242,7 +240,7 @@ def test_promtool_finds_nothing_to_mend(seen: Seen, run: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=HANG_SECONDS,
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 

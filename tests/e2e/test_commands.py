@@ -15,7 +15,7 @@ from exporter.simulator import SimulatorSettings
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import EXPORTER, environment, once
 from tests.kit.provider import Provider
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 from tests.kit.web import ask
 
 _BAD = """\
@@ -132,7 +132,7 @@ def test_messages_can_be_asked_about(home: Home, provider: Provider) -> None:
         answers = [ask(provider.address, f"/bat/message/{one}", headers=key).text for one in sent]
         return all(json.loads(text)["deliverystatus"] == "delivered" for text in answers)
 
-    until(known, "both are delivered", within_seconds=10)
+    until(known, "both are delivered")
     good = once("check-message", config, *sent, cwd=home.folder)
     assert good.returncode == 0
     assert [line.split(",")[0] for line in good.stdout.splitlines()] == [f"{one}: delivered" for one in sent]
@@ -163,7 +163,7 @@ def test_output_that_nobody_takes_is_told_in_a_sentence(home: Home) -> None:
             env=environment(),
             cwd=home.folder,
             check=False,
-            timeout=20,
+            timeout=HANG_SECONDS,
         )
         os.close(taker)
         assert ended.returncode == 1

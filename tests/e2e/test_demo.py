@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.daemon import sum_of
-from tests.kit.processes import EXPORTER, START_SECONDS, Running, environment
+from tests.kit.processes import EXPORTER, Running, environment
 from tests.kit.waiting import until
 from tests.kit.web import ask
 
@@ -44,7 +44,7 @@ def opened(demo: Running) -> tuple[str, str]:
         assert provider
         return metrics[1], provider[1]
 
-    found = until(printed, "the demo says what to open", within_seconds=START_SECONDS)
+    found = until(printed, "the demo says what to open")
     assert found is not None
     return found
 
@@ -53,9 +53,9 @@ def test_the_demo_shows_growing_numbers_within_seconds(demo: Running) -> None:
     """Messages are tracked and finished, and go on to be."""
     address, _ = opened(demo)
     name = "smsbat_messages_finished_total"
-    until(lambda: (sum_of(address, name) or 0) > 0, "messages finish", within_seconds=10)
+    until(lambda: (sum_of(address, name) or 0) > 0, "messages finish")
     seen = sum_of(address, name) or 0
-    until(lambda: (sum_of(address, name) or 0) > seen, "more messages finish", within_seconds=10)
+    until(lambda: (sum_of(address, name) or 0) > seen, "more messages finish")
     assert ask(address, "/").status == 200
 
 
@@ -75,15 +75,15 @@ def test_webhooks_bring_the_news_until_they_are_lost(demo: Running) -> None:
         return sum_of(address, "smsbat_first_knowledge_total", source=source) or 0
 
     # At first nobody knows that there are webhooks, and polls are as quick.
-    until(lambda: first_by("webhook") > 100, "webhooks tell ends", within_seconds=30)
+    until(lambda: first_by("webhook") > 100, "webhooks tell ends")
     told, polled = first_by("webhook"), first_by("poll")
-    until(lambda: first_by("webhook") > told + 100, "webhooks tell more ends", within_seconds=30)
+    until(lambda: first_by("webhook") > told + 100, "webhooks tell more ends")
     assert first_by("poll") - polled < 50
     command = re.search(r"curl -X DELETE http://(\S+?)(/-/webhook)", demo.printed())
     assert command
     assert ask(command[1], command[2], method="DELETE").status == 200
     seen = first_by("poll")
-    until(lambda: first_by("poll") > seen + 100, "polls learn ends", within_seconds=30)
+    until(lambda: first_by("poll") > seen + 100, "polls learn ends")
 
 
 def test_ids_that_are_hidden_are_taken_in_later(demo: Running) -> None:
@@ -93,14 +93,13 @@ def test_ids_that_are_hidden_are_taken_in_later(demo: Running) -> None:
     assert command
     drop, hidden = Path(command[1]), Path(command[2])
     drop.rename(hidden)
-    until(lambda: sum_of(address, "smsbat_drop_up") == 0, "its absence is seen", within_seconds=30)
+    until(lambda: sum_of(address, "smsbat_drop_up") == 0, "its absence is seen")
     seen = sum_of(address, "smsbat_messages_tracked_total") or 0
     hidden.rename(drop)
-    until(lambda: sum_of(address, "smsbat_drop_up") == 1, "its return is seen", within_seconds=30)
+    until(lambda: sum_of(address, "smsbat_drop_up") == 1, "its return is seen")
     until(
         lambda: (sum_of(address, "smsbat_messages_tracked_total") or 0) > seen,
         "ids are taken in again",
-        within_seconds=30,
     )
 
 
@@ -109,6 +108,6 @@ def test_the_demo_leaves_nothing_behind(demo: Running, temporary: Path) -> None:
     opened(demo)
     assert list(temporary.iterdir())
     demo.signal(signal.SIGINT)
-    assert demo.ends(within_seconds=5) == 0
+    assert demo.ends() == 0
     assert list(temporary.iterdir()) == []
     assert "Traceback" not in demo.said() + demo.printed()

@@ -30,7 +30,7 @@ def test_an_idle_daemon_ends_when_asked(home: Home, number: signal.Signals) -> N
     with home.start() as daemon:
         address = address_of(daemon)
         daemon.signal(number)
-        assert daemon.ends(within_seconds=5) == 0
+        assert daemon.ends() == 0
         assert [line["event"] for line in daemon.events()] == ["starting", "ready", "stopping", "stopped"]
         assert ask(address, "/metrics").status == 0
 
@@ -46,11 +46,11 @@ def test_a_busy_daemon_ends_when_asked_and_its_next_run_goes_on(home: Home, prov
         def busy() -> bool:
             return (sum_of(address, "smsbat_messages_finished_total") or 0) > 100
 
-        until(busy, "a hundred have finished", within_seconds=30)
+        until(busy, "a hundred have finished")
         finished = sum_of(address, "smsbat_messages_finished_total")
         assert finished is not None
         daemon.signal(signal.SIGTERM)
-        assert daemon.ends(within_seconds=5) == 0
+        assert daemon.ends() == 0
         assert "Traceback" not in daemon.said()
     assert finished < len(ids)
     with home.start() as daemon:
@@ -69,10 +69,10 @@ def test_a_hanging_provider_keeps_no_daemon_from_ending(tmp_path: Path) -> None:
         home.put("otp/ids.txt", id_lines(provider.send("otp", "otp", 100)))
         with home.start() as daemon:
             address = address_of(daemon)
-            until(lambda: provider.requests() >= IN_FLIGHT, "its slots are taken", within_seconds=20)
+            until(lambda: provider.requests() >= IN_FLIGHT, "its slots are taken")
             assert ask(address, "/-/healthy").status == 200
             daemon.signal(signal.SIGTERM)
-            assert daemon.ends(within_seconds=5) == 0
+            assert daemon.ends() == 0
             assert "Traceback" not in daemon.said()
         assert provider.most_in_hand() == IN_FLIGHT
 
@@ -84,5 +84,5 @@ def test_a_second_signal_ends_it_at_once(home: Home) -> None:
         daemon.signal(signal.SIGSTOP, signal.SIGTERM, signal.SIGINT)
         began_seconds = time.monotonic()
         daemon.signal(signal.SIGCONT)
-        assert daemon.ends(within_seconds=5) == -signal.SIGKILL
+        assert daemon.ends() == -signal.SIGKILL
         assert time.monotonic() - began_seconds < 2

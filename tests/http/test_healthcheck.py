@@ -14,6 +14,7 @@ from exporter.http import Listener, MetricsEndpoints, WebAuth, pages
 from tests.http.authority import PASSWORD, authority, furnished, hashed
 from tests.http.client import SITE, body, fine
 from tests.kit.processes import environment
+from tests.kit.waiting import HANG_SECONDS
 
 MUTUAL = """\
 tls_server_config:
@@ -34,7 +35,7 @@ async def healthcheck(folder: Path, *arguments: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
     assert "Traceback" not in ended.stderr
     assert PASSWORD not in ended.stderr

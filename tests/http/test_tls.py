@@ -193,7 +193,7 @@ async def test_garbage_and_broken_handshakes_end_without_a_word(
                 writer.write_eof()
                 assert b"HTTP" not in await read_until_the_end(reader)
         assert await answered(listener, client_context()) == OK
-        await come_true(lambda: open_descriptors() <= before, within_seconds=10)
+        await come_true(lambda: open_descriptors() <= before)
     assert not caplog.records
 
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.kit.processes import START_SECONDS, Running
+from tests.kit.processes import Running
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
 
@@ -102,5 +102,5 @@ def alertmanager(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
             assert process.runs, process.said()
             return ask(address, "/-/ready").status == 200
 
-        until(ready, "Alertmanager is ready", within_seconds=START_SECONDS)
+        until(ready, "Alertmanager is ready")
         yield address

@@ -12,13 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORTER = (sys.executable, "-m", "exporter")
-START_SECONDS = 20.0
-"""Within this a program is expected to be there, on a machine that is busy with other things too."""
-END_SECONDS = 20.0
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -28,7 +25,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def once(
-    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, within_seconds: float = 20.0
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run one command of the exporter to its end."""
     return subprocess.run(
@@ -37,7 +34,7 @@ def once(
         env=dict(env or environment()),
         capture_output=True,
         text=True,
-        timeout=within_seconds,
+        timeout=HANG_SECONDS,
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -88,14 +85,14 @@ class Running:
         for number in numbers:
             self._process.send_signal(number)
 
-    def ends(self, within_seconds: float = END_SECONDS) -> int:
+    def ends(self) -> int:
         """Its exit code, once it has ended; -9 after SIGKILL."""
-        return self._process.wait(within_seconds)
+        return self._process.wait(HANG_SECONDS)
 
     def kill(self) -> None:
         """End it at this very moment, as a power cut would."""
         self._process.kill()
-        self._process.wait(END_SECONDS)
+        self.ends()
 
     def said(self) -> str:
         """Its standard error so far."""
@@ -111,7 +108,7 @@ class Running:
         assert all(line.startswith("{") for line in whole), self.said()
         return [json.loads(line) for line in whole]
 
-    def event(self, name: str, *, within_seconds: float = START_SECONDS) -> dict[str, Any]:
+    def event(self, name: str) -> dict[str, Any]:
         """The first line of its log with this `event`, waited for."""
 
         def look() -> dict[str, Any] | None:
@@ -119,6 +116,6 @@ class Running:
             assert found or self.runs, f"it ended with {self.ends()} before {name}: {self.said()}"
             return found[0] if found else None
 
-        found = until(look, f"a log line with event {name}", within_seconds=within_seconds)
+        found = until(look, f"a log line with event {name}")
         assert found is not None
         return found

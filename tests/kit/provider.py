@@ -11,7 +11,7 @@ from exporter.domain.model import Status
 from exporter.simulator import Arrival
 from exporter.simulator.fate import NEVER_AT, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL
-from tests.kit.processes import EXPORTER, START_SECONDS, Running
+from tests.kit.processes import EXPORTER, Running
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
 
@@ -114,5 +114,5 @@ def simulated(folder: Path, *, speed: float = 1.0, seed: int = 1, rate: float = 
             assert process.runs, process.said()
             return ask(provider.address, "/-/scenario").status == 200
 
-        until(listens, "the simulator listens", within_seconds=START_SECONDS)
+        until(listens, "the simulator listens")
         yield provider

@@ -18,7 +18,6 @@ from tests.kit.web import ask, free_port
 
 EXAMPLES = ROOT / "examples"
 SERVICES: dict[str, Any] = yaml.safe_load((EXAMPLES / "compose.yaml").read_text("utf-8"))["services"]
-PATIENCE_SECONDS = 60.0
 
 
 def _mounts(service: str) -> dict[str, Path]:
@@ -94,7 +93,7 @@ def test_the_stack_without_containers_runs_and_leaves_nothing(tmp_path: Path) ->
             assert stack.runs, stack.said()
             return "Ctrl-C ends it" in stack.printed()
 
-        until(printed, "the stack says where to look", within_seconds=PATIENCE_SECONDS)
+        until(printed, "the stack says where to look")
         addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
         assert all(address in stack.printed() for address in addresses.values())
         prometheus = addresses["PROMETHEUS_PORT"]
@@ -103,7 +102,7 @@ def test_the_stack_without_containers_runs_and_leaves_nothing(tmp_path: Path) ->
             targets = ask(prometheus, "/api/v1/targets").json()["data"]["activeTargets"]
             return [target["health"] for target in targets] == ["up"]
 
-        until(scrapes, "Prometheus scrapes the demo", within_seconds=PATIENCE_SECONDS)
+        until(scrapes, "Prometheus scrapes the demo")
         groups = ask(prometheus, "/api/v1/rules").json()["data"]["groups"]
         assert {group["name"] for group in groups} == {f"smsbat-{name}" for name in topics()}
         managers = ask(prometheus, "/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]

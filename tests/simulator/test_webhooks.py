@@ -16,6 +16,7 @@ from aiohttp import web
 from exporter.simulator import Simulator, SimulatorSettings, tally
 from exporter.simulator.fate import NEVER_AT
 from exporter.simulator.webhooks import WebhookOrder, read_webhook_order
+from tests.kit.waiting import HANG_SECONDS, LOOK_EVERY_SECONDS
 
 SPEED = 3_000.0
 """A one-time password ends within hundredths of a second."""
@@ -86,11 +87,11 @@ async def send(session: aiohttp.ClientSession, count: int) -> list[str]:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Look again and again until it holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             if await condition():
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
 async def ended(simulator: Simulator) -> int | None:

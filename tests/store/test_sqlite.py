@@ -17,6 +17,7 @@ from exporter.store import directory
 from exporter.store.database import CHECKPOINT_ROWS, Database
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import HOUR_US, SENT_AT
+from tests.kit.waiting import HANG_SECONDS
 from tests.store.engines import arrivals, decide, keep_nothing, tick_at, told, track, values
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def files(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def test_a_second_process_is_refused(store: SqliteStore, tmp_path: Path) -> None:
-    """Another process is told within two seconds which file is in use, and touches nothing."""
+    """Another process is told which file is in use, and touches nothing."""
     fill(store, 3)
     # Looked at by name only: opening and closing a file would drop the locks of this process on it.
     before = files(tmp_path)
@@ -68,7 +69,7 @@ def test_a_second_process_is_refused(store: SqliteStore, tmp_path: Path) -> None
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert second.returncode == 75, second.stderr

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.kit.daemon import KEY
 from tests.kit.processes import EXPORTER, Running
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 from tests.kit.web import ask, free_port
 
 TOKEN = "a-token-of-some-length-1234567890"
@@ -90,12 +90,12 @@ class House:
             assert daemon.runs, daemon.said()
             return ask(self.address, "/-/ready").status == 200
 
-        until(ready, "the daemon is ready", within_seconds=30)
+        until(ready, "the daemon is ready")
         return daemon
 
     def hand_over(self, ids: list[str], campaign: str = "default") -> None:
         """Post ids, which must be taken."""
-        connection = http.client.HTTPConnection(self.address, timeout=20)
+        connection = http.client.HTTPConnection(self.address, timeout=HANG_SECONDS)
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
         connection.request("POST", f"/api/v1/messages?campaign={campaign}", "\n".join(ids), headers)
         response = connection.getresponse()

@@ -44,13 +44,13 @@ def resident_bytes(house: House) -> float:
 
 def asked(provider: Provider, requests: int) -> None:
     """Wait until the daemon has asked so often."""
-    until(lambda: provider.requests() >= requests, f"{requests} requests", within_seconds=30)
+    until(lambda: provider.requests() >= requests, f"{requests} requests")
 
 
 def shown(house: House, tracked: int) -> None:
     """Wait until so many messages are shown: the state is published about once a second."""
     what = f"{tracked} messages"
-    until(lambda: sum_of(house.address, "smsbat_messages_tracked_total") == tracked, what, within_seconds=10)
+    until(lambda: sum_of(house.address, "smsbat_messages_tracked_total") == tracked, what)
 
 
 async def test_a_flood_stays_where_it_is(tmp_path: Path, provider: Provider) -> None:
@@ -94,7 +94,6 @@ async def test_forged_ones_in_numbers(tmp_path: Path, provider: Provider) -> Non
             until,
             lambda: house.counters() == booked(provider.books()),
             "the counters equal the books",
-            within_seconds=20,
         )
         assert sum_of(address, "smsbat_status_conflicts_total") == 0
         assert sum_of(address, "smsbat_webhook_events_total", result="unknown") == FORGED / 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.browser import PROGRAM, Tab, browser
-from tests.kit.processes import EXPORTER, START_SECONDS, Running
+from tests.kit.processes import EXPORTER, Running
 from tests.kit.waiting import until
 from tests.kit.web import ask
 
@@ -77,16 +77,16 @@ def page(tmp_path: Path) -> Iterator[str]:
             found = re.search(r"page +http://(\S+)/\n +provider +http://(\S+?)/-/", demo.printed())
             return (found[1], found[2]) if found and "Ctrl-C" in demo.printed() else None
 
-        told = until(opened, "the demo says where its page is", within_seconds=START_SECONDS)
+        told = until(opened, "the demo says where its page is")
         assert told is not None
         address, provider = told
 
         def shows(what: str) -> bool:
             return bool(ask(address, "/api/v1/status").json()[what])
 
-        until(lambda: shows("campaigns"), "there are campaigns", within_seconds=60)
+        until(lambda: shows("campaigns"), "there are campaigns")
         assert ask(provider, "/-/scenario/key-revoked", method="POST").status == 200
-        until(lambda: shows("failures"), "there are failures", within_seconds=60)
+        until(lambda: shows("failures"), "there are failures")
         yield f"http://{address}/"
 
 
