@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,11 @@ EXPORTER = (sys.executable, "-m", "exporter")
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a user who has set nothing but what is given."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("SMSBAT_")}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("SMSBAT_") and name != "TMPDIR"
+    }
     return {**own, "PYTHONPATH": str(ROOT), **more}
 
 
@@ -41,7 +46,10 @@ def once(
 
 
 class Running:
-    """One process while the context is entered; killed at its end if it still runs."""
+    """One process while the context is entered; at its end it is killed, with all that it has started.
+
+    Its temporary files, which a killed process leaves behind, are beside its log.
+    """
 
     def __init__(
         self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
@@ -49,15 +57,18 @@ class Running:
         """Start `argv`; its standard error and output are appended to `log` and `log` + `.out`."""
         self.log = log
         self.output = log.with_name(f"{log.name}.out")
-        self._from = log.stat().st_size if log.exists() else 0
+        self._from, self._printed_from = (
+            path.stat().st_size if path.exists() else 0 for path in (self.log, self.output)
+        )
         with log.open("ab") as stderr, self.output.open("ab") as stdout:
             self._process = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                env=dict(env or environment()),
+                env={"TMPDIR": str(log.parent), **(env or environment())},
                 cwd=cwd,
+                process_group=0,
             )
 
     def __enter__(self) -> Self:
@@ -90,8 +101,9 @@ class Running:
         return self._process.wait(HANG_SECONDS)
 
     def kill(self) -> None:
-        """End it at this very moment, as a power cut would."""
-        self._process.kill()
+        """End it and its children at this very moment, as a power cut would."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self.ends()
 
     def said(self) -> str:
@@ -100,7 +112,7 @@ class Running:
 
     def printed(self) -> str:
         """Its standard output so far."""
-        return self.output.read_text("utf-8")
+        return self.output.read_bytes()[self._printed_from :].decode("utf-8")
 
     def events(self) -> list[dict[str, Any]]:
         """The whole lines of its log so far; whatever is no JSON is no line of a log, and shown."""

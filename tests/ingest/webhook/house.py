@@ -90,7 +90,11 @@ class House:
             assert daemon.runs, daemon.said()
             return ask(self.address, "/-/ready").status == 200
 
-        until(ready, "the daemon is ready")
+        try:
+            until(ready, "the daemon is ready")
+        except BaseException:
+            daemon.kill()
+            raise
         return daemon
 
     def hand_over(self, ids: list[str], campaign: str = "default") -> None:
