@@ -62,7 +62,9 @@ def test_the_commands_of_a_page_succeed(page: Page, tmp_path: Path) -> None:
 def test_the_quickstart_leads_to_numbers_in_prometheus(tmp_path: Path) -> None:
     """At its end Prometheus has scraped finished messages over TLS, with the password, and has all rules."""
     machine = Machine(tmp_path)
-    with machine.playing(next(page for page in PAGES if page.name == QUICKSTART)):
+    with machine.playing(next(page for page in PAGES if page.name == QUICKSTART)) as printed:
+        assert re.search(r'^smsbat_messages_finished_total{.*"otp".*} [1-9]', printed, re.MULTILINE)
+        assert (tmp_path / "var/lib/smsbat-exporter/state.sqlite3").is_file()
         prometheus = f"127.0.0.1:{machine.ports['9090']}"
 
         def scraped() -> bool:
