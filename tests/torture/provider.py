@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from exporter.simulator.arrivals import Arrival
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import SimulatorSettings
+from tests.kit.waiting import HANG_SECONDS
 from tests.torture.nursery import Child, until
 
 KEY = "demo-key"
@@ -40,7 +41,7 @@ class Provider:
     def __enter__(self) -> Self:
         """Start it, and wait until it listens."""
         self._child = Child(self._serve, self._output)
-        assert until(self._child, lambda: self.url != "", 30), self._child.said()
+        assert until(self._child, lambda: self.url != ""), self._child.said()
         return self
 
     def __exit__(
@@ -105,7 +106,7 @@ class Provider:
             found += [Arrival(*one) for one in page]
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=HANG_SECONDS)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None)
             response = connection.getresponse()
