@@ -48,6 +48,15 @@ class Receiver:
                 return one
         return None
 
+    def fires(self, **labels: str) -> bool:
+        """Whether the latest that was told of some alert with these labels is that it fires."""
+        latest = {
+            frozenset(one.labels.items()): one.status
+            for one in list(self.told)
+            if labels.items() <= one.labels.items()
+        }
+        return "firing" in latest.values()
+
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
