@@ -224,8 +224,10 @@ def test_no_more_requests_are_in_flight_than_agreed(seen: Seen, run: str) -> Non
 
 
 def test_both_formats_are_scraped_without_a_complaint(seen: Seen) -> None:
-    """Both targets are up at the end, and Prometheus has logged nothing about any sample."""
-    assert set(seen.prometheus.values("up", "job").values()) == {1.0}
+    """All targets are up in the end, and Prometheus has logged nothing about any sample."""
+    # On a busy machine a scrape may take longer than a second, and the next one has to do.
+    all_up = dict.fromkeys(((job,) for job in JOBS), 1.0)
+    until(lambda: seen.prometheus.values("up", "job") == all_up, "every target is up")
     assert seen.prometheus.warnings() == []
 
 
