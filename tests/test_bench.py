@@ -15,6 +15,7 @@ FIGURES = {
     "ingestion": 8,
     "memory": 8,
     "scrape": 10,
+    "life": 10,
     "schedules": 27,
 }
 _FIGURE = re.compile(r"  (\S.*?) +(\d[\d,.e+-]*)")

