@@ -70,7 +70,7 @@ async def run_workers(
                 max_in_flight = max(1, max_in_flight - 1)
             poller = Poller(account, client.fetch, tracker, clock, instruments, max_in_flight)
             feeds.create_task(poller.run())
-            feeds.create_task(_watch_key(account, configured.secret(), clock))
+            feeds.create_task(watch_key(account, configured.secret(), clock))
         for drop in settings.drop:
             directory = DropSettings(
                 str(drop.directory), drop.account, drop.campaign, After(drop.after), drop.settle
@@ -94,7 +94,7 @@ async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: C
             await clock.sleep(SECOND_US)
 
 
-async def _watch_key(account: accounts.AccountState, source: SecretSource, clock: Clock) -> None:
+async def watch_key(account: accounts.AccountState, source: SecretSource, clock: Clock) -> None:
     """When the provider refuses the key and its file changes, try again at once."""
     last, changed_at = _readable(source), None
     while True:
