@@ -14,6 +14,7 @@ from exporter.metrics.exposition import Format, Rendering
 from tests.http.client import SITE, ask, connected, fine, read_until_the_end
 
 
+@pytest.mark.looptime
 async def test_a_connection_that_only_waits_makes_room_for_a_new_one() -> None:
     """The one that waits longest goes first: half-open requests keep no scraper out."""
     async with Listener(["127.0.0.1:0"], pages(SITE)) as listener, AsyncExitStack() as waiting:
@@ -28,6 +29,7 @@ async def test_a_connection_that_only_waits_makes_room_for_a_new_one() -> None:
         assert (await read_until_the_end(reader)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+@pytest.mark.looptime
 async def test_one_connection_too_many_is_told_so_when_all_work() -> None:
     """503 at once, and what works goes on; there is room again when it is done."""
     release, busy = asyncio.Event(), asyncio.Semaphore(0)

@@ -15,13 +15,7 @@ from exporter.http.connections import MAX_CONNECTIONS
 from exporter.metrics.exposition import Format, Rendering
 from exporter.runtime.errors import ListenError
 from tests.http.client import SITE, ask, connected, fine, open_descriptors, read_until_the_end, serving
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+from tests.kit.web import free_port
 
 
 def has_ipv6_loopback() -> bool:
