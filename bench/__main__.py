@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import flood, fusion, ingestion, memory, polls, schedules, scrape, start, webhooks
+from bench import flood, fusion, ingestion, life, log, memory, polls, schedules, scrape, start, webhooks
 from bench.figures import Plan, Round, table
 
 Benchmark = Callable[[Plan, Path], AsyncIterator[Round]]
@@ -24,6 +24,8 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, str]] = {
     "webhooks": (webhooks.rounds, "webhooks that are durable; a bare handler that only parses"),
     "flood": (flood.rounds, "scrapes, polls and memory while webhooks flood in"),
     "fusion": (fusion.rounds, "requests for each finished message, with webhooks and without"),
+    "life": (life.rounds, "starting, being refused, ending when asked; the bare start"),
+    "log": (log.rounds, "a line of the log, written and unread; the standard library"),
     "schedules": (schedules.rounds, "requests and delay of news; fixed polling and the documented backoff"),
 }
 

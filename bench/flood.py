@@ -8,10 +8,9 @@ them clients that drip into requests which they never finish.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from itertools import count, takewhile
 from pathlib import Path
-from time import perf_counter
 
 import aiohttp
 
@@ -46,7 +45,8 @@ async def _round(folder: Path, seconds: int) -> Round:
         drop_ids(folder, await send(asked, MESSAGES))
         await until_taken_in(folder)
         polls, resident_bytes = await arrived(session, asked), running.resident_bytes()
-        posted, scrapes, cut = await flood(running.url.removeprefix("http://"), webhook, TOKEN, seconds)
+        metrics = running.url.removeprefix("http://")
+        posted, scrapes, cut = await flood(metrics, webhook, TOKEN, asyncio.sleep(seconds))
         return {
             "webhooks/s": len(posted.latencies) / posted.seconds,
             "answered 204, %": 100 * posted.statuses.get(204, 0) / len(posted.latencies),
@@ -60,13 +60,14 @@ async def _round(folder: Path, seconds: int) -> Round:
         }
 
 
-async def flood(metrics: str, webhook: str, token: str, seconds: float) -> tuple[Posted, list[float], int]:
-    """Flood `webhook` for so long: what was posted, sorted seconds of scrapes, slow requests cut short."""
-    ends_at = perf_counter() + seconds
-    paths = (f"/webhook/{token}", f"/webhook/{token}", "/webhook/made-up")
-    numbers = takewhile(lambda _: perf_counter() < ends_at, count())
-    requests = (request(paths[number % len(paths)], f"made-up-{number}") for number in numbers)
+async def flood(
+    metrics: str, webhook: str, token: str, enough: Awaitable[object]
+) -> tuple[Posted, list[float], int]:
+    """Flood `webhook` until `enough`: what was posted, sorted seconds of scrapes, slow requests cut short."""
     stop = asyncio.Event()
+    paths = (f"/webhook/{token}", f"/webhook/{token}", "/webhook/made-up")
+    numbers = takewhile(lambda _: not stop.is_set(), count())
+    requests = (request(paths[number % len(paths)], f"made-up-{number}") for number in numbers)
     async with asyncio.TaskGroup() as tasks:
         slow = [
             tasks.create_task(never_finish(webhook, path, stop))
@@ -74,6 +75,8 @@ async def flood(metrics: str, webhook: str, token: str, seconds: float) -> tuple
             for _ in range(clients)
         ]
         looking = tasks.create_task(scrape(metrics, stop))
-        posted = await post_all(webhook, requests)
+        posting = tasks.create_task(post_all(webhook, requests))
+        await enough
         stop.set()
+    posted = posting.result()
     return posted, looking.result(), sum(client.result() for client in slow)
