@@ -10,7 +10,19 @@ from pathlib import Path
 
 import uvloop
 
-from bench import flood, ingestion, memory, polls, schedules, scrape, start, webhook_savings, webhooks
+from bench import (
+    flood,
+    ingestion,
+    life,
+    log,
+    memory,
+    polls,
+    schedules,
+    scrape,
+    start,
+    webhook_savings,
+    webhooks,
+)
 from bench.figures import Plan, Round, format_table
 
 Benchmark = Callable[[Plan, Path], AsyncIterator[Round]]
@@ -36,6 +48,8 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, str]] = {
         webhook_savings.measure_rounds,
         "requests for each finished message, with webhooks and without",
     ),
+    "life": (life.measure_rounds, "starting, being refused, ending when asked; the bare start"),
+    "log": (log.measure_rounds, "a line of the log, written and unread; the standard library"),
     "schedules": (
         schedules.measure_rounds,
         "requests, and delay of a final status; fixed polling and the documented backoff",

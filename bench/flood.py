@@ -8,10 +8,9 @@ other clients send requests byte by byte and never finish them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from itertools import count, takewhile
 from pathlib import Path
-from time import perf_counter
 
 import aiohttp
 
@@ -47,7 +46,7 @@ async def _measure_round(folder: Path, seconds: int) -> Round:
         await wait_until_ingested(folder)
         polls, resident_bytes = await count_requests(session, asked), running.resident_bytes()
         posted, scrapes, cut = await flood_webhook(
-            running.url.removeprefix("http://"), webhook, TOKEN, seconds
+            running.url.removeprefix("http://"), webhook, TOKEN, asyncio.sleep(seconds)
         )
         return {
             "webhooks/s": len(posted.latencies) / posted.seconds,
@@ -63,14 +62,13 @@ async def _measure_round(folder: Path, seconds: int) -> Round:
 
 
 async def flood_webhook(
-    metrics: str, webhook: str, token: str, seconds: float
+    metrics: str, webhook: str, token: str, enough: Awaitable[object]
 ) -> tuple[Posted, list[float], int]:
-    """Flood `webhook`; return what was posted, sorted seconds of scrapes, and slow requests cut short."""
-    ends_at = perf_counter() + seconds
-    paths = (f"/webhook/{token}", f"/webhook/{token}", "/webhook/made-up")
-    numbers = takewhile(lambda _: perf_counter() < ends_at, count())
-    requests = (make_request(paths[number % len(paths)], f"made-up-{number}") for number in numbers)
+    """Flood `webhook` until `enough`; return posts, seconds of scrapes, slow requests cut short."""
     stop = asyncio.Event()
+    paths = (f"/webhook/{token}", f"/webhook/{token}", "/webhook/made-up")
+    numbers = takewhile(lambda _: not stop.is_set(), count())
+    requests = (make_request(paths[number % len(paths)], f"made-up-{number}") for number in numbers)
     async with asyncio.TaskGroup() as tasks:
         slow = [
             tasks.create_task(drip_until(webhook, path, stop))
@@ -78,6 +76,8 @@ async def flood_webhook(
             for _ in range(clients)
         ]
         scraping = tasks.create_task(scrape_until(metrics, stop))
-        posted = await post_all(webhook, requests)
+        posting = tasks.create_task(post_all(webhook, requests))
+        await enough
         stop.set()
+    posted = posting.result()
     return posted, scraping.result(), sum(client.result() for client in slow)

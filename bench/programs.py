@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -112,8 +112,19 @@ async def start_provider(scenario: str = "calm") -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def _process(module: str, *arguments: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
+async def start_demo(*, speed: int) -> AsyncIterator[Running]:
+    """Start the demo, whose hours are `speed` times as short."""
+    port = find_free_port()
+    arguments = [f"--speed={speed}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
+    async with _process("exporter", "demo", *arguments, stdout=DEVNULL) as process:
+        url = f"http://127.0.0.1:{port}"
+        await _wait_until_ready(process, f"{url}/-/ready")
+        yield Running(url, process.pid)
+
+
+@asynccontextmanager
+async def _process(module: str, *arguments: str, stdout: int | None = None) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments, stdout=stdout)
     try:
         yield process
     finally:

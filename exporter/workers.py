@@ -70,7 +70,7 @@ async def run_workers(
                 max_in_flight = max(1, max_in_flight - 1)
             poller = Poller(account, client.fetch, tracker, clock, instruments, max_in_flight)
             workers.create_task(poller.run())
-            workers.create_task(_watch_key(account, configured.secret(), clock))
+            workers.create_task(watch_key(account, configured.secret(), clock))
         for drop in settings.drop:
             directory = DropSettings(
                 str(drop.directory), drop.account, drop.campaign, After(drop.after), drop.settle
@@ -94,7 +94,7 @@ async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: C
             await clock.sleep(SECOND_US)
 
 
-async def _watch_key(account: accounts.AccountState, source: SecretSource, clock: Clock) -> None:
+async def watch_key(account: accounts.AccountState, source: SecretSource, clock: Clock) -> None:
     """Try again at once when the provider refuses the key and the key file changes."""
     last, changed_at = _read_key(source), None
     while True:

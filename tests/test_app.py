@@ -31,8 +31,8 @@ async def test_reloads_under_load_lose_no_message(tmp_path: Path) -> None:
                 home.in_flight = 10 if reload % 2 else 3
                 home.configure()
                 assert (await asked(daemon, "/-/reload", "POST")).status == 200
-                await come_true(lambda: len(provider.arrivals) >= 5 * reload, 10)  # noqa: B023 - called at once
-            await come_true(lambda: min(seen.values(), default=0) >= 2 and len(seen) == 100, 20)
+                await come_true(lambda: len(provider.arrivals) >= 5 * reload)  # noqa: B023 - called at once
+            await come_true(lambda: min(seen.values(), default=0) >= 2 and len(seen) == 100)
         messages = stored(home)
         assert len(messages) == 100
         assert not any(message.pending for message in messages)
@@ -61,7 +61,7 @@ async def test_a_ca_file_that_can_not_be_used_is_refused_and_changes_nothing(
             assert sum_in(metrics, "smsbat_exporter_config_last_reload_successful") == 0
             home.config.write_text(good)
             home.put("ids.txt", "late-1\n")
-            await come_true(lambda: bool(provider.arrivals), 10)
+            await come_true(lambda: bool(provider.arrivals))
 
 
 async def test_a_changed_storage_waits_for_a_restart_and_the_rest_applies(
@@ -77,7 +77,7 @@ async def test_a_changed_storage_waits_for_a_restart_and_the_rest_applies(
             with caplog.at_level(logging.WARNING, "smsbat"):
                 assert (await asked(daemon, "/-/reload", "POST")).status == 200
             assert any("restart" in record.message for record in caplog.records)
-            await come_true(lambda: bool(provider.arrivals), 10)
+            await come_true(lambda: bool(provider.arrivals))
         assert [message.message_id for message in stored(home)] == ["listed-later"]
         assert not (tmp_path / "elsewhere").exists()
 
@@ -88,7 +88,7 @@ async def test_a_stop_under_load_keeps_what_the_provider_answered(tmp_path: Path
         provider.word = lambda _: "processing"
         home = Home(tmp_path, provider.url, rate=500, listed={"default": [f"m{n:04}" for n in range(2_000)]})
         async with daemon_of(home):
-            await come_true(lambda: len(provider.arrivals) >= 300, 10)
+            await come_true(lambda: len(provider.arrivals) >= 300)
         polls = sum(message.polls for message in stored(home))
         assert len(provider.arrivals) - home.in_flight <= polls <= len(provider.arrivals)
 
@@ -99,13 +99,13 @@ async def test_pending_messages_are_polled_by_the_next_run(tmp_path: Path) -> No
         provider.word = lambda _: "processing"
         home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2", "m3"]})
         async with daemon_of(home):
-            await come_true(lambda: len(provider.arrivals) >= 3, 10)
+            await come_true(lambda: len(provider.arrivals) >= 3)
         provider.word = lambda _: "delivered"
         before = len(provider.arrivals)
         async with daemon_of(home) as daemon:
             metrics = (await asked(daemon, "/metrics")).text
             assert sum_in(metrics, "smsbat_messages_tracked_total") == 3
-            await come_true(lambda: len(provider.arrivals) >= before + 3, 10)
+            await come_true(lambda: len(provider.arrivals) >= before + 3)
         latest = {arrival.message_id: arrival.at_seconds for arrival in provider.arrivals[:before]}
         for arrival in provider.arrivals[before : before + 3]:
             assert arrival.at_seconds - latest[arrival.message_id] >= 1

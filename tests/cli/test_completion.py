@@ -10,6 +10,7 @@ import pytest
 from exporter.cli.options import SHELLS
 from exporter.simulator.scenarios import SCENARIOS
 from tests.kit.processes import environment, once
+from tests.kit.waiting import HANG_SECONDS
 
 _COMPLETE = r"""
 source "$1"
@@ -48,7 +49,7 @@ def completed(scripts: Path, cwd: Path, *words: str) -> set[str]:
         *words,
     ]
     done = subprocess.run(
-        argv, cwd=cwd, env=environment(), capture_output=True, text=True, check=True, timeout=20
+        argv, cwd=cwd, env=environment(), capture_output=True, text=True, check=True, timeout=HANG_SECONDS
     )
     assert done.stderr == ""
     return set(done.stdout.split())
@@ -92,7 +93,9 @@ def test_bash_completes_file_names(scripts: Path, tmp_path: Path, words: tuple[s
 def test_the_other_shells_understand_their_scripts(scripts: Path, shell: str) -> None:
     """Not a word of it is wrong to them."""
     script = str(scripts / f"script.{shell}")
-    subprocess.run([shell, "--no-execute" if shell == "fish" else "-n", script], check=True, timeout=20)
+    subprocess.run(
+        [shell, "--no-execute" if shell == "fish" else "-n", script], check=True, timeout=HANG_SECONDS
+    )
 
 
 @pytest.mark.needs("fish")
@@ -109,7 +112,7 @@ def test_fish_completes_a_flag_a_scenario_and_a_file(scripts: Path, tmp_path: Pa
             capture_output=True,
             text=True,
             check=True,
-            timeout=20,
+            timeout=HANG_SECONDS,
         )
         return {offer.partition("\t")[0] for offer in done.stdout.splitlines()}
 

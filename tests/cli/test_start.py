@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.processes import END_SECONDS, EXPORTER, ROOT, environment
+from tests.kit.processes import EXPORTER, ROOT, environment
+from tests.kit.waiting import HANG_SECONDS
 
 MOST_MODULES = 150
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -58,7 +59,7 @@ def _modules(folder: Path, *argv: str) -> int:
         stderr=subprocess.PIPE,
         text=True,
         check=False,
-        timeout=END_SECONDS,
+        timeout=HANG_SECONDS,
     )
     return int(ended.stderr.splitlines()[-1])
 
@@ -109,7 +110,7 @@ def test_ctrl_c_ends_the_start_without_a_word(
     """130, whatever is being imported."""
     with _held(tmp_path, imported, (*start, *arguments.split())) as process:
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=END_SECONDS)
+        said, _ = process.communicate(timeout=HANG_SECONDS)
     assert (process.returncode, said) == (130, b"")
 
 
@@ -117,5 +118,5 @@ def test_a_start_that_ignores_ctrl_c_goes_on(tmp_path: Path) -> None:
     """As what a shell runs in the background does."""
     with _held(tmp_path, "argparse", (*AS_MODULE, "--version"), signal.SIG_IGN) as process:
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(b"!", timeout=END_SECONDS)
+        said, _ = process.communicate(b"!", timeout=HANG_SECONDS)
     assert (process.returncode, said[:15]) == (0, b"smsbat-exporter")

@@ -17,7 +17,7 @@ from exporter.domain.model import SECOND_US
 from exporter.runtime.clock import SteadyClock
 from tests.dashboards.accelerated import Accelerated
 from tests.kit.alerting import Receiver, alertmanager, receiving
-from tests.kit.processes import EXPORTER, START_SECONDS, Running
+from tests.kit.processes import EXPORTER, Running
 from tests.kit.prometheus import Prometheus, prometheus
 from tests.kit.waiting import until
 from tests.kit.web import ask
@@ -73,7 +73,7 @@ def _demo(stack: ExitStack, folder: Path) -> Demo:
         )
         return Demo(found[1], found[2], Path(found[3]), running) if found else None
 
-    demo = until(opened, "the demo says what to open", within_seconds=2 * START_SECONDS)
+    demo = until(opened, "the demo says what to open")
     assert demo is not None
     return demo
 

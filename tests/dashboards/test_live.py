@@ -23,8 +23,6 @@ from tests.kit.web import ask
 from tools.dashboards import build_rule_groups
 from tools.dashboards.constants import JOB
 
-PATIENCE_SECONDS = 120.0
-"""For what should take half a minute, on a machine that is busy with other things too."""
 RANGE_SECONDS = 10
 LOOK_EVERY_SECONDS = 1.0
 JOB_THAT_HANGS = "smsbat-hanging"
@@ -82,7 +80,7 @@ def test_prometheus_has_no_trouble_with_the_rules(world: Stage) -> None:
         found = [rule for group in groups for rule in group["rules"]]
         return found if all(rule["health"] != "unknown" for rule in found) else None
 
-    found = until(rules, "every rule is evaluated", within_seconds=PATIENCE_SECONDS)
+    found = until(rules, "every rule is evaluated")
     assert found is not None
     assert [(rule["name"], rule["lastError"]) for rule in found if rule["health"] != "ok"] == []
     assert len(found) == sum(
@@ -106,15 +104,12 @@ def test_every_panel_has_something_to_show(world: Stage) -> None:
             found = [value for one in series for value in one["values"]]
         return any(math.isfinite(float(value)) for _, value in found)
 
-    def still_dark() -> list[str]:
+    def all_lit() -> bool:
         for name in [name for name, query in dark.items() if lit(query)]:
             del dark[name]
-        return sorted(dark.keys() - QUIET)
+        return dark.keys() <= QUIET
 
-    deadline_seconds = time.monotonic() + PATIENCE_SECONDS
-    while left := still_dark():
-        assert time.monotonic() < deadline_seconds, left
-        time.sleep(LOOK_EVERY_SECONDS)
+    until(all_lit, dark.keys(), every_seconds=LOOK_EVERY_SECONDS)
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
@@ -123,18 +118,21 @@ def test_who_is_on_duty_hears_of_trouble_and_of_its_end(world: Stage) -> None:
 
     Whether a standstill is told of as such too: the ratio of finished messages would not show it.
     """
-    assert world.receiver.first("firing", alertname="SmsbatDeliveryRateLow") is None
+
+    def calm(job: str, *alerts: str) -> bool:
+        return not any(world.receiver.fires(job=job, alertname=name) for name in alerts)
 
     def hears(job: str, scenario: str, *alerts: str) -> None:
         def told(status: str, after_seconds: float, **labels: str) -> Told:
             found = until(
                 lambda: world.receiver.first(status, after_seconds, job=job, **labels),
                 f"{scenario}: {labels} is {status}",
-                within_seconds=PATIENCE_SECONDS,
             )
             assert found is not None
             return found
 
+        # On a machine that is busy enough even a calm demo is late.
+        until(lambda: calm(job, *alerts), f"{job} is calm")
         began_seconds = time.monotonic()
         world.demos[job].switch(scenario)
         first, *_ = [told("firing", began_seconds, alertname=name) for name in alerts]

@@ -58,6 +58,14 @@ answering() {
     until curl --insecure --silent --output /dev/null "http://127.0.0.1:$1/-/ready" ||
         curl --insecure --silent --output /dev/null "https://127.0.0.1:$1/-/ready"; do
         kill -0 "${2:-$!}"
-        read -rt 0.1 < /dev/zero || true
+        sleep 0.1
     done
+}
+
+# Takes a look again and again, until it shows a number that isn't 0.
+shown() {
+    local look found
+    look=$(cat)
+    until found=$(eval "$look") && grep -q ' [1-9]' <<< "$found"; do sleep 0.1; done
+    echo "$found"
 }

@@ -3,7 +3,7 @@
 The machine is a folder: paths like /etc/prometheus lie below it, and ports are free
 ones. The programs are the real ones: this exporter, curl, openssl, Prometheus and the
 rest. `PLAYED` says what stands in for a part of the system, `EXCUSED` what is left
-out, each with its reason.
+out, each with its reason, `LOOKS` where a reader waits.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ EXCUSED: Mapping[str, str] = {
     r"(chown|chgrp) ": "needs root, and the users that the packages make",
 }
 """What commands begin with that can't be run in a test, and why."""
+LOOKS = r"curl --silent \S+/metrics \| grep |promtool query instant \S+ 'up\{"
+"""What commands begin with that show numbers only after a while, as their page says: they are repeated."""
 PLAYED = (Path(__file__).parent / "played.sh").read_text("utf-8")
 """Functions of the shell in place of a part of the system, and of the command itself."""
 _PORTS = ("10978", "10979", "10980", "9090", "9093")
@@ -73,7 +75,6 @@ trap 'kill $(jobs -p) 2> /dev/null' EXIT
 trap 'exit 0' TERM
 """
 _END = "Every command has succeeded"
-PATIENCE_SECONDS = 120.0
 
 
 class Command(NamedTuple):
@@ -157,7 +158,7 @@ class Machine:
         lines = [_BEGIN, PLAYED, first]
         for command in commands(page):
             if not command.excuse:
-                lines += [f"at={page.name}:{command.line}", self.local(command.text)]
+                lines += [f"at={page.name}:{command.line}", _waited_for(self.local(command.text))]
         file = self.folder / "session.sh"
         file.write_text("\n".join([*lines, f"echo '{_END}'", "wait", ""]), "utf-8")
         env = environment(
@@ -165,6 +166,8 @@ class Machine:
             HOME=str(self.folder / "root"),
             PYTHON=sys.executable,
             TOKEN=_TOKEN,
+            # Where no configuration says otherwise it would be the machine's own.
+            SMSBAT_STORAGE_PATH=str(self.folder / "var/lib/smsbat-exporter"),
             SMSBAT_WEB_LISTEN_ADDRESS=f"127.0.0.1:{self.ports['10978']}",
             at="",
             **{f"PORT_{port}": own for port, own in self.ports.items()},
@@ -175,7 +178,7 @@ class Machine:
                 assert session.runs or _END in session.printed(), self._told(session)
                 return _END in session.printed()
 
-            until(done, "the session comes to its end", within_seconds=PATIENCE_SECONDS)
+            until(done, "the session comes to its end")
             yield session.printed()
             session.signal(signal.SIGTERM)
             session.ends()
@@ -185,6 +188,11 @@ class Machine:
         return (
             session.said() + session.printed() + "".join(f"\n{p.name}: {p.read_text()[-600:]}" for p in logs)
         )
+
+
+def _waited_for(text: str) -> str:
+    """A command as a reader gives it, who looks again until there is something to see."""
+    return f"shown <<'LOOK'\n{text}\nLOOK" if re.match(LOOKS, text) else text
 
 
 def targets_of_make() -> set[str]:

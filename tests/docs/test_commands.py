@@ -62,14 +62,16 @@ def test_the_commands_of_a_page_succeed(page: Page, tmp_path: Path) -> None:
 def test_the_quickstart_leads_to_numbers_in_prometheus(tmp_path: Path) -> None:
     """At its end Prometheus has scraped finished messages over TLS, with the password, and has all rules."""
     machine = Machine(tmp_path)
-    with machine.playing(next(page for page in PAGES if page.name == QUICKSTART)):
+    with machine.playing(next(page for page in PAGES if page.name == QUICKSTART)) as printed:
+        assert re.search(r'^smsbat_messages_finished_total{.*"otp".*} [1-9]', printed, re.MULTILINE)
+        assert (tmp_path / "var/lib/smsbat-exporter/state.sqlite3").is_file()
         prometheus = f"127.0.0.1:{machine.ports['9090']}"
 
         def scraped() -> bool:
             query = "sum(smsbat_messages_finished_total{campaign='otp'})>0".replace(">", "%3E")
             return bool(ask(prometheus, f"/api/v1/query?query={query}").json()["data"]["result"])
 
-        until(scraped, "Prometheus knows of finished messages", within_seconds=60)
+        until(scraped, "Prometheus knows of finished messages")
         exporter = machine.ports["10978"]
         assert ask(f"127.0.0.1:{exporter}", "/metrics").status != 200
         targets = ask(prometheus, "/api/v1/targets").json()["data"]["activeTargets"]

@@ -43,7 +43,6 @@ TRACKED = {
 """How many messages are tracked, by campaign and source."""
 ENDING = sum(draw(SEED, index).end >= HANG_SHARE for index in range(MESSAGES))
 """How many of them get a final status: the others stay pending, as some always do."""
-TIMEOUT_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Run:
 
     def _wait_for_requests(self, count: int) -> None:
         what = f"request number {count}"
-        until(lambda: self.provider.requests() >= count, what, within_seconds=TIMEOUT_SECONDS)
+        until(lambda: self.provider.requests() >= count, what)
 
     def _collect_evidence(self) -> Evidence:
         address = self.address
@@ -178,7 +177,7 @@ class Run:
         def all_seen() -> bool:
             return sum_of(address, "smsbat_messages_finished_total") == ENDING
 
-        until(all_seen, "all messages with a final status", within_seconds=TIMEOUT_SECONDS, every_seconds=0.3)
+        until(all_seen, "all messages with a final status", every_seconds=0.3)
         assert self.provider.finished() == ENDING
         accept = "application/openmetrics-text; version=1.0.0"
         assert self._daemon is not None

@@ -26,7 +26,6 @@ from tests.e2e.campaigns import (
     KILLS,
     MESSAGES,
     RATE,
-    TIMEOUT_SECONDS,
     TRACKED,
     Evidence,
     prepare_run,
@@ -35,7 +34,7 @@ from tests.kit.arrivals import count_busiest_second, find_closest_repeat_us
 from tests.kit.daemon import sum_in
 from tests.kit.prometheus import Prometheus, asked_for_text, scraping
 from tests.kit.totals import select
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
 
@@ -82,7 +81,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         until(
             lambda: prometheus.values(query, "job") == ended,
             "Prometheus has scraped the last counts",
-            within_seconds=TIMEOUT_SECONDS,
         )
         yield Runs(evidence, prometheus)
 
@@ -204,8 +202,10 @@ def test_no_more_requests_are_in_flight_than_agreed(runs: Runs, run: str) -> Non
 
 
 def test_both_formats_are_scraped_without_a_complaint(runs: Runs) -> None:
-    """All targets are up at the end, and Prometheus has logged no warning about a sample."""
-    assert set(runs.prometheus.values("up", "job").values()) == {1.0}
+    """All targets are up in the end, and Prometheus has logged no warning about a sample."""
+    # On a busy machine a scrape may take longer than a second, and the next one has to do.
+    all_up = dict.fromkeys(((job,) for job in JOBS), 1.0)
+    until(lambda: runs.prometheus.values("up", "job") == all_up, "every target is up")
     assert runs.prometheus.warnings() == []
 
 
@@ -220,7 +220,7 @@ def test_promtool_finds_nothing_to_fix(runs: Runs, run: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=HANG_SECONDS,
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from exporter.simulator.identifiers import IdCodec
 from tests.kit.daemon import KEY, Home, address_of
 from tests.kit.processes import EXPORTER, Running, environment, once
 from tests.kit.provider import Provider
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 from tests.kit.web import ask, free_port
 
 _BAD = """\
@@ -64,16 +63,11 @@ def test_every_problem_of_a_configuration_is_reported_with_its_place(
 
 
 def test_a_second_daemon_on_the_same_state_is_refused_at_once(home: Home) -> None:
-    """75 within two seconds of its start, naming the file; the first one continues undisturbed."""
-    began_seconds = time.monotonic()
-    once("check-config", str(home.config), cwd=home.folder)
-    start_seconds = time.monotonic() - began_seconds
+    """75, naming the file; the first one continues undisturbed."""
     with home.start() as first:
         address = address_of(first)
-        began_seconds = time.monotonic()
         listen = "--web.listen-address=127.0.0.1:0"
         second = once("run", f"--config.file={home.config}", listen, cwd=home.folder)
-        assert time.monotonic() - began_seconds < 2 * start_seconds + 2
         assert second.returncode == 75
         assert f"{home.folder}/state/state.sqlite3 is in use by another process" in second.stderr
         assert "hint: " in second.stderr
@@ -134,12 +128,12 @@ def test_the_simulator_does_as_its_flags_say(tmp_path: Path) -> None:
     provider = Provider(f"127.0.0.1:{free_port()}", seed=7)
     flags = [f"--listen={provider.address}", "--seed=7", "--speed=1200", "--requests-per-second=0"]
     with Running([*EXPORTER, "simulator", *flags], tmp_path / "log") as simulator:
-        until(lambda: "event=simulator_ready" in simulator.said(), "it listens", within_seconds=20)
+        until(lambda: "event=simulator_ready" in simulator.said(), "it listens")
         sent = provider.deliver("otp", 12)
         assert set(sent) <= {IdCodec(7).write(index) for index in range(provider.sent)}
-        until(lambda: _delivered(provider, sent), "all are delivered", within_seconds=10)
+        until(lambda: _delivered(provider, sent), "all are delivered")
         simulator.signal(signal.SIGTERM)
-        assert simulator.ends(within_seconds=5) == 0
+        assert simulator.ends() == 0
 
 
 def test_check_message_prints_the_status_of_messages(home: Home, provider: Provider) -> None:
@@ -147,7 +141,7 @@ def test_check_message_prints_the_status_of_messages(home: Home, provider: Provi
     sent = provider.deliver("otp", 2)
     config = f"--config.file={home.config}"
 
-    until(lambda: _delivered(provider, sent), "both are delivered", within_seconds=10)
+    until(lambda: _delivered(provider, sent), "both are delivered")
     good = once("check-message", config, *sent, cwd=home.folder)
     assert good.returncode == 0
     assert [line.split(",")[0] for line in good.stdout.splitlines()] == [f"{one}: delivered" for one in sent]
@@ -178,7 +172,7 @@ def test_output_that_can_not_be_written_is_reported_in_a_sentence(home: Home) ->
             env=environment(),
             cwd=home.folder,
             check=False,
-            timeout=20,
+            timeout=HANG_SECONDS,
         )
         os.close(target)
         assert ended.returncode == 1

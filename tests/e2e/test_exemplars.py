@@ -38,7 +38,7 @@ def test_prometheus_stores_the_id_of_a_message_only_when_configured(
                 def counted() -> bool:
                     return sum(server.values(f'{BUCKETS}{{le="+Inf"}}').values()) >= len(ids)
 
-                until(counted, "all deliveries are scraped", within_seconds=30)
+                until(counted, "all deliveries are scraped")
                 found = ask(server.address, f"/api/v1/query_exemplars?{span}").json()["data"]
                 shown = {one["labels"]["message_id"] for series in found for one in series["exemplars"]}
                 assert shown <= ids

@@ -1,9 +1,8 @@
-"""Signals that stop the daemon: soon and without loss, or at once with a second signal."""
+"""Signals that stop the daemon: without loss, or at once with a second signal; `bench` measures how soon."""
 
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,17 +25,17 @@ def home(tmp_path: Path, provider: Provider) -> Iterator[Home]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_daemon_stops_on_a_signal(home: Home, number: signal.Signals) -> None:
-    """0 within five seconds, and its last line says that everything is saved."""
+    """0, and its last line says that everything is saved."""
     with home.start() as daemon:
         address = address_of(daemon)
         daemon.signal(number)
-        assert daemon.ends(within_seconds=5) == 0
+        assert daemon.ends() == 0
         assert [line["event"] for line in daemon.events()] == ["starting", "ready", "stopping", "stopped"]
         assert ask(address, "/metrics").status == 0
 
 
 def test_a_busy_daemon_stops_on_a_signal_and_its_next_run_continues(home: Home, provider: Provider) -> None:
-    """0 within five seconds under full load; its results are there after the restart, the rest follows."""
+    """0 under full load; its results are there after the restart, the rest follows."""
     provider.fault("delay", delay_seconds=0.03)
     ids = provider.send("otp", "otp", 900)
     home.put("ids.txt", id_lines(ids))
@@ -46,11 +45,11 @@ def test_a_busy_daemon_stops_on_a_signal_and_its_next_run_continues(home: Home, 
         def busy() -> bool:
             return (sum_of(address, "smsbat_messages_finished_total") or 0) > 100
 
-        until(busy, "a hundred have finished", within_seconds=30)
+        until(busy, "a hundred have finished")
         finished = sum_of(address, "smsbat_messages_finished_total")
         assert finished is not None
         daemon.signal(signal.SIGTERM)
-        assert daemon.ends(within_seconds=5) == 0
+        assert daemon.ends() == 0
         assert "Traceback" not in daemon.said()
     assert finished < len(ids)
     with home.start() as daemon:
@@ -62,17 +61,18 @@ def test_a_busy_daemon_stops_on_a_signal_and_its_next_run_continues(home: Home, 
 
 
 def test_a_hanging_provider_does_not_delay_stopping(tmp_path: Path) -> None:
-    """0 within five seconds, with every slot taken by a request that is never answered."""
+    """0, with every slot taken by a request that is never answered and may take an hour."""
     with simulated(tmp_path) as provider:
         provider.fault("hang")
         home = Home(tmp_path / "home", provider.url, rate=200, in_flight=IN_FLIGHT, profiles={"otp": "otp"})
+        home.config.write_text(home.config.read_text().replace("    auth:", "    timeout: 1h\n    auth:"))
         home.put("otp/ids.txt", id_lines(provider.send("otp", "otp", 100)))
         with home.start() as daemon:
             address = address_of(daemon)
-            until(lambda: provider.requests() >= IN_FLIGHT, "all slots are taken", within_seconds=20)
+            until(lambda: provider.requests() >= IN_FLIGHT, "all slots are taken")
             assert ask(address, "/-/healthy").status == 200
             daemon.signal(signal.SIGTERM)
-            assert daemon.ends(within_seconds=5) == 0
+            assert daemon.ends() == 0
             assert "Traceback" not in daemon.said()
         assert provider.most_in_flight() == IN_FLIGHT
 
@@ -81,8 +81,5 @@ def test_a_second_signal_kills_it_at_once(home: Home) -> None:
     """Both signals wait for a process that is stopped, and take effect when it continues."""
     with home.start() as daemon:
         address_of(daemon)
-        daemon.signal(signal.SIGSTOP, signal.SIGTERM, signal.SIGINT)
-        began_seconds = time.monotonic()
-        daemon.signal(signal.SIGCONT)
-        assert daemon.ends(within_seconds=5) == -signal.SIGKILL
-        assert time.monotonic() - began_seconds < 2
+        daemon.signal(signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT)
+        assert daemon.ends() == -signal.SIGKILL

@@ -11,8 +11,9 @@ import pytest
 
 from exporter.runtime.systemd import Notifier
 from tests.kit.daemon import Home, address_of
-from tests.kit.processes import EXPORTER, START_SECONDS, Running, environment
+from tests.kit.processes import EXPORTER, Running, environment
 from tests.kit.provider import Provider
+from tests.kit.waiting import HANG_SECONDS
 from tests.kit.web import ask
 
 
@@ -21,7 +22,7 @@ def _listen(address: str) -> Iterator[socket.socket]:
     """A socket as systemd holds it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
-        listener.settimeout(START_SECONDS)
+        listener.settimeout(HANG_SECONDS)
         yield listener
 
 

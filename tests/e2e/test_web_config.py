@@ -12,7 +12,7 @@ import pytest
 from tests.http.authority import PASSWORD, get_authority, hash_password, write_certificates
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import environment, once
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 from tests.kit.web import ask
 
 GOOD = f"""\
@@ -37,7 +37,9 @@ def request_status(address: str, password: str) -> int:
     """Scrape over TLS; returns the status."""
     context = ssl.create_default_context()
     get_authority().configure_trust(context)
-    connection = HTTPSConnection("localhost", int(address.rpartition(":")[2]), timeout=30, context=context)
+    connection = HTTPSConnection(
+        "localhost", int(address.rpartition(":")[2]), timeout=HANG_SECONDS, context=context
+    )
     header = b64encode(f"prometheus:{password}".encode()).decode()
     try:
         connection.request("GET", "/metrics", headers={"Authorization": f"Basic {header}"})
@@ -55,9 +57,7 @@ def test_the_daemon_serves_over_tls_with_a_password(home: Home) -> None:
         assert (request_status(address, PASSWORD), request_status(address, "wrong")) == (200, 401)
         assert ask(address, "/metrics").text == "this port speaks HTTPS\n"
         web.write_text(GOOD.replace(hash_password(), hash_password("new")))
-        until(
-            lambda: request_status(address, "new") == 200, "the new password is accepted", within_seconds=20
-        )
+        until(lambda: request_status(address, "new") == 200, "the new password is accepted")
         assert request_status(address, PASSWORD) == 401
         web.write_text(BAD)
         problems = daemon.event("web_config_failed")["problems"]

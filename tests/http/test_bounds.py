@@ -14,6 +14,7 @@ from exporter.metrics.exposition import Format, Rendering
 from tests.http.client import ENDPOINTS, connect, read_until_the_end, report_fine, send_request
 
 
+@pytest.mark.looptime
 async def test_a_connection_that_only_waits_makes_room_for_a_new_one() -> None:
     """The one that waits longest is closed: half-sent requests do not block a scraper."""
     async with Listener(["127.0.0.1:0"], build_routes(ENDPOINTS)) as listener, AsyncExitStack() as waiting:
@@ -30,6 +31,7 @@ async def test_a_connection_that_only_waits_makes_room_for_a_new_one() -> None:
         assert (await read_until_the_end(reader)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+@pytest.mark.looptime
 async def test_one_connection_too_many_gets_503_while_all_others_work() -> None:
     """At once, and the others continue; there is room again when they are done."""
     release, busy = asyncio.Event(), asyncio.Semaphore(0)

@@ -15,7 +15,8 @@ import trustme
 from exporter.http import Listener, MetricsEndpoints, WebAuth, build_routes
 from tests.http.authority import PASSWORD, get_authority, hash_password, write_certificates
 from tests.http.client import ENDPOINTS, report_fine, scrape_body
-from tests.kit.processes import END_SECONDS, environment
+from tests.kit.processes import environment
+from tests.kit.waiting import HANG_SECONDS
 
 MUTUAL = """\
 tls_server_config:
@@ -36,7 +37,7 @@ async def run_healthcheck(folder: Path, *arguments: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
     assert "Traceback" not in ended.stderr
     assert PASSWORD not in ended.stderr
@@ -65,7 +66,7 @@ def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
         with subprocess.Popen(argv, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as process:
             connection, _ = mute.accept()
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=END_SECONDS)
+            _, said = process.communicate(timeout=HANG_SECONDS)
         connection.close()
     assert (process.returncode, said) == (-signal.SIGINT, b"")
 

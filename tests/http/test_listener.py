@@ -23,13 +23,7 @@ from tests.http.client import (
     send_request,
     serve,
 )
-
-
-def find_free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+from tests.kit.web import free_port
 
 
 def has_ipv6_loopback() -> bool:
@@ -56,7 +50,7 @@ async def test_all_addresses_are_served_on_their_reported_ports() -> None:
 
 async def test_a_busy_address_is_named_and_the_others_are_released() -> None:
     """All addresses or none; the hint says what to do."""
-    port = find_free_port()
+    port = free_port()
     async with Listener(["127.0.0.1:0"], []) as listener:
         (busy,) = listener.addresses
         with pytest.raises(ListenError) as refused:

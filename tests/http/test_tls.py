@@ -208,7 +208,7 @@ async def test_garbage_and_broken_handshakes_end_without_a_word(
                 writer.write_eof()
                 assert b"HTTP" not in await read_until_the_end(reader)
         assert await request_status(listener, make_client_context()) == OK
-        await come_true(lambda: count_descriptors() <= before, within_seconds=10)
+        await come_true(lambda: count_descriptors() <= before)
     assert not caplog.records
 
 
@@ -242,6 +242,7 @@ async def test_the_limits_of_requests_hold_over_tls(
         assert loop.time() - began_at == pytest.approx(limit_seconds, abs=1.0)
 
 
+@pytest.mark.looptime
 async def test_connections_without_a_handshake_do_not_block_a_scraper(tmp_path: Path) -> None:
     """They count as waiting, and are closed for new ones: there are never more connections than allowed."""
     async with listen_tls(tmp_path) as (listener, _), AsyncExitStack() as waiting:
@@ -249,12 +250,12 @@ async def test_connections_without_a_handshake_do_not_block_a_scraper(tmp_path: 
         assert await request_status(listener, make_client_context()) == OK
         for reader, _ in opened[:11]:
             assert await read_until_the_end(reader) == b""
-        reader, _ = opened[-1]
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await reader.read(1)
+        reader, writer = opened[-1]
+        writer.write(REQUEST)
+        assert (await read_until_the_end(reader)).endswith(b"this port speaks HTTPS\n")
 
 
+@pytest.mark.looptime
 async def test_one_connection_too_many_is_closed(tmp_path: Path) -> None:
     """While all others work: before the handshake there is no way to answer."""
     release, busy = asyncio.Event(), asyncio.Semaphore(0)
@@ -294,6 +295,7 @@ async def test_stopping_aborts_handshakes_too(tmp_path: Path) -> None:
         assert await read_until_the_end(reader) == b""
 
 
+@pytest.mark.looptime
 async def test_a_new_certificate_is_used_for_the_next_connection(tmp_path: Path) -> None:
     """And an older connection is closed after its next answer, so that the client reconnects."""
     keep = b"GET /-/ready HTTP/1.1\r\nHost: e\r\n\r\n"
@@ -311,10 +313,11 @@ async def test_a_new_certificate_is_used_for_the_next_connection(tmp_path: Path)
         write_certificates(tmp_path)
         await web_auth.check_files()
         await web_auth.check_files()
+        began_at = asyncio.get_running_loop().time()
         writer.write(keep)
+        assert (await read_until_the_end(reader)).endswith(b"ready\n")
         # Sooner than a connection without a request would end.
-        async with asyncio.timeout(IDLE_SECONDS / 2):
-            assert (await read_until_the_end(reader)).endswith(b"ready\n")
+        assert asyncio.get_running_loop().time() - began_at < IDLE_SECONDS / 2
         async with connect_tls(listener, make_client_context()) as (_, next_writer):
             assert serial(next_writer) != serial(writer)
 

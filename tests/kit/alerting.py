@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.kit.processes import START_SECONDS, Running
+from tests.kit.processes import Running
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
 
@@ -47,6 +47,15 @@ class Receiver:
             ):
                 return one
         return None
+
+    def fires(self, **labels: str) -> bool:
+        """Whether an alert with these labels fires, by the latest notification of it."""
+        latest = {
+            frozenset(one.labels.items()): one.status
+            for one in list(self.told)
+            if labels.items() <= one.labels.items()
+        }
+        return "firing" in latest.values()
 
 
 @contextmanager
@@ -102,5 +111,5 @@ def alertmanager(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
             assert process.runs, process.said()
             return ask(address, "/-/ready").status == 200
 
-        until(ready, "Alertmanager is ready", within_seconds=START_SECONDS)
+        until(ready, "Alertmanager is ready")
         yield address

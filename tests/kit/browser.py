@@ -8,12 +8,13 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-from tests.kit.processes import START_SECONDS, Running
-from tests.kit.waiting import until
+from tests.kit.processes import Running, environment
+from tests.kit.waiting import HANG_SECONDS, until
 
 PROGRAM = "chromium"
 """For `@pytest.mark.needs`."""
@@ -29,7 +30,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-ANSWER_SECONDS = 20.0
 _LOUD = frozenset({"warning", "error"})
 
 
@@ -74,7 +74,7 @@ class Tab:
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         await self._wire.send_json({"id": number, "method": method, "params": parameters})
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             message = await answer
         assert "error" not in message, message["error"]
         result: dict[str, Any] = message["result"]
@@ -102,7 +102,7 @@ class Tab:
         """Load a page to its end."""
         self._loaded.clear()
         await self.tell("Page.navigate", url=url)
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             await self._loaded.wait()
 
     async def value(self, expression: str) -> Any:  # noqa: ANN401 - whatever the page says
@@ -118,7 +118,7 @@ class Tab:
         """Click on something that opens another page."""
         self._loaded.clear()
         await self.value(f"document.querySelector({selector!r}).click()")
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             await self._loaded.wait()
 
     async def picture(self, *, whole: bool = True) -> bytes:
@@ -132,14 +132,18 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
     """A tab of a browser that was never used, until the block ends."""
     profile = folder / "profile"
     argv = [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
-    with Running(argv, folder / "chromium.log") as process:
+    with (
+        # The path of its socket has to be short.
+        TemporaryDirectory(prefix="chromium-") as temporary,
+        Running(argv, folder / "chromium.log", env=environment(TMPDIR=temporary)) as process,
+    ):
         port_file = profile / "DevToolsActivePort"
 
         def port() -> str:
             assert process.runs, process.said()
             return port_file.read_text("ascii").partition("\n")[0] if port_file.exists() else ""
 
-        await asyncio.to_thread(until, port, "Chromium listens", within_seconds=START_SECONDS)
+        await asyncio.to_thread(until, port, "Chromium listens")
         base = f"http://127.0.0.1:{port()}"
         async with ClientSession() as session:
             async with session.get(f"{base}/json/list") as answer:

@@ -22,7 +22,7 @@ accounts:
     requests_per_second: {rate:g}
     max_in_flight: {in_flight}
 profiles:
-  swift: {{first_poll: 1s, interval: 1s, max_interval: 2s, deadline: 30s, give_up_after: 1h}}
+  swift: {{first_poll: 1s, interval: 1s, max_interval: 2s, deadline: 30m, give_up_after: 1h}}
   otp: {{first_poll: 1s, interval: 1s, max_interval: 2s, give_up_after: 1h, priority: high}}
 drop:
   - {{directory: drop, settle: 0s}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -17,15 +16,15 @@ from exporter.runtime.clock import SteadyClock
 from exporter.store.sqlite import SqliteStore
 from tests.kit.daemon import Home
 from tests.kit.scripted import status_body
+from tests.kit.waiting import HANG_SECONDS, LOOK_EVERY_SECONDS
 from tests.kit.web import Answer, ask
-
-LOOK_EVERY_SECONDS = 0.02
 
 
 class Arrival(NamedTuple):
     """One request."""
 
     at_seconds: float
+    """On the clock of the event loop, which a test may have in its hands."""
     message_id: str
     key: str
 
@@ -44,7 +43,7 @@ class LiveProvider:
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """One request."""
         key, message_id = request.headers.get("X-Authorization-Key", ""), request.path.rsplit("/", 1)[1]
-        self.arrivals.append(Arrival(time.monotonic(), message_id, key))
+        self.arrivals.append(Arrival(asyncio.get_running_loop().time(), message_id, key))
         status = self.status(key)
         body = status_body(message_id, self.word(message_id)) if status == 200 else b"{}"
         return web.Response(status=status, body=body, content_type="application/json")
@@ -84,9 +83,9 @@ async def asked(daemon: Daemon, path: str, method: str = "GET") -> Answer:
     return await asyncio.to_thread(ask, daemon.addresses[0], path, method=method)
 
 
-async def come_true(condition: Callable[[], bool], within_seconds: float) -> None:
+async def come_true(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds."""
-    async with asyncio.timeout(within_seconds):
+    async with asyncio.timeout(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110 - what a test waits for has no event of its own
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 

@@ -8,27 +8,29 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORTER = (sys.executable, "-m", "exporter")
-START_SECONDS = 20.0
-"""Within this a program is expected to be there, on a machine that is busy with other things too."""
-END_SECONDS = 20.0
 
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a user who has set nothing but what is given."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("SMSBAT_")}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("SMSBAT_") and name != "TMPDIR"
+    }
     return {**own, "PYTHONPATH": str(ROOT), **more}
 
 
 def once(
-    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, within_seconds: float = 20.0
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run one command of the exporter to its end."""
     return subprocess.run(
@@ -37,14 +39,17 @@ def once(
         env=dict(env or environment()),
         capture_output=True,
         text=True,
-        timeout=within_seconds,
+        timeout=HANG_SECONDS,
         check=False,
         stdin=subprocess.DEVNULL,
     )
 
 
 class Running:
-    """One process while the context is entered; killed at its end if it still runs."""
+    """One process while the context is entered; at its end it is killed, with all that it has started.
+
+    Its temporary files, which a killed process leaves behind, are beside its log.
+    """
 
     def __init__(
         self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
@@ -52,15 +57,18 @@ class Running:
         """Start `argv`; its standard error and output are appended to `log` and `log` + `.out`."""
         self.log = log
         self.output = log.with_name(f"{log.name}.out")
-        self._from = log.stat().st_size if log.exists() else 0
+        self._from, self._printed_from = (
+            path.stat().st_size if path.exists() else 0 for path in (self.log, self.output)
+        )
         with log.open("ab") as stderr, self.output.open("ab") as stdout:
             self._process = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                env=dict(env or environment()),
+                env={"TMPDIR": str(log.parent), **(env or environment())},
                 cwd=cwd,
+                process_group=0,
             )
 
     def __enter__(self) -> Self:
@@ -88,14 +96,15 @@ class Running:
         for number in numbers:
             self._process.send_signal(number)
 
-    def ends(self, within_seconds: float = END_SECONDS) -> int:
+    def ends(self) -> int:
         """Its exit code, once it has ended; -9 after SIGKILL."""
-        return self._process.wait(within_seconds)
+        return self._process.wait(HANG_SECONDS)
 
     def kill(self) -> None:
-        """End it at this very moment, as a power cut would."""
-        self._process.kill()
-        self._process.wait(END_SECONDS)
+        """End it and its children at this very moment, as a power cut would."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.ends()
 
     def said(self) -> str:
         """Its standard error so far."""
@@ -103,7 +112,7 @@ class Running:
 
     def printed(self) -> str:
         """Its standard output so far."""
-        return self.output.read_text("utf-8")
+        return self.output.read_bytes()[self._printed_from :].decode("utf-8")
 
     def events(self) -> list[dict[str, Any]]:
         """The whole lines of its log so far; whatever is no JSON is no line of a log, and shown."""
@@ -111,7 +120,7 @@ class Running:
         assert all(line.startswith("{") for line in whole), self.said()
         return [json.loads(line) for line in whole]
 
-    def event(self, name: str, *, within_seconds: float = START_SECONDS) -> dict[str, Any]:
+    def event(self, name: str) -> dict[str, Any]:
         """The first line of its log with this `event`, waited for."""
 
         def look() -> dict[str, Any] | None:
@@ -119,6 +128,6 @@ class Running:
             assert found or self.runs, f"it ended with {self.ends()} before {name}: {self.said()}"
             return found[0] if found else None
 
-        found = until(look, f"a log line with event {name}", within_seconds=within_seconds)
+        found = until(look, f"a log line with event {name}")
         assert found is not None
         return found

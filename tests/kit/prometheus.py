@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.kit.processes import START_SECONDS, Running
+from tests.kit.processes import Running
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
 
@@ -88,7 +88,7 @@ def prometheus(folder: Path, config: Mapping[str, Any], *flags: str) -> Iterator
             assert process.runs, process.said()
             return ask(address, "/-/ready").status == 200
 
-        until(ready, "Prometheus is ready", within_seconds=START_SECONDS)
+        until(ready, "Prometheus is ready")
         yield Prometheus(address, process)
 
 

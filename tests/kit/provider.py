@@ -13,7 +13,7 @@ from exporter.domain.states import Status
 from exporter.simulator.scenarios import NORMAL
 from exporter.simulator.timeline import NEVER_AT, TrafficKind, draw, plan_timeline
 from tests.kit.arrivals import Arrival
-from tests.kit.processes import START_SECONDS, Running
+from tests.kit.processes import Running
 from tests.kit.totals import Totals, select
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
@@ -116,5 +116,5 @@ def simulated(folder: Path, *, speed: float = 1.0, seed: int = 1) -> Iterator[Pr
             assert process.runs, process.said()
             return ask(provider.address, "/-/scenario").status == 200
 
-        until(listens, "the simulator listens", within_seconds=START_SECONDS)
+        until(listens, "the simulator listens")
         yield provider

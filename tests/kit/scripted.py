@@ -1,8 +1,8 @@
 """A provider that does what its script says: real sockets, one script for each request.
 
 It answers late, in drips, in garbage, endlessly or not at all, resets and
-closes connections, and notes when each request came in, so that what a client
-may send is asserted where it arrives. The last script holds for all further
+closes connections, and notes each request, so that what a client may send is
+asserted where it arrives. The last script holds for all further
 requests.
 """
 
@@ -14,7 +14,6 @@ import json
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -46,14 +45,14 @@ class Script:
     end: End = End.KEEP
     gap_seconds: float = 0.0
     """Pause before each piece but the first."""
+    after: asyncio.Event | None = None
+    """Say nothing before this is set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
     """One request, as it arrived."""
 
-    at_seconds: float
-    """On the monotonic clock."""
     connection: int
     """Counts connections from 1."""
     method: str
@@ -177,12 +176,14 @@ class ScriptedProvider:
         pairs = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         async with self._arrival:
-            self.received.append(Received(time.monotonic(), connection, method, target, headers))
+            self.received.append(Received(connection, method, target, headers))
             self._arrival.notify_all()
 
     async def _follow(
         self, script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if script.after is not None:
+            await script.after.wait()
         for number, piece in enumerate(script.pieces):
             if number and script.gap_seconds:
                 await asyncio.sleep(script.gap_seconds)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE_SECONDS = 30.0
+from tests.kit.waiting import HANG_SECONDS
+
 BELOW_OUTGOING = range(16_384, 32_768)
 
 
@@ -37,7 +38,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """Ask `address` (host:port) once; a `body` goes as JSON. A server that isn't there is an answer too."""
-    connection = http.client.HTTPConnection(address, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(address, timeout=HANG_SECONDS)
     try:
         payload = None if body is None else json.dumps(body)
         connection.request(method, path, payload, dict(headers or {}))

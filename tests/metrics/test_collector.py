@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import subprocess
+import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter.domain.snapshot import Kind, SeriesKey
@@ -19,6 +20,7 @@ from exporter.metrics.collector import Collector, accepts_gzip
 from exporter.metrics.exposition import Format, Renderer, Rendering
 from exporter.metrics.instruments import Instruments
 from tests.conftest import program
+from tests.kit.waiting import HANG_SECONDS
 from tests.metrics.example import EMPTY, EXAMPLE, EXAMPLE_VALUES, make_large_snapshot
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
@@ -168,16 +170,30 @@ async def test_a_scraper_that_leaves_cancels_no_other(collector: Collector) -> N
     assert leaver.cancelled()
 
 
-async def test_the_event_loop_goes_on_while_a_rendering_is_made(collector: Collector) -> None:
+async def test_the_event_loop_goes_on_while_a_rendering_is_made(
+    collector: Collector, registry: CollectorRegistry
+) -> None:
     """Rendering has a thread of its own."""
-    collector.publish(make_large_snapshot(200))
-    turns = 0
+    collector.publish(EXAMPLE)
+    begun, beaten = asyncio.Event(), threading.Event()
+    loop, loop_thread = asyncio.get_running_loop(), threading.get_ident()
+
+    class WaitsForTheLoop:
+        def collect(self) -> list[Metric]:
+            """Be collected in the middle of a rendering."""
+            assert threading.get_ident() != loop_thread
+            loop.call_soon_threadsafe(begun.set)
+            assert beaten.wait(HANG_SECONDS)
+            return []
+
+    registry.register(WaitsForTheLoop())
     async with asyncio.TaskGroup() as together:
         rendering = together.create_task(scrape(collector))
-        while not rendering.done():
-            turns += 1
-            await asyncio.sleep(0)
-    assert turns > 3
+        try:
+            await begun.wait()
+            assert not rendering.done()
+        finally:
+            beaten.set()
 
 
 @pytest.mark.parametrize(

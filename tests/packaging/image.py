@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from tests.kit.daemon import KEY, id_lines, sum_of
-from tests.kit.processes import ROOT, START_SECONDS, Running
+from tests.kit.processes import ROOT, Running
 from tests.kit.provider import Provider
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 from tests.kit.web import ask
 
 IMAGE = Path(os.environ["IMAGE_ROOT"])
@@ -49,7 +49,7 @@ def _inside(*command: str) -> list[str]:
 
 def _once(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        _inside(*command), env=ENVIRONMENT, check=False, capture_output=True, text=True, timeout=60
+        _inside(*command), env=ENVIRONMENT, check=False, capture_output=True, text=True, timeout=HANG_SECONDS
     )
 
 
@@ -69,13 +69,13 @@ def _until_healthy(daemon: Running) -> None:
         assert daemon.runs, daemon.said()
         return _once(*check).returncode == 0
 
-    until(healthy, "the health check is content", within_seconds=START_SECONDS)
+    until(healthy, "the health check is content")
 
 
 def _stopped(daemon: Running) -> None:
     """As `docker stop` begins."""
     daemon.signal(signal.SIGTERM)
-    assert daemon.ends(within_seconds=5) == 0, daemon.said()
+    assert daemon.ends() == 0, daemon.said()
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def provider(tmp_path: Path) -> Iterator[Provider]:
     """The image's own simulator, in which messages end within seconds."""
     flags = [f"--listen={PROVIDER}", "--speed=1200", "--requests-per-second=0"]
     with _started(tmp_path / "simulator.log", "simulator", *flags):
-        until(lambda: ask(PROVIDER, "/-/scenario").status == 200, "it listens", within_seconds=START_SECONDS)
+        until(lambda: ask(PROVIDER, "/-/scenario").status == 200, "it listens")
         yield Provider(PROVIDER, 1)
 
 
@@ -130,7 +130,7 @@ def test_the_bill_of_materials_is_what_is_installed() -> None:
 
 
 def test_the_demo_turns_healthy_and_ends_when_asked(tmp_path: Path) -> None:
-    """0 within five seconds, with nothing mounted but a temporary folder."""
+    """0, with nothing mounted but a temporary folder."""
     with _started(tmp_path / "demo.log", "demo") as demo:
         _until_healthy(demo)
         assert ask(ADDRESS, "/-/ready").status == 200
@@ -162,7 +162,7 @@ def test_counters_go_on_after_a_restart(tmp_path: Path, provider: Provider) -> N
 
     def finished(count: int) -> None:
         name = "smsbat_messages_finished_total"
-        until(lambda: sum_of(ADDRESS, name) == count, f"{count} have finished", within_seconds=60)
+        until(lambda: sum_of(ADDRESS, name) == count, f"{count} have finished")
 
     def drop(name: str) -> None:
         (STATE / name).write_text(id_lines(provider.send("otp", "otp", 10)), "ascii")

@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.daemon import KEY, id_lines, sum_of
-from tests.kit.processes import START_SECONDS
 from tests.kit.provider import Provider
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 from tests.kit.web import ask
 
 PID = os.environ["SYSTEMD_PID"]
@@ -42,7 +41,9 @@ drop:
 def _once(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command on the machine that systemd runs."""
     enter = ["nsenter", f"--target={PID}", "--all"]
-    return subprocess.run([*enter, *command], check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [*enter, *command], check=False, capture_output=True, text=True, timeout=HANG_SECONDS
+    )
 
 
 def _shown(key: str) -> str:
@@ -62,7 +63,7 @@ def provider() -> Iterator[Provider]:
     unit.write_text(f"[Service]\nExecStart=/opt/{UNIT}/bin/{UNIT} {' '.join(flags)}\n", "ascii")
     assert _once("systemctl", "link", "--runtime", f"/{unit.name}").returncode == 0
     assert _once("systemctl", "start", unit.name).returncode == 0
-    until(lambda: ask(PROVIDER, "/-/scenario").status == 200, "it listens", within_seconds=START_SECONDS)
+    until(lambda: ask(PROVIDER, "/-/scenario").status == 200, "it listens")
     yield Provider(PROVIDER, 1)
     _once("systemctl", "stop", unit.name)
 
@@ -99,9 +100,9 @@ def test_a_producer_hands_over_ids_and_can_do_no_more(started: int, provider: Pr
     drop = f"{STATE}/drop/otp/ids.txt"
     assert _as_producer(f"cp /ids {drop}.tmp && mv {drop}.tmp {drop}").returncode == 0
     ended = "smsbat_messages_finished_total"
-    until(lambda: sum_of(ADDRESS, ended, campaign="otp") == 10, "all have ended", within_seconds=60)
+    until(lambda: sum_of(ADDRESS, ended, campaign="otp") == 10, "all have ended")
     done = ROOT / "var/lib" / UNIT / "drop/otp/done/ids.txt"
-    until(done.exists, "it moves", within_seconds=20)
+    until(done.exists, "it moves")
     for forbidden in (f"cat {STATE}/state.sqlite3", f"ls {STATE}", f"ls {STATE}/drop/otp/done"):
         assert "Permission denied" in _as_producer(forbidden).stderr
     assert "denied" in _as_producer("cat /etc/smsbat-exporter/smsbat-api-key").stderr
@@ -114,7 +115,7 @@ def test_reload_reads_the_configuration(started: int) -> None:
     before = sum_of(ADDRESS, "smsbat_exporter_config_last_reload_success_timestamp_seconds")
     assert _once("systemctl", "reload", UNIT).returncode == 0
     name = "smsbat_exporter_config_last_reload_success_timestamp_seconds"
-    until(lambda: sum_of(ADDRESS, name) != before, "it is reloaded", within_seconds=20)
+    until(lambda: sum_of(ADDRESS, name) != before, "it is reloaded")
     assert started == int(_shown("MainPID"))
 
 
@@ -135,8 +136,8 @@ def test_one_that_stands_still_is_started_again(started: int) -> None:
     held = int(_shown("MainPID"))
     assert held != started
     assert _once("kill", f"-{int(signal.SIGSTOP)}", str(held)).returncode == 0
-    until(lambda: _shown("NRestarts") == "1", "it is started again", within_seconds=30)
-    until(lambda: _shown("ActiveState") == "active", "it is ready again", within_seconds=START_SECONDS)
+    until(lambda: _shown("NRestarts") != "0", "it is started again")
+    until(lambda: _shown("ActiveState") == "active", "it is ready again")
     assert ask(ADDRESS, "/-/ready").status == 200
 
 

@@ -128,10 +128,10 @@ def test_the_unit_allows_every_system_call_of_the_daemon(tmp_path: Path) -> None
         [*strace, *EXPORTER, "demo", "--speed=60", f"--web.listen-address={address}"], tmp_path / "log"
     ) as demo:
         finished = "smsbat_messages_finished_total"
-        until(lambda: sum_of(address, finished), "the first messages end", within_seconds=60)
+        until(lambda: sum_of(address, finished), "the first messages end")
         demo.signal(signal.SIGTERM)
         assert demo.ends() == 0, demo.said()
-    until(lambda: "\ntotal" in counts.read_text("ascii"), "strace has counted", within_seconds=20)
+    until(lambda: "\ntotal" in counts.read_text("ascii"), "strace has counted")
     used = set(re.findall(r"^(\w+) +\d+ *$", counts.read_text("ascii"), re.MULTILINE)) - {"total"}
     assert {"pwrite64", "fdatasync", "accept4"} <= used
     # SQLite gives its files the owner of the database, when it is root.

@@ -11,13 +11,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from exporter.domain.model import SECOND_US
 from exporter.provider.client import Auth, Client, Endpoint, SecretSource
+from tests.kit.waiting import HANG_SECONDS
 
 ID = "abc123def456"
 KEY = "k3y-" + "0123456789abcdef" * 2
 NOON_US = 1_795_435_200 * SECOND_US
 """2026-11-23 12:00 UTC."""
 TIMEOUT_US = SECOND_US // 4
-"""Long enough for an answer on the loopback interface, and short enough for a test."""
+"""For what never comes; what does come has as long as it needs."""
 
 
 class Key:
@@ -101,7 +102,7 @@ def make_client(  # noqa: PLR0913 - each is a setting of an account, and a test 
     *,
     key: SecretSource | None = None,
     method: Literal["header", "key-as-password", "basic"] = "header",
-    timeout_us: int = 5 * SECOND_US,
+    timeout_us: int = int(HANG_SECONDS) * SECOND_US,
     max_in_flight: int = 10,
     ca_file: Path | None = None,
     clock: StillClock | None = None,

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from exporter.runtime.log import FORMATS, LEVELS, LogHandle, describe_exception,
 from exporter.runtime.log.limiter import BURST_LINES, CLASSES, QUIET_SECONDS, LineLimiter
 from exporter.runtime.log.lines import VALUE_CHARACTERS, format_json, format_logfmt, make_entry
 from exporter.runtime.log.writer import QUEUE_LINES
+from tests.kit.waiting import HANG_SECONDS, until
 
 AT_SECONDS = 1_767_225_600.25
 """2026-01-01T00:00:00.250Z"""
@@ -316,18 +316,28 @@ def test_a_reader_that_stopped_never_blocks_logging_and_the_loss_is_counted() ->
     reading, writing = os.pipe()
     stream = os.fdopen(writing, "w")
     handle = start_logging("debug", "json", stream)
-    began = time.monotonic()
-    for _ in range(2 * QUEUE_LINES):
-        _log(_make_record(level=logging.DEBUG, event="polled", fields={"padding": "x" * 100}))
-    assert time.monotonic() - began < 2
-    dropped = handle.count_dropped()
-    assert dropped > 0
+
+    def log() -> None:
+        for _ in range(2 * QUEUE_LINES):
+            _log(_make_record(level=logging.DEBUG, event="polled", fields={"padding": "x" * 100}))
+
+    logging_thread = threading.Thread(target=log)
+    logging_thread.start()
+    logging_thread.join(HANG_SECONDS)
+    blocked, dropped = logging_thread.is_alive(), handle.count_dropped()
     with _read_pipe(reading) as entries:
+        logging_thread.join()
+
+        def list_reported() -> list[int]:
+            return [int(str(entry["dropped"])) for entry in entries if entry["event"] == "log_dropped"]
+
+        # Closing waits no longer than a few seconds.
+        until(lambda: len(entries) - len(list_reported()) + dropped == 2 * QUEUE_LINES, "all lines are read")
         handle.close()
         stream.close()
-    reported = [int(str(entry["dropped"])) for entry in entries if entry["event"] == "log_dropped"]
-    assert sum(reported) == dropped
-    assert len(entries) - len(reported) + dropped == 2 * QUEUE_LINES
+    assert not blocked
+    assert sum(list_reported()) == dropped > 0
+    assert len(entries) - len(list_reported()) + dropped == 2 * QUEUE_LINES
 
 
 def test_a_pipe_that_is_non_blocking_and_full_loses_nothing_once_read() -> None:
@@ -339,6 +349,7 @@ def test_a_pipe_that_is_non_blocking_and_full_loses_nothing_once_read() -> None:
     for _ in range(1_000):
         _log(_make_record(level=logging.DEBUG, event="polled", fields={"padding": "x" * 200}))
     with _read_pipe(reading) as entries:
+        until(lambda: len(entries) == 1_000, "all lines are read")
         handle.close()
         stream.close()
     assert handle.count_dropped() == 0
@@ -376,7 +387,7 @@ with open(sys.argv[1], "w") as stream:
 def test_a_line_cut_by_a_full_disk_does_not_damage_the_next(tmp_path: Path) -> None:
     """Once there is space, the next line begins on a line of its own, and the loss is reported."""
     path = tmp_path / "log"
-    subprocess.run([sys.executable, "-c", TORN, str(path)], check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", TORN, str(path)], check=True, timeout=HANG_SECONDS)
     torn, *rest = path.read_text().splitlines()
     assert len(torn) == 100
     assert [json.loads(line)["event"] for line in rest] == ["second", "log_dropped"]
@@ -415,7 +426,7 @@ def test_a_reader_that_stopped_does_not_keep_the_process_alive() -> None:
     """The process ends although its output was never read."""
     with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as process:
         try:
-            assert process.wait(timeout=20) == 0
+            assert process.wait(HANG_SECONDS) == 0
         finally:
             process.kill()
 

@@ -67,21 +67,16 @@ class Rig:
         await self.session.close()
         await self.simulator.__aexit__(None, None, None)
 
-    async def poll(
-        self, message_id: str, headers: Mapping[str, str] = KEY, *, timeout_seconds: float = 5
-    ) -> tuple[int, Any]:
+    async def poll(self, message_id: str, headers: Mapping[str, str] = KEY) -> tuple[int, Any]:
         """Return the code and, parsed with exact decimals, the body of the status of one message."""
-        response = await self.raw(message_id, headers, timeout_seconds=timeout_seconds)
+        response = await self.raw(message_id, headers)
         text = await response.text()
         return response.status, json_exactly(text)
 
-    async def raw(
-        self, message_id: str, headers: Mapping[str, str] = KEY, *, timeout_seconds: float = 5
-    ) -> aiohttp.ClientResponse:
+    async def raw(self, message_id: str, headers: Mapping[str, str] = KEY) -> aiohttp.ClientResponse:
         """Return the answer to a status request, read."""
-        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         path = f"/bat/message/{message_id}"
-        async with self.session.get(path, headers=headers, timeout=timeout) as response:
+        async with self.session.get(path, headers=headers) as response:
             await response.read()
             return response
 

@@ -18,6 +18,7 @@ from exporter.simulator.settings import SimulatorSettings
 from exporter.simulator.timeline import NEVER_AT
 from exporter.simulator.webhooks import WebhookOrder, read_webhook_order
 from tests.kit.totals import select, sum_totals
+from tests.kit.waiting import HANG_SECONDS, LOOK_EVERY_SECONDS
 
 SPEED = 3_000.0
 """A one-time password ends within hundredths of a second."""
@@ -88,11 +89,11 @@ async def send(session: aiohttp.ClientSession, count: int) -> list[str]:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Check again and again until it holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while True:
             if await condition():
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
 async def count_ended(simulator: Simulator) -> int | None:

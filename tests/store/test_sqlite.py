@@ -17,6 +17,7 @@ from exporter.store import directory
 from exporter.store.database import CHECKPOINT_ROWS, Database
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import HOUR_US, SENT_AT
+from tests.kit.waiting import HANG_SECONDS
 from tests.store.engines import (
     decide,
     make_arrivals,
@@ -76,7 +77,7 @@ def test_a_second_process_is_refused(store: SqliteStore, tmp_path: Path) -> None
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert second.returncode == 75, second.stderr

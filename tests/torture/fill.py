@@ -25,7 +25,6 @@ DISK_BYTES = 8 * 2**20
 FILE_IDS = 400
 """Enough that a few files take more than what a log has allocated already."""
 FILES_UNTIL_FULL = 12
-HEAL_SECONDS = 15.0
 NO_ROOM = 74
 TIMES_PER_SHARE = 10
 
@@ -61,7 +60,7 @@ class Trial:
                 self._free(child)
                 self.report.counts["times"] += 1
             child.signal(signal.SIGTERM)
-            child.wait(15)
+            child.wait()
         finally:
             child.kill()
         if child.code != 0 or "Traceback" in child.said():
@@ -75,12 +74,13 @@ class Trial:
 
     def _fill_up(self, child: Child) -> None:
         """Leave no room, and drop files until the daemon feels it."""
-        if not until(child, lambda: self._up(child) == 1, HEAL_SECONDS):
+        if not until(child, lambda: self._up(child) == 1):
             self._found("did not come up", child)
         _fill(self._filler)
         for _ in range(FILES_UNTIL_FULL):
             self._home.drop_file(self._provider.send("otp", "otp", FILE_IDS), self._rng)
-            if until(child, lambda: self._up(child) == 0, 1.5):
+            until(child, lambda: self._up(child) == 0 or not self._home.waiting())
+            if self._samples.get("smsbat_store_up") == 0:
                 break
         else:
             self._found("never said that the disk is full", child)
@@ -93,7 +93,7 @@ class Trial:
         """Kill it while the disk is full; what is started into that says so, or waits."""
         child.kill()
         again = self._home.start()
-        if again.wait(2):
+        if not until(again, lambda: self._up(again) is not None):
             if again.code != NO_ROOM or "Traceback" in again.said():
                 self._found(f"started into a full disk it ended with {again.code}", again)
             self.report.counts["refused to start"] += 1
@@ -104,7 +104,7 @@ class Trial:
     def _free(self, child: Child) -> None:
         """Make room: everything goes on by itself."""
         self._filler.unlink(missing_ok=True)
-        if not until(child, lambda: self._up(child) == 1 and not self._home.waiting(), HEAL_SECONDS):
+        if not until(child, lambda: self._up(child) == 1 and not self._home.waiting()):
             self._found("did not recover by itself", child)
         if "Traceback" in child.said():
             self._found("a traceback", child)

@@ -20,6 +20,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from exporter.cli import main
+from tests.kit.waiting import HANG_SECONDS, LOOK_EVERY_SECONDS
 
 _LISTENS = re.compile(rb'event=ready .*listen="?127\.0\.0\.1:(\d+)')
 _PR_SET_PDEATHSIG = 1
@@ -55,7 +56,7 @@ class Child:
         self.signal(signal.SIGCONT)
         return attached
 
-    def wait(self, limit_seconds: float) -> bool:
+    def wait(self, limit_seconds: float = HANG_SECONDS) -> bool:
         """Wait for the end, but not longer than that; whether it has ended."""
         if self.code is None:
             ended = select.poll()
@@ -77,7 +78,7 @@ class Child:
     def kill(self) -> None:
         """End it as a power switch would, except that the kernel lives on."""
         self.signal(signal.SIGKILL)
-        self.wait(60)
+        self.wait()
 
     def said(self) -> str:
         """All that it has written so far."""
@@ -127,13 +128,11 @@ def port_of(child: Child) -> int | None:
     return int(found[-1]) if found else None
 
 
-def until(
-    child: Child, seen: Callable[[], bool], limit_seconds: float, *, step_seconds: float = 0.05
-) -> bool:
+def until(child: Child, seen: Callable[[], bool], limit_seconds: float = HANG_SECONDS) -> bool:
     """Look again and again until `seen`, or the child ends, or time is up; whether it was seen."""
     give_up_at = time.monotonic() + limit_seconds
     while not seen():
-        if time.monotonic() > give_up_at or child.wait(step_seconds):
+        if time.monotonic() > give_up_at or child.wait(LOOK_EVERY_SECONDS):
             return seen()
     return True
 
@@ -143,7 +142,7 @@ def scrape(child: Child) -> dict[str, float] | None:
     port = port_of(child)
     if port is None:
         return None
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=HANG_SECONDS)
     try:
         connection.request("GET", "/metrics")
         response = connection.getresponse()

@@ -31,7 +31,7 @@ class HostileProvider:
     def __enter__(self) -> Self:
         """Start it, and wait until it listens."""
         self._child = Child(self._serve, self._output)
-        assert until(self._child, self._told.exists, 30), self._child.said()
+        assert until(self._child, self._told.exists), self._child.said()
         return self
 
     def __exit__(

@@ -16,11 +16,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.kit.processes import Running, environment
 from tests.torture.defects import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
 SIDE_BY_SIDE = 2
-PATIENCE_SECONDS = 180
 _LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "node_modules")
 
 
@@ -35,12 +35,14 @@ def outcome(mutant: Mutant | None, root: Path) -> tuple[str, float]:
     command += [f"tests/{test}" for test in tests]
     began_at = time.monotonic()
     try:
-        done = subprocess.run(
-            command, cwd=root, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
-        )
+        with Running(
+            command, root.with_suffix(".log"), cwd=root, env=environment(PYTHONPATH=str(root))
+        ) as testing:
+            code = testing.ends()
+            printed = testing.printed()
         # 1: a test failed. What else can go wrong is no test's merit, nor is a test that was left out.
-        failed = "caught" if done.returncode == 1 else f"broke pytest: {done.stdout[-2000:]}"
-        said = failed if done.returncode else "left out" if "skipped" in done.stdout else "survived"
+        failed = "caught" if code == 1 else f"broke pytest: {printed[-2000:]}"
+        said = failed if code else "left out" if "skipped" in printed else "survived"
     except subprocess.TimeoutExpired:
         said = "caught"  # a test that hangs fails too
     finally:

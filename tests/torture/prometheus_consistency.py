@@ -28,7 +28,6 @@ SENT = (5, 60)
 """Messages of a life, at least and at most."""
 LIFE_SECONDS = (0.1, 3.5)
 """Shorter than a start, and longer than a scrape interval."""
-PATIENCE_SECONDS = 120.0
 DURABLE = [family.name for family in catalogue.STATE if family.type is catalogue.Type.COUNTER]
 """The counters that must outlive a process."""
 _ALL_TIME = "[2h]"
@@ -84,7 +83,6 @@ def share(folder: Path, kills: int, seed: int) -> Report:
                         and _total(prometheus, "smsbat_messages_tracked_total") == trial.sent
                     ),
                     "Prometheus has seen the end",
-                    within_seconds=PATIENCE_SECONDS,
                 )
                 report.findings += differences(prometheus, provider, trial.sent)
                 report.findings += steps(prometheus, report)

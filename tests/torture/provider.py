@@ -21,7 +21,7 @@ def forked_provider(folder: Path, *, seed: int, speed: float) -> Iterator[Provid
     address = folder / "provider.address"
     child = Child(partial(_serve, settings, address), folder / "provider.log")
     try:
-        assert until(child, address.exists, 30), child.said()
+        assert until(child, address.exists), child.said()
         yield Provider(address.read_text("ascii"), seed)
     finally:
         child.kill()

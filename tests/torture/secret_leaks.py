@@ -17,6 +17,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.kit.waiting import HANG_SECONDS
 from tests.torture.forked_program import Child, program, until
 from tests.torture.hostile import HostileProvider
 from tests.torture.report import Report
@@ -24,7 +25,6 @@ from tests.torture.report import Report
 PHONE_MARK = "38050917"
 KEY_MARK = "cAnArY"
 LARGEST_SHARE = 500
-PATIENCE_SECONDS = 60.0
 ENOUGH_REQUESTS = 20
 """With so many of them the provider has answered in most of its ways."""
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -138,7 +138,7 @@ class Target:
         flags = ("--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle", f"--log.format={form}")
         config = f"--config.file={self.folder}/config.yaml"
         child = Child(program(("run", config, "--log.level=debug", *flags)), self.folder / f"{form}.log")
-        ready = until(child, lambda: bool(_LISTENS.search(child.output.read_bytes())), PATIENCE_SECONDS)
+        ready = until(child, lambda: bool(_LISTENS.search(child.output.read_bytes())))
         assert ready, child.said()
         return child
 
@@ -207,7 +207,7 @@ class Target:
 
 def answer_of(port: int, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> bytes:
     """Head and body of the answer to one request; empty when there is none."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=HANG_SECONDS)
     try:
         connection.request(method, path, body.encode() if body is not None else None, dict(headers))
         response = connection.getresponse()
@@ -232,7 +232,7 @@ def share(folder: Path, count: int, seed: int) -> Report:
             while canaries.planted < enough:
                 target.drop()
                 answers += target.requests(ports)
-            assert until(child, lambda: not target.waiting(), PATIENCE_SECONDS), child.said()
+            assert until(child, lambda: not target.waiting()), child.said()
             shown = scraped(child, ports["listen"])
             search(report, f"an answer ({form})", b"\n".join([*answers, *shown]))
             if form == "logfmt":
@@ -240,7 +240,7 @@ def share(folder: Path, count: int, seed: int) -> Report:
                 child.kill()
                 search_files(report, folder)
             child.signal(signal.SIGTERM)
-            assert child.wait(PATIENCE_SECONDS)
+            assert child.wait()
             report.counts["lives"] += 1
             report.counts["answers"] += sum(1 for one in answers if one)
             digested(report, shown)
@@ -258,9 +258,7 @@ def scraped(child: Child, port: int) -> list[bytes]:
     def look() -> bytes:
         return answer_of(port, "GET", "/metrics", None, {})
 
-    assert until(
-        child, lambda: sum(map(float, asked.findall(look()))) >= ENOUGH_REQUESTS, PATIENCE_SECONDS
-    ), child.said()
+    assert until(child, lambda: sum(map(float, asked.findall(look()))) >= ENOUGH_REQUESTS), child.said()
     return [look(), answer_of(port, "GET", "/metrics", None, {"Accept": _OPENMETRICS})]
 
 

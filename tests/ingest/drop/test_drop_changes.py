@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ingest.drop.rig import Rig, make_lines
+from tests.kit.waiting import HANG_SECONDS
 
 LONG = make_lines(50_000, "o" * 40)
 """Three pieces, the first of which holds more than two batches and the beginning of a line."""
@@ -156,7 +157,8 @@ async def test_a_file_swapped_while_it_is_moved_is_put_back_and_read(rig: Rig) -
             rig.drop_file("a.txt", f"swapped{number}\n")
             over.set()
 
-    swapper = threading.Thread(target=swap)
+    # A daemon: a test that fails leaves it waiting.
+    swapper = threading.Thread(target=swap, daemon=True)
     swapper.start()
     for number in range(150):
         rig.drop_file("a.txt", f"id{number}\n")
@@ -164,7 +166,7 @@ async def test_a_file_swapped_while_it_is_moved_is_put_back_and_read(rig: Rig) -
         rig.tracker.after_commit = committed.set
         await rig.settle(passes=1)
         rig.tracker.after_commit = lambda: None
-        over.wait()
+        assert over.wait(HANG_SECONDS)
         over.clear()
         await rig.settle(passes=1)
     swapper.join()

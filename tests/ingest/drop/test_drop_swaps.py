@@ -41,8 +41,10 @@ def test_links_that_are_swapped_in_all_the_time_are_never_followed(tmp_path: Pat
     seen: set[str | int | None] = set()
     argv = [sys.executable, "-c", SWAPPER, str(drop), str(aside), str(secrets)]
     with Running(argv, tmp_path / "swapper.log") as swapper:
-        until(swapper.printed, "it swaps", within_seconds=20)
-        for _ in range(SCANS):
+        until(swapper.printed, "it swaps")
+
+        def scan_once() -> bool:
+            """Whether both the file itself and, for a moment, a link in its place have been seen by now."""
             listed = scan_directory(str(drop), ()).files
             assert not {found.identity.inode for found in listed} & hidden
             for found in (DropFile("", "a.txt", within), DropFile("otp", "b.txt", within)):
@@ -53,6 +55,9 @@ def test_links_that_are_swapped_in_all_the_time_are_never_followed(tmp_path: Pat
                     assert inode not in hidden
                     opened = 0
                 seen.add(opened)
+            return {0, "not_regular"} <= seen
+
+        for _ in range(SCANS):
+            scan_once()
+        until(scan_once, seen)
         assert swapper.runs
-    # The file itself, a link in its place, and for a moment nothing.
-    assert {0, "not_regular"} <= seen

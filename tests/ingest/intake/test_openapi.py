@@ -19,6 +19,7 @@ from exporter.ingest.formats.formats import FAULTS
 from exporter.status import page
 from exporter.status.page.rendering import REFUSALS
 from tests.kit.processes import EXPORTER, ROOT, Running, environment
+from tests.kit.waiting import HANG_SECONDS
 from tests.status.page.schema import build_schemas
 
 DOCUMENT = resources.files("exporter") / "openapi.json"
@@ -85,6 +86,7 @@ def assert_conforms(folder: Path, *arguments: str, checks: str) -> None:
     config.write_text(checks, "ascii")
     program = str(Path(sys.executable).with_name("schemathesis"))
     fixed = [f"--config-file={config}", "run", str(DOCUMENT), "--checks=all", "--seed=1", "--max-examples=25"]
+    fixed += [f"--request-timeout={HANG_SECONDS}", "--suppress-health-check=too_slow"]
     done = subprocess.run(
         [program, *fixed, "--generation-database=none", "--no-color", *arguments],
         cwd=folder,
@@ -92,7 +94,7 @@ def assert_conforms(folder: Path, *arguments: str, checks: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     if done.returncode:
         pytest.fail(done.stdout + done.stderr, pytrace=False)

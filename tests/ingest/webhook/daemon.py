@@ -14,7 +14,7 @@ from tests.kit.daemon import KEY
 from tests.kit.processes import EXPORTER, Running
 from tests.kit.provider import Provider
 from tests.kit.totals import Totals
-from tests.kit.waiting import until
+from tests.kit.waiting import HANG_SECONDS, until
 from tests.kit.web import ask, free_port
 
 TOKEN = "a-token-of-some-length-1234567890"
@@ -92,12 +92,16 @@ class WebhookDaemon:
             assert daemon.runs, daemon.said()
             return ask(self.address, "/-/ready").status == 200
 
-        until(ready, "the daemon is ready", within_seconds=30)
+        try:
+            until(ready, "the daemon is ready")
+        except BaseException:
+            daemon.kill()
+            raise
         return daemon
 
     def post_ids(self, ids: list[str], campaign: str = "default") -> None:
         """Post ids, all of which must be accepted."""
-        connection = http.client.HTTPConnection(self.address, timeout=20)
+        connection = http.client.HTTPConnection(self.address, timeout=HANG_SECONDS)
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
         connection.request("POST", f"/api/v1/messages?campaign={campaign}", "\n".join(ids), headers)
         response = connection.getresponse()

@@ -1,12 +1,13 @@
-"""Floods, slow clients and oversized bodies: only the webhook's listener refuses requests."""
+"""Floods, slow clients and oversized bodies: only the webhook's listener refuses requests.
+
+How much is answered meanwhile, and how soon, `bench flood` measures.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -19,13 +20,9 @@ from tests.kit.provider import Provider, simulated
 from tests.kit.waiting import until
 from tests.kit.web import ask
 
-SECONDS = float(os.environ.get("SMSBAT_FLOOD_SECONDS", "2"))
-"""How long a flood lasts."""
-FORGED = int(os.environ.get("SMSBAT_FORGED", "2000"))
-SCRAPE_SECONDS = 0.25
-LONGEST_SCRAPE_SECONDS = 2.0
-"""For a single scrape, on a busy machine."""
+FORGED = 2_000
 MESSAGES = 100
+SCRAPES = 20
 MORE_BYTES = 64 * 2**20
 """Reached after some twenty seconds at full speed; from then on it stays."""
 
@@ -44,36 +41,37 @@ def resident_bytes(setup: WebhookDaemon) -> float:
 
 def wait_for_requests(provider: Provider, requests: int) -> None:
     """Wait until the daemon has sent so many requests."""
-    until(lambda: provider.requests() >= requests, f"{requests} requests", within_seconds=30)
+    until(lambda: provider.requests() >= requests, f"{requests} requests")
 
 
 def wait_for_messages(setup: WebhookDaemon, tracked: int) -> None:
     """Wait until so many messages are shown: the state is published about once a second."""
     what = f"{tracked} messages"
-    until(
-        lambda: sum_of(setup.address, "smsbat_messages_tracked_total") == tracked,
-        what,
-        within_seconds=10,
-    )
+    until(lambda: sum_of(setup.address, "smsbat_messages_tracked_total") == tracked, what)
 
 
-async def test_a_flood_slows_nothing_else_down(tmp_path: Path, provider: Provider) -> None:
-    """Flooded, with a hundred slow clients: scrapes are quick, polling goes on, memory is bounded."""
+async def test_a_flood_stops_nothing_else(tmp_path: Path, provider: Provider) -> None:
+    """Flooded, with a hundred slow clients: scrapes are answered, polling goes on, memory is bounded."""
     setup = WebhookDaemon(tmp_path / "setup", provider.url)
     with setup.start() as daemon:
         setup.post_ids(provider.send("campaign", "default", MESSAGES))
         await asyncio.to_thread(wait_for_requests, provider, MESSAGES)
         memory_bytes, before = resident_bytes(setup), provider.requests()
-        posted, scrapes, _ = await flood_webhook(setup.address, setup.webhook, TOKEN, SECONDS)
+
+        def go_on() -> None:
+            wait_for_requests(provider, before + 2 * MESSAGES)
+            for _ in range(SCRAPES):
+                assert ask(setup.address, "/metrics").status == 200
+
+        posted, scrapes, _ = await flood_webhook(
+            setup.address, setup.webhook, TOKEN, asyncio.to_thread(go_on)
+        )
         assert posted.statuses.get(204, 0) > 0
         assert set(posted.statuses) <= {0, 204, 404, 503}
-        assert median(scrapes) < SCRAPE_SECONDS
-        assert scrapes[-1] < LONGEST_SCRAPE_SECONDS
+        assert scrapes
         assert resident_bytes(setup) - memory_bytes < MORE_BYTES
         assert daemon.runs
         assert [line for line in daemon.events() if line["level"] == "error"] == []
-        # Each is due every two seconds; a quarter of that is expected from a busy machine.
-        assert await asyncio.to_thread(provider.requests) >= before + MESSAGES * SECONDS / 8
 
 
 async def test_many_forged_events_change_no_number(tmp_path: Path, provider: Provider) -> None:
@@ -93,12 +91,11 @@ async def test_many_forged_events_change_no_number(tmp_path: Path, provider: Pro
         assert posted.statuses == {204: FORGED}
         address = setup.address
         await asyncio.to_thread(wait_for_messages, setup, MESSAGES)
-        # In a long run some have ended meanwhile: those count, as the provider has them.
+        # Some may have ended meanwhile: those count, as the provider has them.
         await asyncio.to_thread(
             until,
             lambda: setup.read_counters() == count_finished(provider),
             "the counters equal the books",
-            within_seconds=20,
         )
         assert sum_of(address, "smsbat_status_conflicts_total") == 0
         assert sum_of(address, "smsbat_webhook_events_total", result="unknown") == FORGED / 2
@@ -112,8 +109,7 @@ async def test_half_open_clients_do_not_block_others(tmp_path: Path, provider: P
         silent = [await asyncio.open_connection(host, int(port)) for _ in range(2 * MAX_CONNECTIONS)]
         for _, writer in silent:
             writer.write(b"POST /webhook/x HT")
-        async with asyncio.timeout(5):
-            posted = await post_all(setup.webhook, [make_request(f"/webhook/{TOKEN}", "made-up")], 1)
+        posted = await post_all(setup.webhook, [make_request(f"/webhook/{TOKEN}", "made-up")], 1)
         assert posted.statuses == {204: 1}
         for _, writer in silent:
             writer.close()

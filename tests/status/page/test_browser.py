@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.browser import PROGRAM, Tab, browser
-from tests.kit.processes import EXPORTER, START_SECONDS, Running
+from tests.kit.processes import EXPORTER, Running
 from tests.kit.waiting import until
 from tests.kit.web import ask
 
@@ -77,16 +77,16 @@ def page(tmp_path: Path) -> Iterator[str]:
             found = re.search(r"page +http://(\S+)/\n +provider +http://(\S+?)/-/", demo.printed())
             return (found[1], found[2]) if found and "Ctrl-C" in demo.printed() else None
 
-        printed = until(opened, "the demo prints the address of its page", within_seconds=START_SECONDS)
+        printed = until(opened, "the demo prints the address of its page")
         assert printed is not None
         address, provider = printed
 
         def has_any(what: str) -> bool:
             return bool(ask(address, "/api/v1/status").json()[what])
 
-        until(lambda: has_any("campaigns"), "there are campaigns", within_seconds=60)
+        until(lambda: has_any("campaigns"), "there are campaigns")
         assert ask(provider, "/-/scenario/key-revoked", method="POST").status == 200
-        until(lambda: has_any("failures"), "there are failures", within_seconds=60)
+        until(lambda: has_any("failures"), "there are failures")
         yield f"http://{address}/"
 
 

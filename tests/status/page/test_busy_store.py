@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
 from tests.engine.settings import make_settings
 from tests.http.client import ENDPOINTS, report_fine, serve
+from tests.kit.waiting import HANG_SECONDS
 
 
 class Rig:
@@ -67,14 +69,24 @@ async def test_lookups_while_the_store_hangs_return_nothing_soon(tmp_path: Path)
             lookups = [together.create_task(one.lookups.look_up("known")) for _ in range(MAX_WAITING + 5)]
         assert {task.result() for task in lookups} == {None}
         one.released.set()
-        found = await one.lookups.look_up("known")
-        assert found is not None
+        async with asyncio.timeout(HANG_SECONDS):
+            while (found := await one.lookups.look_up("known")) is None:
+                pass
         assert [message.campaign for message in found.messages] == ["otp"]
 
 
 async def test_metrics_and_the_page_do_not_wait_for_the_store(tmp_path: Path) -> None:
-    """They are answered while lookups wait."""
-    async with run_rig(tmp_path) as one:
+    """They are answered while lookups wait, for those two seconds in which they do."""
+    async with asyncio.timeout(HANG_SECONDS):
+        # A machine that is busy enough can be later than that, now and then.
+        for attempt in itertools.count():
+            if await check_answers_before_lookups(tmp_path / f"{attempt}"):
+                return
+
+
+async def check_answers_before_lookups(folder: Path) -> bool:
+    """Look messages up while the store hangs, and request the rest; whether that was answered first."""
+    async with run_rig(folder) as one:
         process = ProcessState(report_fine, report_fine, tuple)
         with ThreadPoolExecutor(1) as thread:
             status_builder = StatusBuilder(one.tracker, one.clock, one.instruments, process, thread)
@@ -85,8 +97,9 @@ async def test_metrics_and_the_page_do_not_wait_for_the_store(tmp_path: Path) ->
                 for path in ("/metrics", "/", "/api/v1/status"):
                     async with client.get(path) as answer:
                         assert answer.status == 200
-                assert not any(task.done() for task in lookups)
-                send_hiding = [await task for task in lookups]
-                assert {(a.status, a.headers["Retry-After"]) for a in send_hiding} == {(503, "2")}
-                assert await send_hiding[0].json() == {"error": "busy"}
+                first = not any(task.done() for task in lookups)
+                answers = [await task for task in lookups]
+                assert {(a.status, a.headers["Retry-After"]) for a in answers} == {(503, "2")}
+                assert await answers[0].json() == {"error": "busy"}
                 one.released.set()
+                return first

@@ -14,7 +14,8 @@ import pytest
 from exporter.app import Daemon
 from exporter.status.page import LOOKUP, OVERVIEW
 from tests.kit.daemon import Home, sum_in
-from tests.kit.live import LOOK_EVERY_SECONDS, asked, come_true, daemon_of, live_provider
+from tests.kit.live import asked, come_true, daemon_of, live_provider
+from tests.kit.waiting import HANG_SECONDS, LOOK_EVERY_SECONDS
 
 PHONE = "380501234567"
 
@@ -30,7 +31,7 @@ async def get_overview(daemon: Daemon) -> dict[str, Any]:
 
 async def wait_for_overview(daemon: Daemon, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Wait until the overview is as wanted; returns it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while not wanted(found := await get_overview(daemon)):  # noqa: ASYNC110 - a page has no event
             await asyncio.sleep(LOOK_EVERY_SECONDS)
     return found
@@ -53,7 +54,7 @@ async def test_page_json_and_metrics_show_the_same(tmp_path: Path) -> None:
         )
         home.config.write_text(text + listed)
         async with daemon_of(home) as daemon:
-            await come_true(lambda: len(provider.arrivals) >= 2, 20)
+            await come_true(lambda: len(provider.arrivals) >= 2)
             view = await wait_for_state(daemon, "quiet")
             metrics = (await asked(daemon, "/metrics")).text
             page = (await asked(daemon, "/")).text
