@@ -336,13 +336,17 @@ def _make_message(row: tuple[int, ...]) -> Message:
     """A message of a row of `_COLUMNS`; raises ValueError."""
     if tuple(map(type, row)) not in _ROW_TYPES:
         raise ValueError("a column has a type that was never written")
-    fields = list(row)
     try:
-        fields[4:7] = _STATUSES[row[4]], _STATUSES[row[5]], _VERDICTS[row[6]]
-        fields[17:19] = _STATUSES[row[17]], _CLAIM_STATES[row[18]]
+        return Message._make(
+            (
+                *row[:4],
+                *(_STATUSES[row[4]], _STATUSES[row[5]], _VERDICTS[row[6]]),
+                *row[7:17],
+                *(_STATUSES[row[17]], _CLAIM_STATES[row[18]], row[19]),
+            )
+        )
     except KeyError:
         raise ValueError("a status, verdict or claim state that was never written") from None
-    return Message._make(fields)
 
 
 def _make_integers(row: tuple[int, ...]) -> tuple[int, ...]:
