@@ -16,6 +16,7 @@ RUN python -m venv --without-pip /opt/smsbat-exporter \
     && python -m venv --without-pip /build \
     && python -m pip --python /build/bin/python install --no-cache-dir --no-compile --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
+COPY grafana grafana
 COPY exporter exporter
 # The bill of materials lists what is installed. -f: bytecode that a tool of the build left behind is older.
 RUN /build/bin/python -m hatchling build --target wheel --directory /dist \

@@ -57,7 +57,7 @@ KILLS ?= 10000
 IMAGES ?= 100000
 FAULTS ?= 5000
 FILLS ?= 100
-JUDGED ?= 100
+PROMETHEUS_KILLS ?= 100
 SEQUENCES ?= 100000
 INPUTS ?= 10000000
 CANARIES ?= 10000
@@ -67,15 +67,15 @@ SECONDS ?= 3600
 .PHONY: torture
 torture: .venv/.ready-dev ## kill it, cut its power, fail its disk, at length: make torture KILLS=1000 IMAGES=10000
 	nice $(PYTHON_IN_VENV) -m tests.torture kill --count $(KILLS) $(ARGS)
-	nice $(PYTHON_IN_VENV) -m tests.torture cut --count $(IMAGES) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture power-loss --count $(IMAGES) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture faults --count $(FAULTS) $(ARGS)
 	nice unshare --mount --map-root-user $(PYTHON_IN_VENV) -m tests.torture fill --count $(FILLS) $(ARGS)
-	nice $(PYTHON_IN_VENV) -m tests.torture judge --count $(JUDGED) $(ARGS)
-	nice $(PYTHON_IN_VENV) -m tests.torture hands --count $(SEQUENCES) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture prometheus-consistency --count $(PROMETHEUS_KILLS) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture fs-races --count $(SEQUENCES) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture fuzz --count $(INPUTS) $(ARGS)
-	nice $(PYTHON_IN_VENV) -m tests.torture taint --count $(CANARIES) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture secret-leaks --count $(CANARIES) $(ARGS)
 	nice $(PYTHON_IN_VENV) -m tests.torture soak --virtual-hours $(HOURS) $(ARGS)
-	nice $(PYTHON_IN_VENV) -m tests.torture endure --seconds $(SECONDS) $(ARGS)
+	nice $(PYTHON_IN_VENV) -m tests.torture soak-realtime --seconds $(SECONDS) $(ARGS)
 
 .PHONY: audit
 audit: ## ask the advisory database about every pinned package

@@ -1,1 +1,1 @@
-"""Measurements, each beside a peer in the same run; no threshold fails a run."""
+"""Benchmarks, each beside a peer that is measured in the same run; no result fails a run."""

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME...]`: measure, each thing beside its peer, and print medians with their spread."""
+"""`python -m bench [NAME...]`: measure each thing beside its peer; print medians, minimum and maximum."""
 
 from __future__ import annotations
 
@@ -10,22 +10,50 @@ from pathlib import Path
 
 import uvloop
 
-from bench import flood, fusion, ingestion, life, log, memory, polls, schedules, scrape, webhooks
-from bench.figures import Plan, Round, table
+from bench import (
+    flood,
+    ingestion,
+    life,
+    log,
+    memory,
+    polls,
+    schedules,
+    scrape,
+    start,
+    webhook_savings,
+    webhooks,
+)
+from bench.figures import Plan, Round, format_table
 
 Benchmark = Callable[[Plan, Path], AsyncIterator[Round]]
 
 BENCHMARKS: Mapping[str, tuple[Benchmark, str]] = {
-    "polls": (polls.rounds, "requests without a rate limit: the daemon, a bare loop, the documented loop"),
-    "ingestion": (ingestion.rounds, "ids from a file, with /metrics asked meanwhile; bare SQLite"),
-    "memory": (memory.rounds, "many pending messages: resident memory and start; a dictionary and a heap"),
-    "scrape": (scrape.rounds, "one rendering of the state; the client library"),
-    "webhooks": (webhooks.rounds, "webhooks that are durable; a bare handler that only parses"),
-    "flood": (flood.rounds, "scrapes, polls and memory while webhooks flood in"),
-    "fusion": (fusion.rounds, "requests for each finished message, with webhooks and without"),
-    "life": (life.rounds, "starting, being refused, ending when asked; the bare start"),
-    "log": (log.rounds, "a line of the log, written and unread; the standard library"),
-    "schedules": (schedules.rounds, "requests and delay of news; fixed polling and the documented backoff"),
+    "start": (
+        start.measure_rounds,
+        "processor time of commands without a daemon; Python that does nothing",
+    ),
+    "polls": (
+        polls.measure_rounds,
+        "requests without a rate limit: the daemon, a bare loop, the documented loop",
+    ),
+    "ingestion": (ingestion.measure_rounds, "ids from a file, with scrapes meanwhile; bare SQLite"),
+    "memory": (
+        memory.measure_rounds,
+        "many pending messages: resident memory and start; a dictionary and a heap",
+    ),
+    "scrape": (scrape.measure_rounds, "one rendering of the state; the client library"),
+    "webhooks": (webhooks.measure_rounds, "webhooks that are durable; a bare handler that only parses"),
+    "flood": (flood.measure_rounds, "scrapes, polls and memory while webhooks flood in"),
+    "webhook_savings": (
+        webhook_savings.measure_rounds,
+        "requests for each finished message, with webhooks and without",
+    ),
+    "life": (life.measure_rounds, "starting, being refused, ending on a signal; a bare start"),
+    "log": (log.measure_rounds, "a line of the log, written and unread; the standard library"),
+    "schedules": (
+        schedules.measure_rounds,
+        "requests, and delay of a final status; fixed polling and the documented backoff",
+    ),
 }
 
 
@@ -34,7 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, and no more")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to see that it runs; the figures mean nothing"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.names).difference(BENCHMARKS)
     if unknown:
@@ -49,7 +79,7 @@ async def _measure(name: str, plan: Plan) -> None:
     benchmark, text = BENCHMARKS[name]
     print(f"{name}: {text}", flush=True)
     with tempfile.TemporaryDirectory(prefix="smsbat-bench-") as folder:
-        print(table([one async for one in benchmark(plan, Path(folder))]), flush=True)
+        print(format_table([one async for one in benchmark(plan, Path(folder))]), flush=True)
 
 
 if __name__ == "__main__":

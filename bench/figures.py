@@ -1,4 +1,4 @@
-"""What was measured, round by round, and how it is printed."""
+"""The figures of each round, and how they are printed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import median
 from typing import NamedTuple, TypeAlias
 
 Round: TypeAlias = Mapping[str, float]
-"""What one round measured, by a name that says the unit."""
+"""The figures of one round, by a name that includes the unit."""
 
 _MANY_DIGITS_FROM = 100
 
@@ -19,21 +19,23 @@ class Plan(NamedTuple):
     quick: bool
     """Tiny sizes, whose figures mean nothing."""
 
-    def size(self, full: int, tiny: int) -> int:
-        """How many of something."""
+    def choose_size(self, full: int, tiny: int) -> int:
+        """Choose a size."""
         return tiny if self.quick else full
 
 
-def table(rounds: Sequence[Round]) -> str:
-    """A line a figure: its median over the rounds, and its least and greatest value."""
+def format_table(rounds: Sequence[Round]) -> str:
+    """Print a line for each figure: the median over the rounds, minimum and maximum."""
     width = max(map(len, rounds[0]))
     lines = []
     for name in rounds[0]:
         values = [one[name] for one in rounds]
-        spread = f"  ({_number(min(values))} .. {_number(max(values))})" if len(values) > 1 else ""
-        lines.append(f"  {name:<{width}}  {_number(median(values)):>10}{spread}\n")
+        spread = (
+            f"  ({_format_number(min(values))} .. {_format_number(max(values))})" if len(values) > 1 else ""
+        )
+        lines.append(f"  {name:<{width}}  {_format_number(median(values)):>10}{spread}\n")
     return "".join(lines)
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:,.0f}" if value >= _MANY_DIGITS_FROM else f"{value:.3g}"

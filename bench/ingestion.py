@@ -1,7 +1,7 @@
-"""How many ids a second are accepted from one large file, and how long a scrape takes meanwhile.
+"""How many ids per second are accepted from one large file, and how long a scrape takes meanwhile.
 
-The peer puts the same ids into a table of SQLite with the same settings and
-transactions of the same size, and does nothing else.
+The peer only inserts the same ids into a table of SQLite with the same settings
+and transactions of the same size.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from time import perf_counter
 import aiohttp
 
 from bench.figures import Plan, Round
-from bench.programs import daemon, drop_ids, output_of, until_taken_in
+from bench.programs import drop_ids, run_peer, start_daemon, wait_until_ingested
 from exporter.simulator.identifiers import IdCodec
 
 SCRAPE_EVERY_SECONDS = 0.1
 NO_PROVIDER = "http://127.0.0.1:9"
-"""Nobody is asked before the end."""
+"""Nothing is polled before the benchmark ends."""
 
 
-def made_up_ids(count: int) -> list[str]:
-    """Ids like the provider's."""
+def make_ids(count: int) -> list[str]:
+    """Make ids like the provider's."""
     write = IdCodec(seed=1).write
     return [write(index) for index in range(count)]
 
 
-async def rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
-    """Each round with a new daemon."""
-    ids = made_up_ids(plan.size(1_000_000, 5_000))
+async def measure_rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
+    """Start a new daemon for each round."""
+    ids = make_ids(plan.choose_size(1_000_000, 5_000))
     for number in range(plan.rounds):
         round_folder = folder / str(number)
         round_folder.mkdir()
-        seconds, cpu_seconds, scrapes = await _daemon(round_folder, ids)
+        seconds, cpu_seconds, scrapes = await _measure_daemon(round_folder, ids)
         bare_seconds, bare_cpu_seconds = json.loads(
-            await output_of(
-                "bench.inserts", str(round_folder / "bare.sqlite3"), given="\n".join(ids).encode()
+            await run_peer(
+                "bench.peer_ingestion", str(round_folder / "bare.sqlite3"), given="\n".join(ids).encode()
             )
         )
         yield {
@@ -53,15 +53,18 @@ async def rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
         }
 
 
-async def _daemon(folder: Path, ids: list[str]) -> tuple[float, float, list[float]]:
-    """Seconds from the file's appearance to its end, processor seconds, and sorted seconds of scrapes."""
-    async with daemon(folder, NO_PROVIDER, first_poll="24h") as running, aiohttp.ClientSession() as session:
+async def _measure_daemon(folder: Path, ids: list[str]) -> tuple[float, float, list[float]]:
+    """Return the seconds until the file is ingested, processor seconds, and sorted seconds of scrapes."""
+    async with (
+        start_daemon(folder, NO_PROVIDER, first_poll="24h") as running,
+        aiohttp.ClientSession() as session,
+    ):
         drop_ids(folder, ids)
         began, cpu_began = perf_counter(), running.cpu_seconds()
         scrapes: list[float] = []
         async with asyncio.TaskGroup() as group:
             scraping = group.create_task(_scrape(session, f"{running.url}/metrics", scrapes))
-            await until_taken_in(folder)
+            await wait_until_ingested(folder)
             seconds, cpu_seconds = perf_counter() - began, running.cpu_seconds() - cpu_began
             scraping.cancel()
     return seconds, cpu_seconds, sorted(scrapes)

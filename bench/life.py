@@ -1,6 +1,6 @@
-"""How long it takes to start, to refuse a second start, and to end when asked, whatever is under way.
+"""How long it takes to start, to refuse a second start, and to end on a signal, whatever is under way.
 
-The peer is the start of the interpreter with the program's imports: `--version`.
+The peer is a start that imports as much and does little: `check-config`.
 """
 
 from __future__ import annotations
@@ -18,46 +18,59 @@ import aiohttp
 
 from bench.figures import Plan, Round
 from bench.ingestion import NO_PROVIDER
-from bench.polls import arrived, send
-from bench.programs import PACE_SECONDS, Running, daemon, demo, drop_ids, provider, until_taken_in
+from bench.polls import count_requests, send_messages
+from bench.programs import (
+    PACE_SECONDS,
+    Running,
+    drop_ids,
+    start_daemon,
+    start_demo,
+    start_provider,
+    wait_until_ingested,
+)
 
 REFUSED = 75
 IN_FLIGHT = 10
 BUSY_POLLS = 100
 
 
-async def rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
+async def measure_rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
     """Each round with new daemons."""
     for number in range(plan.rounds):
-        version_seconds = await _seconds(_ended("--version"))
-        ready_seconds, refused_seconds, idle_seconds = await _idle(_made(folder / f"{number}-idle"))
+        ready, check, refused, idle = await _measure_idle(_make_folder(folder / f"{number}-idle"))
         yield {
-            "--version, s": version_seconds,
-            "start to ready, s": ready_seconds,
-            "start to ready / --version": ready_seconds / version_seconds,
-            "a second start refused, s": refused_seconds,
-            "a second start refused / --version (goal 2)": refused_seconds / version_seconds,
-            "SIGTERM, idle: s (goal 5)": idle_seconds,
-            "SIGTERM, busy: s (goal 5)": await _busy(_made(folder / f"{number}-busy"), "calm"),
-            "SIGTERM, no answers: s (goal 5)": await _busy(_made(folder / f"{number}-hanging"), "hanging"),
-            "SIGTERM and SIGINT: s (goal 2)": await _asked_twice(_made(folder / f"{number}-twice")),
-            "demo: s to the first message that ends (goal 10)": await _demo(),
+            "check-config, s": check,
+            "start to ready, s": ready,
+            "start to ready / check-config": ready / check,
+            "a second start refused, s": refused,
+            "a second start refused / check-config (goal 2)": refused / check,
+            "SIGTERM, idle: s (goal 5)": idle,
+            "SIGTERM, busy: s (goal 5)": await _measure_busy(
+                _make_folder(folder / f"{number}-busy"), "calm", BUSY_POLLS
+            ),
+            "SIGTERM, no answers: s (goal 5)": await _measure_busy(
+                _make_folder(folder / f"{number}-hanging"), "hanging", IN_FLIGHT
+            ),
+            "SIGTERM and SIGINT: s (goal 2)": await _measure_two_signals(
+                _make_folder(folder / f"{number}-twice")
+            ),
+            "demo: s to the first final status (goal 10)": await _measure_demo(),
         }
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
-async def _seconds(work: Awaitable[object]) -> float:
+async def _measure_seconds(work: Awaitable[object]) -> float:
     began = perf_counter()
     await work
     return perf_counter() - began
 
 
-async def _ended(*arguments: str, code: int = 0) -> None:
-    """Run a command to its end; RuntimeError when that is another one."""
+async def _run_command(*arguments: str, code: int = 0) -> None:
+    """Run a command to its end; RuntimeError when its exit code is another one."""
     command = [sys.executable, "-m", "exporter", *arguments]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
@@ -66,55 +79,56 @@ async def _ended(*arguments: str, code: int = 0) -> None:
         raise RuntimeError(f"{arguments[0]} ended with {process.returncode}")
 
 
-async def _idle(folder: Path) -> tuple[float, float, float]:
-    """Seconds from the start until it is ready, until a second one has gone, and to its end."""
+async def _measure_idle(folder: Path) -> tuple[float, float, float, float]:
+    """Seconds until it is ready, of a check, of a second start, and from SIGTERM to its end."""
     async with AsyncExitStack() as life:
         began = perf_counter()
-        await life.enter_async_context(daemon(folder, NO_PROVIDER, first_poll="1s"))
-        ready_seconds = perf_counter() - began
-        again = ("run", f"--config.file={folder / 'config.yaml'}", "--web.listen-address=127.0.0.1:0")
-        refused_seconds = await _seconds(_ended(*again, code=REFUSED))
-        return ready_seconds, refused_seconds, await _seconds(life.aclose())
+        await life.enter_async_context(start_daemon(folder, NO_PROVIDER, first_poll="1s"))
+        ready = perf_counter() - began
+        config = str(folder / "config.yaml")
+        check = await _measure_seconds(_run_command("check-config", config))
+        again = ("run", f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+        refused = await _measure_seconds(_run_command(*again, code=REFUSED))
+        return ready, check, refused, await _measure_seconds(life.aclose())
 
 
-async def _busy(folder: Path, scenario: str) -> float:
-    """Seconds to its end in the middle of its polls."""
+async def _measure_busy(folder: Path, scenario: str, polls: int) -> float:
+    """Seconds from SIGTERM to its end, after so many polls of ten times as many messages."""
     async with (
-        provider(scenario) as asked,
+        start_provider(scenario) as provider,
         aiohttp.ClientSession() as session,
         AsyncExitStack() as life,
     ):
-        await life.enter_async_context(daemon(folder, asked.url, first_poll="1s", interval="1s"))
-        before = await arrived(session, asked)
-        drop_ids(folder, await send(asked, 10 * BUSY_POLLS))
-        await until_taken_in(folder)
-        polls = BUSY_POLLS if scenario == "calm" else IN_FLIGHT
+        await life.enter_async_context(start_daemon(folder, provider.url, first_poll="1s", interval="1s"))
+        before = await count_requests(session, provider)
+        drop_ids(folder, await send_messages(provider, 10 * polls))
+        await wait_until_ingested(folder)
         while True:
-            if await arrived(session, asked) >= before + polls:
-                return await _seconds(life.aclose())
+            if await count_requests(session, provider) >= before + polls:
+                return await _measure_seconds(life.aclose())
             await asyncio.sleep(PACE_SECONDS)
 
 
-async def _asked_twice(folder: Path) -> float:
+async def _measure_two_signals(folder: Path) -> float:
     """Seconds from two signals to its end."""
     async with AsyncExitStack() as life:
-        running = await life.enter_async_context(daemon(folder, NO_PROVIDER, first_poll="1s"))
+        running = await life.enter_async_context(start_daemon(folder, NO_PROVIDER, first_poll="1s"))
         os.kill(running.process_id, signal.SIGTERM)
         os.kill(running.process_id, signal.SIGINT)
-        return await _seconds(life.aclose())
+        return await _measure_seconds(life.aclose())
 
 
-async def _demo() -> float:
-    """Seconds until a demo, in which an hour passes in a minute, has something to show."""
+async def _measure_demo() -> float:
+    """Seconds until a demo, in which an hour passes in a minute, shows a final status."""
     began = perf_counter()
-    async with demo(speed=60) as running, aiohttp.ClientSession() as session:
+    async with start_demo(speed=60) as running, aiohttp.ClientSession() as session:
         while True:
-            if await _finished(session, running):
+            if await _has_finished(session, running):
                 return perf_counter() - began
             await asyncio.sleep(PACE_SECONDS)
 
 
-async def _finished(session: aiohttp.ClientSession, running: Running) -> bool:
+async def _has_finished(session: aiohttp.ClientSession, running: Running) -> bool:
     async with session.get(f"{running.url}/metrics") as response:
         lines = (await response.text()).splitlines()
     counts = (line.rpartition(" ")[2] for line in lines if line.startswith("smsbat_messages_finished_total{"))

@@ -1,4 +1,4 @@
-"""What many pending messages cost: resident memory, and the time from the start of the process to ready.
+"""The cost of many pending messages: resident memory, and the time from the start of the process to ready.
 
 The peer holds a dictionary of id to (due, attempts) and a heap of the same, read
 from the same state.
@@ -12,28 +12,28 @@ from pathlib import Path
 from time import perf_counter
 
 from bench.figures import Plan, Round
-from bench.ingestion import NO_PROVIDER, made_up_ids
-from bench.programs import daemon, drop_ids, output_of, until_taken_in
+from bench.ingestion import NO_PROVIDER, make_ids
+from bench.programs import drop_ids, run_peer, start_daemon, wait_until_ingested
 from exporter.store.directory import DATABASE
 
 _MIB = 2**20
 
 
-async def rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
-    """Each round a start upon the same state."""
-    count = plan.size(1_000_000, 5_000)
-    async with daemon(folder, NO_PROVIDER, first_poll="24h") as running:
+async def measure_rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
+    """Start a daemon for each round, on the same state."""
+    count = plan.choose_size(1_000_000, 5_000)
+    async with start_daemon(folder, NO_PROVIDER, first_poll="24h") as running:
         idle_bytes = running.resident_bytes()
-        drop_ids(folder, made_up_ids(count))
-        await until_taken_in(folder)
+        drop_ids(folder, make_ids(count))
+        await wait_until_ingested(folder)
     database = folder / "state" / DATABASE
     for _ in range(plan.rounds):
         began = perf_counter()
-        async with daemon(folder, NO_PROVIDER, first_poll="24h") as running:
+        async with start_daemon(folder, NO_PROVIDER, first_poll="24h") as running:
             ready_seconds = perf_counter() - began
             resident_bytes = running.resident_bytes()
         began = perf_counter()
-        peer_idle_bytes, peer_bytes = json.loads(await output_of("bench.heap", str(database)))
+        peer_idle_bytes, peer_bytes = json.loads(await run_peer("bench.peer_memory", str(database)))
         peer_seconds = perf_counter() - began
         yield {
             "daemon: resident MiB (goal 200)": resident_bytes / _MIB,

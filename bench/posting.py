@@ -1,6 +1,6 @@
-"""Clients of a webhook listener: many that post and post, some that never finish, and one that scrapes.
+"""Clients of a webhook listener: some that post, some that never finish a request, and one that scrapes.
 
-Written on bare streams, so that the client costs less than what it measures.
+Written on bare streams, so that the client costs less than the server that it measures.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ DRIP_EVERY_SECONDS = 0.1
 
 
 class Posted(NamedTuple):
-    """What became of requests."""
+    """The results of requests."""
 
     seconds: float
-    """From the first to the last."""
+    """From the first request to the last answer."""
     latencies: list[float]
-    """Seconds of each, sorted."""
+    """Seconds of each request, sorted."""
     statuses: dict[int, int]
 
 
-def request(path: str, message_id: str, status: str = "delivered") -> bytes:
-    """One webhook, on the wire."""
+def make_request(path: str, message_id: str, status: str = "delivered") -> bytes:
+    """Make the bytes of one webhook."""
     body = json.dumps(
         {"messageId": message_id, "deliverystatus": status, "timestamp": "2026-11-23T10:30:00Z", "cost": 0.05}
     )
@@ -43,10 +43,10 @@ def request(path: str, message_id: str, status: str = "delivered") -> bytes:
 async def post_all(
     address: str, requests: Iterable[bytes], connections: int = CONNECTIONS, *, rate: float = 0.0
 ) -> Posted:
-    """Send all requests as fast as they are answered, or with a `rate` that many a second.
+    """Send all requests as fast as they are answered, or with a `rate` that many per second.
 
-    With a rate, the time of each counts from when it should have been sent: what waits for a
-    connection waits too.
+    With a rate, the time of each counts from when it should have been sent, so that it includes
+    the wait for a connection.
     """
     began = perf_counter()
     rest = ((began + number / rate if rate else 0.0, one) for number, one in enumerate(requests))
@@ -61,7 +61,7 @@ async def post_all(
 async def _post(
     address: str, requests: Iterator[tuple[float, bytes]], latencies: list[float], statuses: dict[int, int]
 ) -> None:
-    """Send requests over one connection, or a new one where that is cut; 0 stands for no answer."""
+    """Send requests over one connection, or a new one after it is cut; status 0 is no answer."""
     host, _, port = address.rpartition(":")
     timed = next(requests, None)
     while timed is not None:
@@ -72,7 +72,7 @@ async def _post(
                 began = perf_counter()
                 if began < due_at:
                     await asyncio.sleep(due_at - began)
-                    # The timer's own delay is the client's.
+                    # A delay of the timer is the client's fault.
                     began = perf_counter()
                 elif due_at:
                     began = due_at
@@ -93,8 +93,8 @@ def _count(statuses: dict[int, int], status: int) -> None:
     statuses[status] = statuses.get(status, 0) + 1
 
 
-async def never_finish(address: str, path: str, stop: asyncio.Event) -> int:
-    """Begin a request and drip into it, again and again; how often that was cut short."""
+async def drip_until(address: str, path: str, stop: asyncio.Event) -> int:
+    """Send requests slowly without finishing any; return how many the server cut short."""
     host, _, port = address.rpartition(":")
     head = f"POST {path} HTTP/1.1\r\nHost: slow\r\nContent-Length: 60000\r\n\r\n{{".encode("ascii")
     cut = 0
@@ -117,8 +117,8 @@ async def _drip(host: str, port: int, head: bytes, stop: asyncio.Event) -> None:
         writer.close()
 
 
-async def scrape(address: str, stop: asyncio.Event) -> list[float]:
-    """Seconds of each scrape until then, sorted."""
+async def scrape_until(address: str, stop: asyncio.Event) -> list[float]:
+    """Scrape until `stop`; return the seconds of each scrape, sorted."""
     seconds: list[float] = []
     async with aiohttp.ClientSession() as session:
         while not stop.is_set():

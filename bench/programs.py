@@ -1,7 +1,7 @@
-"""The programs under measurement as processes of their own: the daemon, the provider, the peers.
+"""The measured programs as processes of their own: the daemon, the provider, the peers.
 
-A process is measured from outside, by what the kernel keeps of it, so that
-measuring costs it nothing.
+A process is measured from outside, by what the kernel counts, so that measuring
+costs it nothing.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ class Running(NamedTuple):
     process_id: int
 
     def cpu_seconds(self) -> float:
-        """Processor time so far, of all its threads."""
+        """Return the processor time of all its threads so far."""
         after_name = Path(f"/proc/{self.process_id}/stat").read_text("ascii").rpartition(")")[2].split()
         return (int(after_name[11]) + int(after_name[12])) / _TICKS_PER_SECOND
 
     def resident_bytes(self) -> int:
-        """Resident memory."""
+        """Return the resident memory."""
         pages = int(Path(f"/proc/{self.process_id}/statm").read_text("ascii").split()[1])
         return pages * os.sysconf("SC_PAGESIZE")
 
 
 @asynccontextmanager
-async def daemon(
+async def start_daemon(
     folder: Path, provider_url: str, *, first_poll: str, interval: str = "1h", more: str = ""
 ) -> AsyncIterator[Running]:
-    """The exporter with its state and drop directory in `folder`, and `more` of a configuration.
+    """Run the exporter with its state and drop directory in `folder`, and `more` configuration.
 
     Its one campaign has high priority, so that all of its ten slots are used, as the peers use theirs.
     """
@@ -85,43 +85,46 @@ async def daemon(
     )
     config_file.touch(0o600)  # it holds a key
     config_file.write_text(config + more, "utf-8")
-    port = free_port()
+    port = find_free_port()
     arguments = [
         f"--config.file={config_file}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=error",
     ]
-    async with _exporter("run", *arguments) as process:
+    async with _process("exporter", "run", *arguments) as process:
         url = f"http://127.0.0.1:{port}"
-        await _until_answers(process, f"{url}/-/ready")
+        await _wait_until_ready(process, f"{url}/-/ready")
         yield Running(url, process.pid)
 
 
 @asynccontextmanager
-async def provider(scenario: str = "calm") -> AsyncIterator[Running]:
-    """The simulated provider, without a rate limit, where an hour passes in a second: answers are final."""
-    port = free_port()
-    limits = ["--requests-per-second=0", "--speed=3600", f"--scenario={scenario}", "--log.level=error"]
-    async with _exporter("simulator", f"--listen=127.0.0.1:{port}", *limits) as process:
+async def start_provider(scenario: str = "calm") -> AsyncIterator[Running]:
+    """The simulated provider, without a rate limit, where an hour passes in a second: answers are final.
+
+    It counts the requests that reach it.
+    """
+    port = find_free_port()
+    flags = [f"--port={port}", "--speed=3600", f"--scenario={scenario}"]
+    async with _process("tests.kit.recording_simulator", *flags) as process:
         url = f"http://127.0.0.1:{port}"
-        await _until_answers(process, f"{url}/-/scenario")
+        await _wait_until_ready(process, f"{url}/-/scenario")
         yield Running(url, process.pid)
 
 
 @asynccontextmanager
-async def demo(*, speed: int) -> AsyncIterator[Running]:
+async def start_demo(*, speed: int) -> AsyncIterator[Running]:
     """The demo, whose hours are `speed` times as short."""
-    port = free_port()
-    arguments = [f"--speed={speed}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-    async with _exporter("demo", *arguments, stdout=DEVNULL) as process:
+    port = find_free_port()
+    flags = [f"--speed={speed}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
+    async with _process("exporter", "demo", *flags, stdout=DEVNULL) as process:
         url = f"http://127.0.0.1:{port}"
-        await _until_answers(process, f"{url}/-/ready")
+        await _wait_until_ready(process, f"{url}/-/ready")
         yield Running(url, process.pid)
 
 
 @asynccontextmanager
-async def _exporter(*arguments: str, stdout: int | None = None) -> AsyncIterator[Process]:
-    command = [sys.executable, "-m", "exporter", *arguments]
+async def _process(module: str, *arguments: str, stdout: int | None = None) -> AsyncIterator[Process]:
+    command = [sys.executable, "-m", module, *arguments]
     process = await asyncio.create_subprocess_exec(*command, stdout=stdout)
     try:
         yield process
@@ -131,8 +134,8 @@ async def _exporter(*arguments: str, stdout: int | None = None) -> AsyncIterator
         await process.wait()
 
 
-async def output_of(module: str, *arguments: str, given: bytes = b"") -> bytes:
-    """What `python -m module` prints when it is given that; RuntimeError when it fails."""
+async def run_peer(module: str, *arguments: str, given: bytes = b"") -> bytes:
+    """Return what `python -m module` prints for this input; RuntimeError when it fails."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, stdin=PIPE, stdout=PIPE
     )
@@ -143,29 +146,29 @@ async def output_of(module: str, *arguments: str, given: bytes = b"") -> bytes:
 
 
 def drop_ids(folder: Path, ids: Sequence[str]) -> None:
-    """Let the daemon of `folder` find a file of ids."""
+    """Drop a file of ids for the daemon of `folder`."""
     draft = folder / "ids.tmp"
     draft.write_text("\n".join([*ids, ""]), "ascii")
     draft.rename(folder / "drop" / f"ids{_ID_SUFFIX}")
 
 
-async def until_taken_in(folder: Path) -> None:
-    """Wait until the daemon of `folder` has put its file of ids aside."""
-    aside = folder / "drop" / "done"
+async def wait_until_ingested(folder: Path) -> None:
+    """Wait until the daemon of `folder` has archived its file of ids."""
+    done = folder / "drop" / "done"
     while True:
-        if any(aside.glob(f"*{_ID_SUFFIX}")):
+        if any(done.glob(f"*{_ID_SUFFIX}")):
             return
         await asyncio.sleep(PACE_SECONDS)
 
 
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
+def find_free_port() -> int:
+    """Find a free port of the loopback address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port
 
 
-async def _until_answers(process: Process, url: str) -> None:
+async def _wait_until_ready(process: Process, url: str) -> None:
     """Wait until `url` answers with 200; RuntimeError when the process ends instead."""
     async with aiohttp.ClientSession() as session:
         while process.returncode is None:

@@ -1,9 +1,9 @@
-"""How many requests a message takes, and how late its end is known; by three ways to choose the moments.
+"""Requests per message, and delay of its final status, with three polling schedules.
 
-Our schedule runs as it is (`schedule`, `lifecycle`, the built-in profiles), in
-virtual time and without a rate limit. Its peers ask about the same messages,
-the simulated provider's, every five seconds, and after five seconds and then
-twice as long each time, as the documentation advises. All give up when ours does.
+Our schedule is the real one (`schedule`, `lifecycle`, the built-in profiles), in
+virtual time and without a rate limit. Its peers poll the same messages of the
+simulated provider: one every five seconds, one after five seconds and then after
+twice as long each time, as documented. All give up when ours does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from exporter.config.models import Profile
 from exporter.domain import lifecycle, schedule
 from exporter.domain.events import Observed
 from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Message, Policy, Status, Verdict
-from exporter.simulator.fate import Fate, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL
+from exporter.simulator.timeline import Timeline, TrafficKind, draw, plan_timeline
 
 PROFILE_OF = {TrafficKind.OTP: "otp", TrafficKind.ORDER: "default", TrafficKind.CAMPAIGN: "campaign"}
 SENT_AT = 1_763_856_000_000_000
@@ -28,33 +28,33 @@ FIVE_SECONDS_US = 5 * SECOND_US
 
 
 class Known(NamedTuple):
-    """How one message went."""
+    """The result for one message."""
 
     requests: int
     delay_us: int | None
-    """From its end to the look that saw it; None when nobody looked after its end."""
+    """From the final status to the poll that saw it; None when there was none after it."""
 
 
-async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
-    """Each round with other messages."""
-    messages = plan.size(2_000, 20)
+async def measure_rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
+    """Draw new messages for each round."""
+    messages = plan.choose_size(2_000, 20)
     for seed in range(plan.rounds):
         round_: dict[str, float] = {}
         for kind, profile in PROFILE_OF.items():
-            policy = policy_of(profile)
-            fates = [live(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
+            policy = find_policy(profile)
+            timelines = [plan_timeline(kind, draw(seed, index), NORMAL, SENT_AT) for index in range(messages)]
             some = random.Random(seed)
             ways = {
-                "ours": [_ours(fate, policy, some) for fate in fates],
-                "every 5 s": [_told(fate, policy, growth=1) for fate in fates],
-                "documented": [_told(fate, policy, growth=2) for fate in fates],
+                "ours": [_poll_by_schedule(timeline, policy, some) for timeline in timelines],
+                "every 5 s": [_poll_at_intervals(timeline, policy, growth=1) for timeline in timelines],
+                "documented": [_poll_at_intervals(timeline, policy, growth=2) for timeline in timelines],
             }
             for way, known in ways.items():
-                round_ |= _figures(f"{kind.value}, {way}", known)
+                round_ |= _name_figures(f"{kind.value}, {way}", known)
         yield round_
 
 
-def _figures(name: str, known: list[Known]) -> dict[str, float]:
+def _name_figures(name: str, known: list[Known]) -> dict[str, float]:
     delays = sorted(one.delay_us for one in known if one.delay_us is not None)
     return {
         f"{name}: requests/message": sum(one.requests for one in known) / len(known),
@@ -63,28 +63,28 @@ def _figures(name: str, known: list[Known]) -> dict[str, float]:
     }
 
 
-def policy_of(profile: str) -> Policy:
-    """The policy of a built-in profile."""
+def find_policy(profile: str) -> Policy:
+    """Return the policy of a built-in profile."""
     return Profile.model_validate(BUILT_IN_PROFILES[profile]).policy()
 
 
-def _ours(fate: Fate, policy: Policy, some: random.Random) -> Known:
-    """Ask when our schedule says so, and let our rules decide when it is over."""
-    due_at = schedule.first_look_at(policy, SENT_AT, SENT_AT)
-    message = new(due_at)
+def _poll_by_schedule(timeline: Timeline, policy: Policy, some: random.Random) -> Known:
+    """Poll when our schedule says so, until our rules finish the message."""
+    due_at = schedule.first_poll_at(policy, SENT_AT, SENT_AT)
+    message = make_message(due_at)
     while message.pending:
         at = message.due_at
-        answer = Answer(fate.status(at))
+        answer = Answer(timeline.status_at(at))
         message = lifecycle.advance(message, Observed(1, at, at - SENT_AT, answer), policy, "").message
         if message.pending:
-            look_at = schedule.next_look_at(message, policy, at, at - SENT_AT, some.random())
-            message = message._replace(due_at=look_at)
+            poll_at = schedule.next_poll_at(message, policy, at, at - SENT_AT, some.random())
+            message = message._replace(due_at=poll_at)
     ended = message.status in FINAL_BY_PROVIDER
-    return Known(message.polls, message.finished_at - fate.final_at if ended else None)
+    return Known(message.polls, message.finished_at - timeline.final_at if ended else None)
 
 
-def new(due_at: int) -> Message:
-    """A message that was just sent, to be looked at then."""
+def make_message(due_at: int) -> Message:
+    """Make a message that was just sent, and is polled at `due_at`."""
     return Message(
         row=1,
         account_id=1,
@@ -106,13 +106,13 @@ def new(due_at: int) -> Message:
     )
 
 
-def _told(fate: Fate, policy: Policy, *, growth: int) -> Known:
-    """Ask after five seconds, and then after `growth` times as long each time, until the time is over."""
+def _poll_at_intervals(timeline: Timeline, policy: Policy, *, growth: int) -> Known:
+    """Poll after five seconds, and then after `growth` times as long each time, until giving up."""
     requests, after_us, wait_us = 0, 0, FIVE_SECONDS_US
     while after_us < policy.give_up_after_us:
         after_us += wait_us
         wait_us *= growth
         requests += 1
-        if SENT_AT + after_us >= fate.final_at:
-            return Known(requests, SENT_AT + after_us - fate.final_at)
+        if SENT_AT + after_us >= timeline.final_at:
+            return Known(requests, SENT_AT + after_us - timeline.final_at)
     return Known(requests, None)

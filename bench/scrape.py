@@ -1,4 +1,4 @@
-"""What it costs to put 100,000 samples into words; the peer is the client library, given equal content."""
+"""The cost of rendering 100,000 samples; the peer is the client library, with the same content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CREATED_AT = 1_763_856_000_000_000
 
 
 class _Families:
-    """What the library is to print, as its own registry would give it."""
+    """The same families for the library, as its own registry would return them."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = list(families)
@@ -32,61 +32,63 @@ class _Families:
         return self._families
 
 
-async def rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
-    """In each round every value is another one, as between two scrapes of a busy exporter."""
-    campaigns = plan.size(CAMPAIGNS, 10)
+async def measure_rounds(plan: Plan, _: Path) -> AsyncIterator[Round]:
+    """Change every value in each round, as between two scrapes of a busy exporter."""
+    campaigns = plan.choose_size(CAMPAIGNS, 10)
     renderers = {form: Renderer(form, created=False) for form in Format}
-    first_seconds = {form: _seconds(renderers[form], _snapshot(campaigns, 0))[0] for form in Format}
+    first_seconds = {
+        form: _time_rendering(renderers[form], _make_snapshot(campaigns, 0))[0] for form in Format
+    }
     for number in range(1, plan.rounds + 1):
-        snapshot = _snapshot(campaigns, number)
+        snapshot = _make_snapshot(campaigns, number)
         round_: dict[str, float] = {}
         for form, printed in (
-            (Format.TEXT, _library_text),
-            (Format.OPENMETRICS, _library_openmetrics),
+            (Format.TEXT, _time_library_text),
+            (Format.OPENMETRICS, _time_library_openmetrics),
         ):
-            seconds, text = _seconds(renderers[form], snapshot)
+            seconds, text = _time_rendering(renderers[form], snapshot)
             library_seconds, library_text = printed(text)
-            samples = _samples(text)
-            if samples != _samples(library_text):
-                raise RuntimeError("the library was given other content")
+            samples = _count_samples(text)
+            if samples != _count_samples(library_text):
+                raise RuntimeError("the library rendered other content")
             name = form.name.lower()
             round_ |= {
                 f"{name}: samples": samples,
                 f"{name}, ours: us/sample": seconds / samples * 1e6,
-                f"{name}, ours after a series came: us/sample": first_seconds[form] / samples * 1e6,
+                f"{name}, ours after a new series: us/sample": first_seconds[form] / samples * 1e6,
                 f"{name}, library: us/sample": library_seconds / samples * 1e6,
                 f"{name}, library / ours": library_seconds / seconds,
             }
         yield round_
 
 
-def _seconds(renderer: Renderer, snapshot: Snapshot) -> tuple[float, bytes]:
+def _time_rendering(renderer: Renderer, snapshot: Snapshot) -> tuple[float, bytes]:
     began = perf_counter()
     text = renderer.render(snapshot)
     return perf_counter() - began, text
 
 
-def _library_text(text: bytes) -> tuple[float, bytes]:
-    return _library(_Families(parse_text(text.decode())), generate_latest)
+def _time_library_text(text: bytes) -> tuple[float, bytes]:
+    return _time_library(_Families(parse_text(text.decode())), generate_latest)
 
 
-def _library_openmetrics(text: bytes) -> tuple[float, bytes]:
+def _time_library_openmetrics(text: bytes) -> tuple[float, bytes]:
     families = parse_openmetrics(f"{text.decode()}# EOF\n")  # type: ignore[no-untyped-call]  # the library leaves it untyped
-    return _library(_Families(families), generate_openmetrics)
+    return _time_library(_Families(families), generate_openmetrics)
 
 
-def _library(families: _Families, generate: Callable[[_Families], bytes]) -> tuple[float, bytes]:
+def _time_library(families: _Families, generate: Callable[[_Families], bytes]) -> tuple[float, bytes]:
     began = perf_counter()
     text = generate(families)
     return perf_counter() - began, text
 
 
-def _samples(text: bytes) -> int:
+def _count_samples(text: bytes) -> int:
     return sum(not line.startswith(b"#") for line in text.splitlines())
 
 
-def _snapshot(campaigns: int, seed: int) -> Snapshot:
-    """A state in which everything has happened."""
+def _make_snapshot(campaigns: int, seed: int) -> Snapshot:
+    """Make a state with every kind of series."""
     some = random.Random(seed)
     ids = range(1, campaigns + 1)
     values: dict[SeriesKey, int] = {}

@@ -1,10 +1,10 @@
-"""The wiring: the only place that knows everybody.
+"""The wiring: the only module that knows all others.
 
 Start: store and migrations, the state of earlier runs, a first snapshot, then
 the loops; the HTTP listener is bound last, since a refused scrape is better
-than zeros. Stop: readiness turns 503, the feeds are cancelled (an unanswered
-poll is simply asked again by the next run), what was reported is committed,
-and resources close in reverse.
+than zeros. Stop: readiness turns 503, the workers are cancelled (the next run
+repeats a poll that was not answered), events that wait are committed, and
+resources close in reverse.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ from pathlib import Path
 from aiohttp import web
 
 from exporter import __version__
-from exporter.config import Settings, load
+from exporter.config import Problem, Settings, load
 from exporter.domain.model import SECOND_US
 from exporter.domain.snapshot import Snapshot
 from exporter.engine.maintenance import Maintenance
 from exporter.engine.tracker import Tracker
-from exporter.http import Listener, MetricsEndpoints, WebAuth, pages
-from exporter.ingest.http_api import Intake
+from exporter.http import Listener, MetricsEndpoints, WebAuth, build_routes
+from exporter.ingest.http_api import HttpIntake
 from exporter.ingest.unverified_ids import UnverifiedIds
-from exporter.ingest.webhook_listener import Webhooks
+from exporter.ingest.webhook_listener import WebhookListener
 from exporter.ingest.webhook_processor import WebhookProcessor
 from exporter.metrics.collector import Collector
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.runtime.errors import Code, ConfigError, ListenError
+from exporter.runtime.startup import log_slow_step
 from exporter.runtime.systemd import Notifier
-from exporter.runtime.waiting import log_slow_step
 from exporter.status.builder import ProcessState, StatusBuilder
-from exporter.status.lookup import Lookups
+from exporter.status.message import Lookups
 from exporter.status.page import Pages
 from exporter.store.sqlite import SqliteStore
 from exporter.workers import run_workers
@@ -46,24 +46,24 @@ from exporter.workers import run_workers
 _log = logging.getLogger("smsbat.app")
 
 STALL_US = 30 * SECOND_US
-"""Without a beat for this long the process is not healthy."""
+"""Without a heartbeat for this long, the process is not healthy."""
 LITTLE_SPACE_BYTES = 200 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says, and the configuration does not."""
+    """What comes from the command line, and not from the configuration."""
 
     config_file: Path
     listen_addresses: tuple[str, ...]
     web_config_file: Path | None = None
-    """What the metrics listener asks of connections and requests; None for nothing."""
+    """TLS and authentication of the metrics listener; None for neither."""
     enable_lifecycle: bool = False
     storage_path: Path | None = None
     demo_speed: float | None = None
-    """How many times as fast the demo's time passes; None outside of the demo."""
+    """How many times faster than real time the demo runs; None outside of the demo."""
     lines_dropped: Callable[[], int] = lambda: 0
-    """How many lines the log has lost so far."""
+    """How many log lines are lost so far."""
 
 
 class Daemon:
@@ -72,13 +72,12 @@ class Daemon:
     def __init__(
         self, options: Options, settings: Settings, environ: Mapping[str, str], clock: SteadyClock
     ) -> None:
-        """Nothing happens before `run`."""
         self._options = options
         self._settings = settings
         self._environ = environ
         self._clock = clock
         self._instruments = Instruments()
-        self._supervisor = Notifier(environ)
+        self._notifier = Notifier(environ)
         self._reload = asyncio.Event()
         self._reload_waiters: list[asyncio.Future[str]] = []
         self._maintenance: Maintenance | None = None
@@ -87,23 +86,24 @@ class Daemon:
         """Where `/metrics` is served, once it is."""
         self.scheme = "http"
         self.webhook_addresses: tuple[str, ...] = ()
-        """Where webhooks are taken, when they are."""
+        """Where webhooks are received, if they are enabled."""
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Daemon], None] | None = None) -> None:
-        """Work until `stop` is set; raises `ExporterError` when that is not possible."""
-        self._say_start()
+        """Run until `stop` is set; raises `ExporterError` when that is not possible."""
+        self._log_start()
+        self._log_config_warnings()
         async with AsyncExitStack() as resources:
             web_config = self._options.web_config_file
-            guard = resources.enter_context(WebAuth(web_config)) if web_config is not None else None
-            store, tracker = await self._open(resources)
+            web_auth = resources.enter_context(WebAuth(web_config)) if web_config is not None else None
+            store, tracker = await self._open_state(resources)
             unverified_ids = UnverifiedIds(tracker, store, self._clock, self._instruments)
-            hearing = WebhookProcessor(tracker, store, unverified_ids, self._clock, self._instruments)
-            webhooks = Webhooks(hearing, self._instruments)
+            processor = WebhookProcessor(tracker, store, unverified_ids, self._clock, self._instruments)
+            webhooks = WebhookListener(processor, self._instruments)
             resources.push_async_callback(webhooks.close)
-            intake = Intake(tracker, self._clock, self._instruments)
-            intake.follow(self._settings.intake)
+            intake = HttpIntake(tracker, self._clock, self._instruments)
+            intake.configure(self._settings.intake)
             lookups = Lookups(tracker, store, self._clock)
-            routes, show = self._shown(resources, tracker, webhooks, lookups)
+            routes, show = self._build_views(resources, tracker, webhooks, lookups, web_auth)
             self._maintenance = maintenance = Maintenance(
                 tracker,
                 store,
@@ -111,74 +111,84 @@ class Daemon:
                 self._instruments,
                 show,
                 self._options.lines_dropped,
-                self._supervisor.alive,
+                self._notifier.notify_alive,
             )
-            self._follow()
+            self._apply_settings_to_metrics()
             await maintenance.publish()
             async with asyncio.TaskGroup() as loops:
                 work = [
                     loops.create_task(tracker.commit_forever()),
                     loops.create_task(maintenance.run()),
-                    loops.create_task(hearing.run()),
+                    loops.create_task(processor.run()),
                     loops.create_task(lookups.run()),
-                    loops.create_task(self._feed(tracker, unverified_ids, webhooks, intake)),
+                    loops.create_task(self._run_workers(tracker, unverified_ids, webhooks, intake)),
                 ]
-                if guard is not None:
-                    work.append(loops.create_task(guard.follow()))
-                await webhooks.follow(self._settings.webhook)
+                if web_auth is not None:
+                    work.append(loops.create_task(web_auth.follow_files()))
+                await webhooks.configure(self._settings.webhook)
                 addresses = self._options.listen_addresses
-                async with Listener(addresses, routes, guard, intake.routes()) as listener:
+                async with Listener(addresses, routes, web_auth, intake.routes()) as listener:
                     self.addresses = listener.addresses
-                    self.scheme = "https" if guard is not None and guard.tls is not None else "http"
+                    self.scheme = "https" if web_auth is not None and web_auth.tls is not None else "http"
                     self.webhook_addresses = webhooks.addresses
-                    self._say_ready(tracker.state.pending)
+                    self._log_ready(tracker.state.pending)
                     if on_ready is not None:
                         on_ready(self)
                     await stop.wait()
-                    self._say_stopping()
+                    self._log_stopping()
                     for task in work:
                         task.cancel()
-        _log.info("Stopped; all that was learned is saved", extra={"event": "stopped"})
+        _log.info("Stopped; everything is saved", extra={"event": "stopped"})
 
-    async def _open(self, resources: AsyncExitStack) -> tuple[SqliteStore, Tracker]:
-        """The state of earlier runs."""
+    async def _open_state(self, resources: AsyncExitStack) -> tuple[SqliteStore, Tracker]:
+        """Open the state of earlier runs."""
         executor = resources.enter_context(ThreadPoolExecutor(1, "store"))
         with log_slow_step("opening the state"):
             store = await self._open_store(executor)
         loop = asyncio.get_running_loop()
         resources.push_async_callback(lambda: loop.run_in_executor(executor, store.close))
         tracker = Tracker(store, executor, self._settings, self._clock, self._instruments)
-        with log_slow_step("reading the state", lambda: _so_far(tracker)):
+        with log_slow_step("reading the state", lambda: _get_restore_progress(tracker)):
             warning = await tracker.start()
         if warning:
             _log.warning(warning, extra={"event": "state_warning", "fields": {"code": Code.STORE_RESET}})
         resources.push_async_callback(tracker.drain)
         return store, tracker
 
-    def _shown(
-        self, resources: AsyncExitStack, tracker: Tracker, webhooks: Webhooks, lookups: Lookups
+    def _build_views(
+        self,
+        resources: AsyncExitStack,
+        tracker: Tracker,
+        webhooks: WebhookListener,
+        lookups: Lookups,
+        web_auth: WebAuth | None,
     ) -> tuple[list[web.AbstractRouteDef], Callable[[Snapshot], None]]:
-        """What the listener shows to Prometheus and to people, and who must be given each snapshot."""
+        """Build the routes of the metrics listener, and the function that publishes a snapshot on them."""
         exposition = self._settings.exposition
         collector = resources.enter_context(
             Collector(self._instruments.registry, created=exposition.created, exemplars=exposition.exemplars)
         )
-        surroundings = ProcessState(
+        process = ProcessState(
             lambda: self._not_ready,
-            self._unhealthy,
+            self._find_stall,
             lambda: webhooks.addresses,
             self._options.demo_speed,
+            lambda: self._collect_warnings(web_auth),
         )
         thread = resources.enter_context(ThreadPoolExecutor(1, "page"))
-        watch = StatusBuilder(tracker, self._clock, self._instruments, surroundings, thread)
+        status = StatusBuilder(tracker, self._clock, self._instruments, process, thread)
 
         def show(snapshot: Snapshot) -> None:
             collector.publish(snapshot)
-            watch.show(snapshot)
+            status.update(snapshot)
 
-        return [*pages(self._site(collector)), *Pages(watch, lookups, thread).routes()], show
+        routes = [
+            *build_routes(self._build_metrics_endpoints(collector)),
+            *Pages(status, lookups, thread).routes(),
+        ]
+        return routes, show
 
-    def _say_ready(self, pending: int) -> None:
+    def _log_ready(self, pending: int) -> None:
         self._not_ready = ""
         fields = {
             "version": __version__,
@@ -187,20 +197,35 @@ class Daemon:
             "pending": pending,
         }
         _log.info("Ready", extra={"event": "ready", "fields": fields})
-        self._supervisor.ready()
+        self._notifier.notify_ready()
 
-    def _say_stopping(self) -> None:
+    def _log_stopping(self) -> None:
         self._not_ready = "stopping"
-        text = "Stopping: what was learned is being saved; a second signal ends it at once"
+        text = "Stopping: saving what the provider reported; a second signal stops at once"
         _log.info(text, extra={"event": "stopping"})
 
-    def _say_start(self) -> None:
+    def _log_start(self) -> None:
         fields = {
             "version": __version__,
             "config": str(self._options.config_file),
             "state": str(self._state_directory),
         }
         _log.info("Starting", extra={"event": "starting", "fields": fields})
+
+    def _log_config_warnings(self) -> None:
+        """Log what `check-config` warns of in a configuration that works."""
+        for warning in self._settings.warnings:
+            fields = warning.build_log_fields(str(self._options.config_file))
+            more = {"event": "config_warning", "fields": fields, "unlimited": True}
+            _log.warning("The configuration works, but this should be fixed", extra=more)
+
+    def _collect_warnings(self, web_auth: WebAuth | None) -> Iterator[tuple[Path, Problem]]:
+        """Collect what should be fixed in the configuration files in force."""
+        for warning in self._settings.warnings:
+            yield self._options.config_file, warning
+        if web_auth is not None:
+            for warning in web_auth.warnings:
+                yield web_auth.path, warning
 
     @property
     def _state_directory(self) -> Path:
@@ -217,106 +242,107 @@ class Daemon:
         if free_bytes < LITTLE_SPACE_BYTES:
             fields = {"free_bytes": free_bytes, "code": Code.STORE_LITTLE_SPACE}
             _log.warning(
-                "Little space is left for the state", extra={"event": "little_space", "fields": fields}
+                "Little disk space is left for the state", extra={"event": "little_space", "fields": fields}
             )
         return store
 
-    def _site(self, collector: Collector) -> MetricsEndpoints:
+    def _build_metrics_endpoints(self, collector: Collector) -> MetricsEndpoints:
         return MetricsEndpoints(
             scrape=collector.render,
-            unhealthy=self._unhealthy,
+            unhealthy=self._find_stall,
             unready=lambda: self._not_ready,
             reload=self._reload_now if self._options.enable_lifecycle else None,
         )
 
-    def _unhealthy(self) -> str:
-        """Why this process needs a restart; empty while its loops go round."""
-        # In the demo half a minute of its own time may be half a second: no loop is that quick.
+    def _find_stall(self) -> str:
+        """Why this process needs a restart; empty while its loops make progress."""
+        # In the demo, half a minute of its own time may be half a second: too short for a loop.
         stall_us = STALL_US * max(1.0, self._options.demo_speed or 1.0)
         if self._maintenance is None or self._clock.monotonic() - self._maintenance.heartbeat_at < stall_us:
             return ""
-        return "the loops stand still"
+        return "the loops make no progress"
 
-    def _follow(self) -> None:
-        """Show what the settings say."""
+    def _apply_settings_to_metrics(self) -> None:
+        """Adapt the metrics to new settings."""
         self._instruments.configure(self._settings)
-        self._instruments.reloaded(self._clock.now() / SECOND_US)
+        self._instruments.set_reload_succeeded(self._clock.now() / SECOND_US)
 
     # --- reload -----------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Read the configuration again soon (SIGHUP)."""
+        """Request a reload of the configuration (SIGHUP)."""
         self._reload.set()
 
     async def _reload_now(self) -> str:
-        """Read the configuration again; returns what is wrong with it, or nothing (`POST /-/reload`)."""
+        """Reload the configuration; returns what is wrong with it, or an empty text (`POST /-/reload`)."""
         outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reload_waiters.append(outcome)
         self._reload.set()
         return await outcome
 
-    async def _feed(
-        self, tracker: Tracker, unverified_ids: UnverifiedIds, webhooks: Webhooks, intake: Intake
+    async def _run_workers(
+        self, tracker: Tracker, unverified_ids: UnverifiedIds, webhooks: WebhookListener, intake: HttpIntake
     ) -> None:
-        """Run the feeds, and new ones after each reload that brings usable settings."""
+        """Run the workers, and new ones after each successful reload."""
         while True:
             async with asyncio.TaskGroup() as group:
-                feeds = group.create_task(
+                workers = group.create_task(
                     run_workers(self._settings, tracker, unverified_ids, self._clock, self._instruments)
                 )
-                waiters = await self._next_settings()
-                feeds.cancel()
+                waiters = await self._wait_for_settings()
+                workers.cancel()
             await tracker.configure(self._settings)
-            intake.follow(self._settings.intake)
+            intake.configure(self._settings.intake)
             try:
-                await webhooks.follow(self._settings.webhook)
+                await webhooks.configure(self._settings.webhook)
             except ListenError as error:
                 more = {"event": "webhook_refused", "fields": {"code": error.code}}
                 _log.error("%s; webhooks go on as before", error.message, extra=more)
-            self._follow()
-            _tell(waiters, "")
+            self._apply_settings_to_metrics()
+            _answer_reloads(waiters, "")
 
-    async def _next_settings(self) -> list[asyncio.Future[str]]:
-        """Wait until a reload brings settings that can be used; bad ones change nothing.
+    async def _wait_for_settings(self) -> list[asyncio.Future[str]]:
+        """Wait for a reload with settings that can be used; bad ones change nothing.
 
-        Returns those who wait to hear that the new ones are in force.
+        Returns the requests that wait until the new settings are in force.
         """
         while True:
             await self._reload.wait()
             self._reload.clear()
-            # Who asks from here on may mean a newer file.
+            # A request that comes from here on may mean a newer file: it waits for the next reload.
             waiters, self._reload_waiters = self._reload_waiters, []
-            problem = await self._take_settings()
+            problem = await self._load_settings()
             if not problem:
                 return waiters
-            _tell(waiters, problem)
+            _answer_reloads(waiters, problem)
 
-    async def _take_settings(self) -> str:
-        """Read the file; returns what is wrong, or nothing when its settings are taken."""
+    async def _load_settings(self) -> str:
+        """Read the file; returns what is wrong with it, or an empty text when its settings are now in use."""
         try:
-            # A hostile file of a megabyte takes seconds.
+            # A hostile file of a megabyte takes seconds: not in the event loop.
             settings = await asyncio.to_thread(load, self._options.config_file, self._environ)
         except ConfigError as error:
-            self._instruments.reload_failed()
-            message = "The configuration has errors; the old one stays"
+            self._instruments.set_reload_failed()
+            message = "The configuration has errors; the old one stays in force"
             fields = {"code": error.code, "problems": error.render()}
             _log.error(message, extra={"event": "reload_failed", "fields": fields})
             return error.render()
         if settings.storage != self._settings.storage:
-            message = "A change of storage needs a restart; the rest is taken"
+            message = "A change of storage needs a restart; the other changes are in force"
             _log.warning(message, extra={"event": "reload_partial"})
         self._settings = settings
         _log.info("The configuration was reloaded", extra={"event": "reloaded"})
+        self._log_config_warnings()
         return ""
 
 
-def _tell(waiters: Iterable[asyncio.Future[str]], problem: str) -> None:
-    """Answer those who asked for a reload, unless they are gone."""
+def _answer_reloads(waiters: Iterable[asyncio.Future[str]], problem: str) -> None:
+    """Answer the requests that wait for a reload, unless they are gone."""
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(problem)
 
 
-def _so_far(tracker: Tracker) -> dict[str, int]:
-    """How much of the state is read: messages that wait for their end, and the plans made for them."""
-    return {"pending": tracker.state.pending, "planned": tracker.accounts.planned}
+def _get_restore_progress(tracker: Tracker) -> dict[str, int]:
+    """How much of the state is read: pending messages, and how many of them are scheduled."""
+    return {"pending": tracker.state.pending, "planned": tracker.accounts.scheduled_count}

@@ -1,7 +1,7 @@
-"""What brings news: one poller an account, one reader a drop directory, and the ids the configuration lists.
+"""The workers: a poller for each account, a reader for each drop directory, and the ids in the configuration.
 
-A reload replaces all of them and nothing else: what an account may send and
-when (its gate and agenda) stays with the tracker, so no limit is forgotten.
+A reload replaces all workers and nothing else: an account's limiter and agenda
+stay with the tracker, so no limit is lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from exporter.engine import accounts
 from exporter.engine.poller import Poller
 from exporter.engine.tracker import Tracked, Tracker
 from exporter.ingest.batching import track_in_parts
-from exporter.ingest.drop.drop import After, DropDirectory, DropSettings
+from exporter.ingest.drop.worker import After, DropSettings, DropWorker
 from exporter.ingest.unverified_ids import UnverifiedIds
 from exporter.metrics.instruments import Instruments
 from exporter.provider.client import Anonymous, Auth, Client, Endpoint
@@ -27,14 +27,14 @@ from exporter.runtime.errors import ConfigError, StoreFull
 from exporter.runtime.secrets import Secret, SecretSource
 
 KEY_CHANGE_US = 5 * SECOND_US
-"""A key file that changed this shortly before the provider refused the key counts as the answer to that."""
+"""How long after a change of the key file a refused key is still tried again at once."""
 LISTED_IDS_BATCH = 10_000
 
 
-def client_of(account: Account, clock: Clock, *, anonymous: bool = False) -> Client:
-    """The requests of one configured account; ConfigError when its `ca_file` can't be used.
+def build_client(account: Account, clock: Clock, *, anonymous: bool = False) -> Client:
+    """Build the client of one configured account; ConfigError when its `ca_file` can't be used.
 
-    `anonymous` ones come without the key.
+    `anonymous`: its requests carry no key.
     """
     endpoint = Endpoint(
         base_url=account.base_url,
@@ -55,33 +55,33 @@ async def run_workers(
     clock: Clock,
     instruments: Instruments,
 ) -> None:
-    """Run all feeds of these settings until cancelled."""
+    """Run all workers of these settings until cancelled."""
     webhook = settings.webhook
     polls_unverified = webhook is not None and webhook.track_unknown and webhook.mode == "verify"
     names = frozenset(account.name for account in settings.accounts)
-    async with AsyncExitStack() as clients, asyncio.TaskGroup() as feeds:
+    async with AsyncExitStack() as clients, asyncio.TaskGroup() as workers:
         for configured in settings.accounts:
             account = tracker.accounts[configured.name]
-            client = await clients.enter_async_context(client_of(configured, clock))
+            client = await clients.enter_async_context(build_client(configured, clock))
             max_in_flight = configured.max_in_flight
             if polls_unverified:
-                # There is one account only (`config.references`); unverified_ids take one of its slots.
-                feeds.create_task(unverified_ids.run(account, client.fetch))
+                # `config` allows only one account here; `unverified_ids` takes one of its slots.
+                workers.create_task(unverified_ids.run(account, client.fetch))
                 max_in_flight = max(1, max_in_flight - 1)
             poller = Poller(account, client.fetch, tracker, clock, instruments, max_in_flight)
-            feeds.create_task(poller.run())
-            feeds.create_task(watch_key(account, configured.secret(), clock))
+            workers.create_task(poller.run())
+            workers.create_task(watch_key(account, configured.secret(), clock))
         for drop in settings.drop:
             directory = DropSettings(
                 str(drop.directory), drop.account, drop.campaign, After(drop.after), drop.settle
             )
-            reader = DropDirectory(directory, names, tracker, instruments.drop, clock)
-            feeds.create_task(reader.run(asyncio.Event()))
-        feeds.create_task(_track_listed(list(settings.listed_messages()), tracker, clock))
+            reader = DropWorker(directory, names, tracker, instruments.drop, clock)
+            workers.create_task(reader.run(asyncio.Event()))
+        workers.create_task(_track_listed(list(settings.list_messages()), tracker, clock))
 
 
 async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: Clock) -> None:
-    """Take in the ids that the configuration lists; known ones change nothing."""
+    """Track the ids that the configuration lists; known ones change nothing."""
 
     async def track(part: Sequence[NewMessage]) -> Tracked:
         try:
@@ -95,25 +95,25 @@ async def _track_listed(listed: Sequence[NewMessage], tracker: Tracker, clock: C
 
 
 async def watch_key(account: accounts.AccountState, source: SecretSource, clock: Clock) -> None:
-    """When the provider refuses the key and its file changes, try again at once."""
-    last, changed_at = _readable(source), None
+    """Try again at once when the provider refuses the key and the key file changes."""
+    last, changed_at = _read_key(source), None
     while True:
         await clock.sleep(SECOND_US)
         now = clock.monotonic()
-        current = _readable(source)
+        current = _read_key(source)
         if current != last:
             last, changed_at = current, now
         if changed_at is None:
             continue
-        if account.limiter.flow is CircuitState.UNAUTHORIZED:
-            account.limiter.credentials_changed(now)
+        if account.limiter.circuit is CircuitState.UNAUTHORIZED:
+            account.limiter.on_credentials_changed(now)
             account.wakeup.set()
             changed_at = None
         elif now - changed_at > KEY_CHANGE_US:
             changed_at = None
 
 
-def _readable(source: SecretSource) -> Secret | None:
+def _read_key(source: SecretSource) -> Secret | None:
     try:
         return source.read()
     except ConfigError:

@@ -1,4 +1,4 @@
-"""The daemon as a whole, in this process: a reload changes all or nothing, a stop keeps what was learned."""
+"""The daemon as a whole, in this process: a reload changes all or nothing, and a stop loses no answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BAD_CA_FILES = {"missing": None, "no certificate": "nothing of the kind\n"}
 
 
 async def test_reloads_under_load_lose_no_message(tmp_path: Path) -> None:
-    """Twenty of them, of two settings in turn: each message is asked about to its end, none too soon."""
+    """Twenty reloads of two settings in turn: each message is polled until it is finished, none too soon."""
     async with live_provider() as provider:
         seen: Counter[str] = Counter()
 
@@ -36,17 +36,17 @@ async def test_reloads_under_load_lose_no_message(tmp_path: Path) -> None:
         messages = stored(home)
         assert len(messages) == 100
         assert not any(message.pending for message in messages)
-        instants: dict[str, list[float]] = {}
+        times: dict[str, list[float]] = {}
         for arrival in provider.arrivals:
-            instants.setdefault(arrival.message_id, []).append(arrival.at_seconds)
-        assert min(b - a for ats in instants.values() for a, b in pairwise(ats)) >= 1
+            times.setdefault(arrival.message_id, []).append(arrival.at_seconds)
+        assert min(b - a for ats in times.values() for a, b in pairwise(ats)) >= 1
 
 
 @pytest.mark.parametrize("content", BAD_CA_FILES.values(), ids=BAD_CA_FILES)
-async def test_a_ca_file_that_can_not_be_used_is_a_problem_and_ends_nothing(
+async def test_a_ca_file_that_can_not_be_used_is_refused_and_changes_nothing(
     tmp_path: Path, content: str | None
 ) -> None:
-    """The reload is refused with the place of the mistake, and the old configuration goes on working."""
+    """The reload is refused with the place of the mistake, and the old configuration stays in force."""
     async with live_provider() as provider:
         home = Home(tmp_path, provider.url)
         if content is not None:
@@ -64,10 +64,10 @@ async def test_a_ca_file_that_can_not_be_used_is_a_problem_and_ends_nothing(
             await come_true(lambda: bool(provider.arrivals))
 
 
-async def test_a_changed_storage_waits_for_a_restart_and_the_rest_is_taken(
+async def test_a_changed_storage_waits_for_a_restart_and_the_rest_applies(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """State is not moved under a running daemon; that is said, and nothing else is left out for it."""
+    """A running daemon doesn't move its state: the log says so, and all other changes apply."""
     async with live_provider() as provider:
         home = Home(tmp_path, provider.url)
         async with daemon_of(home) as daemon:
@@ -93,8 +93,8 @@ async def test_a_stop_under_load_keeps_what_the_provider_answered(tmp_path: Path
         assert len(provider.arrivals) - home.in_flight <= polls <= len(provider.arrivals)
 
 
-async def test_what_is_pending_is_asked_about_by_the_next_run(tmp_path: Path) -> None:
-    """A stop and a start: counters go on from where they were, and nobody is asked within the second."""
+async def test_pending_messages_are_polled_by_the_next_run(tmp_path: Path) -> None:
+    """A stop and a start: counters continue, and no message is polled twice within a second."""
     async with live_provider() as provider:
         provider.word = lambda _: "processing"
         home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2", "m3"]})

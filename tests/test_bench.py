@@ -11,6 +11,7 @@ import pytest
 from tests.kit.processes import Running
 
 FIGURES = {
+    "start": 7,
     "polls": 9,
     "ingestion": 8,
     "memory": 8,

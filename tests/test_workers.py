@@ -1,4 +1,4 @@
-"""What brings news, as a reload makes and unmakes it: pollers, the watch on keys, listed ids."""
+"""The workers, as a reload starts and stops them: pollers, the watch on key files, listed ids."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from exporter.domain.limiter import CircuitState
 from exporter.domain.model import Outcome, Reply
 from exporter.runtime.secrets import SecretFile
 from exporter.workers import watch_key
-from tests.engine.provider import Provider, delivered
-from tests.engine.rig import running
+from tests.engine.provider import Provider, answer_delivered
+from tests.engine.rig import start_rig
 from tests.kit.daemon import KEY, Home, sum_in
 from tests.kit.live import asked, come_true, daemon_of, live_provider, stored
 from tests.kit.virtual import VIRTUAL
 
 
 @VIRTUAL
-async def test_a_rotated_key_ends_a_revocation_within_seconds(tmp_path: Path) -> None:
-    """The file is looked at each second: nobody waits for the next probe, a minute later."""
+async def test_a_new_key_is_used_within_seconds_after_a_refusal(tmp_path: Path) -> None:
+    """The file is read each second: polling doesn't wait for the next probe, a minute later."""
     key = tmp_path / "key"
     key.write_text("refused\n")
     provider = Provider(lambda _: Reply(Outcome.UNAUTHORIZED))
-    async with running(tmp_path / "state", provider) as rig, asyncio.TaskGroup() as tasks:
+    async with start_rig(tmp_path / "state", provider) as rig, asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(watch_key(rig.account, SecretFile(key, "key"), rig.clock))
         await rig.send(20, age_seconds=10)
         await rig.pass_time(20)
-        assert rig.account.limiter.flow is CircuitState.UNAUTHORIZED
+        assert rig.account.limiter.circuit is CircuitState.UNAUTHORIZED
         refused = len(provider.requests)
         key.write_text("a new one\n")
-        provider.answer = delivered
-        await rig.until(lambda: len(provider.requests) > refused, 2)
-        await rig.until(lambda: rig.finished() == 20, 20)
+        provider.answer = answer_delivered
+        await rig.wait_until(lambda: len(provider.requests) > refused, 2)
+        await rig.wait_until(lambda: rig.count_finished() == 20, 20)
         watching.cancel()
 
 
-async def test_a_rotated_key_is_tried_as_soon_as_it_is_in_the_file(tmp_path: Path) -> None:
-    """While the key is refused nothing is an attempt; with the new one everything is asked about."""
+async def test_a_new_key_is_used_as_soon_as_the_file_has_it(tmp_path: Path) -> None:
+    """A refusal is no failed attempt; with the new key every message is polled."""
     async with live_provider() as provider:
         good = "a-new-key"
         provider.status = lambda key: 200 if key == good else 401
@@ -54,7 +54,7 @@ async def test_a_rotated_key_is_tried_as_soon_as_it_is_in_the_file(tmp_path: Pat
 async def test_an_unreadable_key_stops_the_account_until_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a key nothing is sent, and nobody is said to have refused it; with the file, everything is."""
+    """Without a key nothing is sent, and the log doesn't say that one was refused; a key starts polling."""
     async with live_provider() as provider:
         home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2"]})
         home.key.unlink()
@@ -67,9 +67,9 @@ async def test_an_unreadable_key_stops_the_account_until_it_is_back(
             while not await unauthorized():
                 pass
             assert not provider.arrivals
-            (told,) = [one for one in caplog.records if one.__dict__.get("event") == "account_revoked"]
-            assert told.__dict__["fields"]["code"] == "SMSBAT-C017"
-            assert "refuses" not in told.getMessage()
+            (logged,) = [one for one in caplog.records if one.__dict__.get("event") == "account_revoked"]
+            assert logged.__dict__["fields"]["code"] == "SMSBAT-C017"
+            assert "refuses" not in logged.getMessage()
             home.key.write_text(f"{KEY}\n")
             await come_true(lambda: len({arrival.message_id for arrival in provider.arrivals}) == 2)
 
@@ -88,8 +88,8 @@ async def test_listed_ids_are_tracked_once_however_often_they_are_read(tmp_path:
         assert {m.message_id for m in stored(home)} == {"m1", "m2", "new-0", "new-1"}
 
 
-async def test_a_list_longer_than_the_limit_goes_in_as_room_comes(tmp_path: Path) -> None:
-    """Only so many are pending at a time, and in the end each was asked about."""
+async def test_a_list_longer_than_the_limit_is_tracked_as_room_comes(tmp_path: Path) -> None:
+    """Only so many are pending at a time, and in the end each was polled."""
     async with live_provider() as provider:
         ids = [f"m{n:02}" for n in range(20)]
         home = Home(tmp_path, provider.url, listed={"default": ids})
@@ -100,7 +100,7 @@ async def test_a_list_longer_than_the_limit_goes_in_as_room_comes(tmp_path: Path
 
 
 async def test_listed_ids_wait_for_room(tmp_path: Path) -> None:
-    """While as many messages are pending as may be, the rest waits, and is taken when there is room."""
+    """While `max_tracked` messages are pending the other ids wait, and are tracked when there is room."""
     async with live_provider() as provider:
         provider.word = lambda _: "processing"
         home = Home(tmp_path, provider.url, listed={"default": ["m1", "m2", "m3"]})

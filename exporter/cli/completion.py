@@ -7,13 +7,10 @@ shell reads the script once: pressing Tab starts no Python.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
 import shtab
 
-from exporter.cli.flags import Completes
-
-SHELLS = ("bash", "zsh", "fish")
-_PATHS = {"file": shtab.FILE, "directory": shtab.DIRECTORY}
 _BASH_EQUALS = """
 
 # bash takes --flag=value for three words: leave out the one between.
@@ -38,13 +35,8 @@ complete -o bashdefault -F _smsbat_exporter smsbat-exporter
 """
 
 
-def complete_with(action: argparse.Action, completes: Completes) -> None:
-    """Let paths be offered for what the action takes, if it is one."""
-    if completes:
-        action.complete = _PATHS[completes]  # type: ignore[attr-defined]  # where shtab looks for it
-
-
-def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script of one of `SHELLS` for the program that `parser` is of."""
-    made = shtab.complete(parser, shell)
-    return made + _BASH_EQUALS if shell == "bash" else f"{made}\n"
+def completion(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    """The script that a shell completes with."""
+    script = shtab.complete(arguments.parser, arguments.shell)
+    print(script + _BASH_EQUALS if arguments.shell == "bash" else f"{script}\n", end="")
+    return 0

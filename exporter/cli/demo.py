@@ -1,4 +1,4 @@
-"""The whole thing with no account: a simulated provider, live traffic, and the daemon, in one process.
+"""`demo`: a simulated provider, live traffic, and the daemon, in one process, with no account.
 
 Ids reach the daemon as a user's would, as files renamed into a drop directory; ends by webhook, most of
 them, and by polls.
@@ -6,24 +6,30 @@ them, and by polls.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import csv
 import secrets
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 
 from exporter.app import Daemon, Options
+from exporter.cli.flags import PROGRAM
+from exporter.cli.signals import run_until_stopped
 from exporter.config import load
 from exporter.domain.model import SECOND_US
 from exporter.ingest.webhook_listener import PATH
+from exporter.runtime import log
 from exporter.runtime.clock import SteadyClock
-from exporter.simulator.fate import TrafficKind
-from exporter.simulator.mishaps import run_mishaps
+from exporter.runtime.errors import Code, ExporterError
+from exporter.simulator.background_faults import run_background_faults
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.timeline import TrafficKind
 from exporter.simulator.traffic import ORDER_CAMPAIGN, OTP_CAMPAIGN, PROMOTIONS, run_traffic
 from exporter.simulator.webhooks import WebhookOrder
 
@@ -79,7 +85,38 @@ Ctrl-C ends it; nothing is kept.
 """
 
 
-async def run_demo(
+def demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """The daemon and the simulator in one process."""
+    simulated = SimulatorSettings(
+        port=0, seed=arguments.seed, speed=arguments.speed, scenario=arguments.scenario
+    )
+
+    async def run(stop: asyncio.Event, _: log.LogHandle) -> None:
+        # Only now: before the loop listens, a signal would leave the folder behind.
+        with _temporary_folder() as folder:
+            options = Options(
+                config_file=Path(folder, "config.yaml"),
+                listen_addresses=tuple(arguments.web_listen_address),
+                web_config_file=arguments.web_config_file,
+                demo_speed=arguments.speed,
+            )
+            await _run(simulated, options, environ, stop)
+
+    return run_until_stopped(arguments, run)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="smsbat-demo-")
+    except OSError as error:
+        raise ExporterError(
+            f"no directory for temporary files can be written: {error.strerror}",
+            hint=f"name one; try: TMPDIR=/dev/shm {PROGRAM} demo",
+            code=Code.OUTPUT,
+        ) from None
+
+
+async def _run(
     simulated: SimulatorSettings, options: Options, environ: Mapping[str, str], stop: asyncio.Event
 ) -> None:
     """Run until `stop`, with all files beside `options.config_file`, which it writes.
@@ -98,7 +135,7 @@ async def run_demo(
     wire_clock = SteadyClock()
     token = secrets.token_hex(32)
     async with Simulator(simulated, clock=clock, wire_clock=wire_clock) as provider:
-        listed = provider.book.send(TrafficKind.ORDER, ORDER_CAMPAIGN, LISTED)
+        listed = provider.sent_messages.send(TrafficKind.ORDER, ORDER_CAMPAIGN, LISTED)
         _configure(options.config_file, drop, provider.url, token, listed)
         daemon = Daemon(options, load(options.config_file, environ), environ, clock)
 
@@ -125,11 +162,13 @@ async def run_demo(
             await asyncio.to_thread(files.put, campaign, ids, clock.now())
 
         async with asyncio.TaskGroup() as tasks:
-            traffic = tasks.create_task(run_traffic(provider.book, emit, seed=simulated.seed))
-            mishaps = tasks.create_task(run_mishaps(provider.faults, clock, wire_clock, simulated.speed))
+            traffic = tasks.create_task(run_traffic(provider.sent_messages, emit, seed=simulated.seed))
+            faults = tasks.create_task(
+                run_background_faults(provider.faults, clock, wire_clock, simulated.speed)
+            )
             await daemon.run(stop, welcome)
             traffic.cancel()
-            mishaps.cancel()
+            faults.cancel()
 
 
 def _webhooks(url: str, speed: float) -> WebhookOrder:

@@ -1,6 +1,6 @@
 """What a command line is made of, as values: flags with their environment twins, words, commands.
 
-`arguments` has those that there are. The parser, the help, the documentation
+`options` has those that there are. The parser, the help, the documentation
 and the hints of errors are all made of the same values.
 """
 
@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from exporter.config.addresses import Listen, parse_listen
-from exporter.config.problem import MAX_QUOTED, quoted
-from exporter.runtime.errors import Code, UsageError
+from exporter.runtime.errors import MAX_QUOTED, Code, UsageError, quoted
+
+if TYPE_CHECKING:
+    from exporter.config.addresses import Listen
 
 PROGRAM = "smsbat-exporter"
 
@@ -24,7 +24,7 @@ Read = Callable[[str], Any]
 """What a text means; raises ValueError with the end of a sentence, which never quotes a secret."""
 Completes = Literal["", "file", "directory"]
 
-_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -90,8 +90,9 @@ class Command:
     name: str
     text: str
     """What it is for, as the end of a sentence."""
-    do: Callable[..., int]
-    """Takes the arguments, and the environment."""
+    do: str
+    """What does it, as `module:function`, imported when it is wanted. It takes the arguments and the
+    environment, and returns the exit code."""
     groups: Mapping[str, tuple[Flag, ...]]
     """Flags by what they are about."""
     words: tuple[Word, ...] = ()
@@ -190,9 +191,9 @@ def number(text: str) -> float:
     return float(text)
 
 
-def whole(text: str) -> int:
-    """A whole number."""
-    value = number(text)
+def whole(most: int, text: str) -> int:
+    """A whole number, at most that far from 0."""
+    value = _in_range(text, number(text), above=-most - 1, most=most)
     if not value.is_integer():
         raise ValueError(f"{quoted(text)} is not a whole number")
     return int(value)
@@ -203,9 +204,9 @@ def above_zero(most: float, text: str) -> float:
     return _in_range(text, number(text), above=0, most=most)
 
 
-def not_negative(text: str) -> float:
-    """A number of at least 0."""
-    return _in_range(text, number(text), above=-1e-9, most=inf)
+def not_negative(most: float, text: str) -> float:
+    """A number of at least 0, and at most that."""
+    return _in_range(text, number(text), above=-1e-9, most=most)
 
 
 def _in_range(text: str, value: float, *, above: float, most: float) -> float:
@@ -223,6 +224,8 @@ def path(text: str) -> Path:
 
 def listen(text: str) -> Listen:
     """An address to listen on."""
+    from exporter.config.addresses import parse_listen
+
     address = parse_listen(text)
     if address is None:
         raise ValueError(f"{quoted(text)} is not an address")

@@ -10,15 +10,18 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import pkgutil
+import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from exporter import __version__
-from exporter.cli.completion import complete_with
 from exporter.cli.flags import (
     PROGRAM,
     Command,
+    Completes,
     Flag,
     Word,
     closest,
@@ -28,9 +31,7 @@ from exporter.cli.flags import (
     word_of,
 )
 from exporter.cli.options import COMMANDS, EXAMPLES
-from exporter.config.problem import quoted
-from exporter.runtime import log
-from exporter.runtime.errors import Code, ExporterError, StoreBroken, UsageError, format_error
+from exporter.runtime.errors import Code, ExporterError, StoreBroken, UsageError, format_error, quoted
 
 _BY_NAME = {command.name: command for command in COMMANDS}
 _ENDING = """
@@ -115,7 +116,7 @@ def _add_word(sub: argparse.ArgumentParser, word: Word, command: Command) -> Non
         choices=word.choices or None,
         help=f"{word.text}: {', '.join(word.choices)}" if word.choices else word.text,
     )
-    complete_with(action, word.completes)
+    _complete_with(action, word.completes)
 
 
 def _add_flag(group: argparse._ArgumentGroup, flag: Flag, command: Command) -> None:
@@ -131,7 +132,13 @@ def _add_flag(group: argparse._ArgumentGroup, flag: Flag, command: Command) -> N
         choices=flag.choices or None,
         help=_help(flag),
     )
-    complete_with(action, flag.completes)
+    _complete_with(action, flag.completes)
+
+
+def _complete_with(action: argparse.Action, completes: Completes) -> None:
+    """Let a shell offer paths for what the action takes, if it is one."""
+    if completes:
+        action.complete = completes  # type: ignore[attr-defined]  # where shtab looks for it
 
 
 def _help(flag: Flag) -> str:
@@ -225,7 +232,9 @@ def main() -> int:
     """Run one command; returns its exit code."""
     try:
         arguments = parse(sys.argv[1:], os.environ)
-        code: int = arguments.do(arguments, os.environ)
+        do: Callable[..., int] = pkgutil.resolve_name(arguments.do)
+        with _interruptible():
+            code = do(arguments, os.environ)
         sys.stdout.flush()
     except ExporterError as error:
         _tell(error.render())
@@ -240,10 +249,24 @@ def main() -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _tell(format_error(f"can't write: {error.strerror}", Code.OUTPUT))
         else:
+            from exporter.runtime.log import describe_exception
+
             hint = "this is a defect of the exporter: report it with this line"
-            _tell(format_error(f"unexpected: {log.describe_exception(error)}", Code.UNEXPECTED, hint))
+            _tell(format_error(f"unexpected: {describe_exception(error)}", Code.UNEXPECTED, hint))
         return 1
     return code
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt at Ctrl-C, if it is heard at all: there is something to tidy up."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tell(text: str) -> None:

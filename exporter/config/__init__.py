@@ -1,10 +1,10 @@
 """The configuration file: from bytes to checked, frozen settings, or to every problem it has.
 
-    bytes --document--> tree and positions --schema, references--> Settings | problems
+    bytes --yaml_reader--> tree and positions --settings, cross_checks--> Settings | problems
 
-`load` and `check` are the doors. Every scalar of the file stays text until
-the key that holds it says what it is, so nothing is ever mistaken for a
-number, a date or a truth value.
+`load` and `check` are the entry points. Every scalar of the file stays text
+until its key says what it is, so nothing is ever mistaken for a number, a date
+or a truth value.
 """
 
 from exporter.config.load import Report, check, load
@@ -21,7 +21,7 @@ from exporter.config.models import (
     Webhook,
 )
 from exporter.config.problem import Problem
-from exporter.config.schema import Settings
+from exporter.config.settings import Settings
 from exporter.config.units import Window
 
 __all__ = [

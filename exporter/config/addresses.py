@@ -1,8 +1,8 @@
-"""Addresses: where the provider may be, where we listen, and which networks are meant.
+"""Addresses: base URLs of the provider, addresses to listen on, and networks.
 
-The API key goes wherever `base_url` points, so a URL that could mean something
-else to another reader (user-info, numbers in disguise, backslashes) is refused
-rather than interpreted.
+The API key is sent to `base_url`, so a URL that another program could read
+differently (user-info, numbers in disguise, backslashes) is refused rather than
+interpreted.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Listen(NamedTuple):
     """0: any free one."""
 
 
-def forbidden_address(address: Ip) -> bool:
-    """Whether nothing of the provider's can be at `address`: link-local, cloud metadata, nowhere, or a group.
+def is_forbidden_address(address: Ip) -> bool:
+    """Whether the provider can't be at `address`: link-local, cloud metadata, unspecified or multicast.
 
-    For literals here, and for whatever a name resolves to there.
+    For literals, and for the addresses that a name resolves to.
     """
-    for candidate in (address, _embedded(address)):
+    for candidate in (address, _extract_ipv4(address)):
         if candidate is None:
             continue
         if candidate.is_link_local or candidate.is_multicast or candidate.is_unspecified:
@@ -49,8 +49,8 @@ def forbidden_address(address: Ip) -> bool:
     return False
 
 
-def base_url_refusal(text: str) -> tuple[str, str]:
-    """Why `text` can't be a base URL, as (message, hint) that don't quote it; ("", "") when it can."""
+def explain_bad_base_url(text: str) -> tuple[str, str]:
+    """Say why `text` can't be a base URL, as (message, hint) that don't quote it; ("", "") when it can."""
     for sign, name in (("@", "user-info"), ("?", "a query"), ("#", "a fragment")):
         if sign in text:
             return f"must not have {name}", "write scheme, host and path only; the key belongs in auth"
@@ -66,26 +66,26 @@ def base_url_refusal(text: str) -> tuple[str, str]:
         return "is not a URL", "write it like https://restapi.smsbat.com"
     if ".." in url.path.split("/"):
         return "must not have .. in its path", ""
-    return _host_refusal(url, host)
+    return _explain_bad_host(url, host)
 
 
 def parse_listen(text: str) -> Listen | None:
-    """The address in `host:port`, `[v6]:port` or `:port`; None when it is none."""
+    """Read `host:port`, `[v6]:port` or `:port`; None when it is none of them."""
     match = _LISTEN.fullmatch(text)
     if match is None or int(match[2]) > MAX_PORT:
         return None
     host = match[1]
     if host.startswith("["):
         host = host[1:-1]
-        if not isinstance(_literal(host), IPv6Address):
+        if not isinstance(_parse_literal(host), IPv6Address):
             return None
-    elif _LAST_LABEL_NUMERIC.fullmatch(host) and _literal(host) is None:
+    elif _LAST_LABEL_NUMERIC.fullmatch(host) and _parse_literal(host) is None:
         return None
     return Listen(host, int(match[2]))
 
 
 def parse_network(text: str) -> tuple[Network | None, str]:
-    """The network that `text` names, and a hint when it names none."""
+    """Read a network; None and a hint when `text` is none."""
     try:
         return ip_network(text), ""
     except ValueError:
@@ -96,35 +96,37 @@ def parse_network(text: str) -> tuple[Network | None, str]:
         return None, "write it like 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"
 
 
-def _host_refusal(url: SplitResult, host: str) -> tuple[str, str]:
-    """As `base_url_refusal`, about the host alone."""
-    literal = _literal(host)
+def _explain_bad_host(url: SplitResult, host: str) -> tuple[str, str]:
+    """Do the same as `explain_bad_base_url`, for the host alone."""
+    literal = _parse_literal(host)
     if literal is None:
         if "[" in url.netloc or _HOST_NAME.fullmatch(host) is None:
             return "has no valid host", ""
         if _LAST_LABEL_NUMERIC.fullmatch(host):
-            return "has a number in disguise for a host", "write an address as four plain decimals"
-    elif forbidden_address(literal):
-        return "points to a link-local, metadata or void address", ""
+            return "has a host that is a number in disguise", "write an address as four plain decimals"
+    elif is_forbidden_address(literal):
+        return "points to a link-local, metadata or unspecified address", ""
     if host.rstrip(".") in _METADATA_NAMES:
         return "points to a cloud's metadata service", ""
     # Whether ::ffff:127.0.0.1 is loopback depends on the version of Python; here it never is.
-    loopback = host == "localhost" if literal is None else literal.is_loopback and _embedded(literal) is None
+    loopback = (
+        host == "localhost" if literal is None else literal.is_loopback and _extract_ipv4(literal) is None
+    )
     if url.scheme == "http" and not loopback:
-        return "must be https", "http would show the key to the network; only loopback may use it"
+        return "must be https", "http would send the key unencrypted; it is only for loopback addresses"
     return "", ""
 
 
-def _literal(host: str) -> Ip | None:
-    """The address that `host` spells in canonical notation; None for names and everything else."""
+def _parse_literal(host: str) -> Ip | None:
+    """Read an address in canonical notation; None for names and everything else."""
     try:
         return ip_address(host)
     except ValueError:
         return None
 
 
-def _embedded(address: Ip) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for, if any."""
+def _extract_ipv4(address: Ip) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address embeds, if any."""
     if isinstance(address, IPv4Address):
         return None
     if address in _NAT64:

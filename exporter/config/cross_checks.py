@@ -1,8 +1,8 @@
-"""What one section says about another: names that must exist, or must differ, and directories.
+"""Checks across sections: names that must exist, names that must differ, and directories.
 
-Checked on the file itself and not on the settings, so that these problems
-show beside those of single values. What has the wrong shape is skipped: that
-is for the schema to say.
+They look at the file itself and not at the settings, so that their problems are
+reported together with those of single values. What has the wrong shape is
+skipped: the models report it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from exporter.config.defaults import BUILT_IN_PROFILES
-from exporter.config.problem import KeyPath, did_you_mean
+from exporter.config.problem import KeyPath, suggest_known
 from exporter.config.yaml_reader import Document, Tree
 from exporter.runtime.errors import Code
 
@@ -20,136 +20,136 @@ MAX_HINTS = 50
 
 
 def check_references(document: Document, directory: Path) -> None:
-    """Add problems to `document`; relative directories are relative to `directory`."""
-    _unique_names(document, "accounts")
-    _unique_names(document, "campaigns")
-    _profiles(document)
-    _accounts(document)
-    _drop_directories(document, directory)
+    """Add problems to `document`; `directory` is what relative directories are relative to."""
+    _check_unique_names(document, "accounts")
+    _check_unique_names(document, "campaigns")
+    _check_profiles(document)
+    _check_accounts(document)
+    _check_drop_directories(document, directory)
 
 
-def _entries(document: Document, section: str) -> Iterator[tuple[KeyPath, dict[str, Tree]]]:
-    """Items of a list of mappings, with their paths."""
+def _list_entries(document: Document, section: str) -> Iterator[tuple[KeyPath, dict[str, Tree]]]:
+    """List the items of a list of mappings, with their paths."""
     items = document.tree.get(section)
     for index, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, dict):
             yield (section, index), item
 
 
-def _unique_names(document: Document, section: str) -> None:
+def _check_unique_names(document: Document, section: str) -> None:
     first: dict[str, KeyPath] = {}
-    for path, entry in _entries(document, section):
+    for path, entry in _list_entries(document, section):
         name = entry.get("name")
         if not isinstance(name, str):
             continue
         if name in first:
-            line = document.place((*first[name], "name")).line
-            message = f"is the name of another entry too, in line {line}"
-            document.add((*path, "name"), message, "names must differ", Code.CONFIG_TWICE)
+            line = document.locate((*first[name], "name")).line
+            message = f"is already the name of the entry in line {line}"
+            document.add_problem((*path, "name"), message, "names must differ", Code.CONFIG_TWICE)
         first.setdefault(name, path)
 
 
-def _profiles(document: Document) -> None:
-    """Campaigns name profiles that exist."""
+def _check_profiles(document: Document) -> None:
+    """Check that the profiles that campaigns name exist."""
     written = document.tree.get("profiles", {})
     if not isinstance(written, dict):
         return
     known = {*BUILT_IN_PROFILES, *written}
-    closest = _suggestions(known)
-    for path, entry in _entries(document, "campaigns"):
+    suggest = _make_suggester(known)
+    for path, entry in _list_entries(document, "campaigns"):
         profile = entry.get("profile")
         if isinstance(profile, str) and profile not in known:
             where = (*path, "profile")
-            hint = "" if document.place(where).from_environment else closest(profile)
-            document.add(where, "no profile has this name", hint, Code.CONFIG_REFERENCE)
+            hint = "" if document.locate(where).from_environment else suggest(profile)
+            document.add_problem(where, "no profile has this name", hint, Code.CONFIG_REFERENCE)
 
 
-def _suggestions(known: Iterable[str]) -> Callable[[str], str]:
-    """Hints for names that are not `known`: each takes a while, so for as many as anybody reads."""
+def _make_suggester(known: Iterable[str]) -> Callable[[str], str]:
+    """Make a function that suggests a known name; that is slow, so it does it `MAX_HINTS` times only."""
     words = list(known)
     hints: dict[str, str] = {}
 
-    def closest(name: str) -> str:
+    def suggest(name: str) -> str:
         if name not in hints and len(hints) < MAX_HINTS:
-            hints[name] = did_you_mean(name, words)
+            hints[name] = suggest_known(name, words)
         return hints.get(name, "")
 
-    return closest
+    return suggest
 
 
-def _accounts(document: Document) -> None:
-    """Accounts that are named exist; where there are several, one is named."""
+def _check_accounts(document: Document) -> None:
+    """Check that the accounts that are named exist and, where there are several, that one is named."""
     accounts = document.tree.get("accounts")
-    listed = [entry.get("name") for _, entry in _entries(document, "accounts")]
-    if not isinstance(accounts, list) or len(listed) < len(accounts) or None in listed:
+    list_problems = [entry.get("name") for _, entry in _list_entries(document, "accounts")]
+    if not isinstance(accounts, list) or len(list_problems) < len(accounts) or None in list_problems:
         return
-    names = {name for name in listed if isinstance(name, str)}
-    several = len(listed) > 1
+    names = {name for name in list_problems if isinstance(name, str)}
+    several = len(list_problems) > 1
     public = {
         str(entry["name"])
-        for path, entry in _entries(document, "accounts")
-        if not document.place((*path, "name")).from_environment
+        for path, entry in _list_entries(document, "accounts")
+        if not document.locate((*path, "name")).from_environment
     }
-    closest = _suggestions(public)
+    suggest = _make_suggester(public)
     for section in ("campaigns", "drop"):
-        for path, entry in _entries(document, section):
+        for path, entry in _list_entries(document, section):
             account = entry.get("account")
             where = (*path, "account")
             if isinstance(account, str) and account not in names:
-                hint = "" if document.place(where).from_environment else closest(account)
-                document.add(where, "no account has this name", hint, Code.CONFIG_REFERENCE)
+                hint = "" if document.locate(where).from_environment else suggest(account)
+                document.add_problem(where, "no account has this name", hint, Code.CONFIG_REFERENCE)
             elif "account" not in entry and several and (section == "drop" or entry.get("messages")):
                 message = "is missing; there are several accounts"
-                document.add(where, message, closest(""), Code.CONFIG_MISSING)
+                document.add_problem(where, message, suggest(""), Code.CONFIG_MISSING)
     webhook = document.tree.get("webhook")
     if isinstance(webhook, dict) and str(webhook.get("track_unknown")).lower() == "true" and several:
-        # The provider's news doesn't say whose message it is.
-        document.add(
+        # A webhook doesn't say which account its message belongs to.
+        document.add_problem(
             ("webhook", "track_unknown"),
-            "can't be true with several accounts: nobody could tell which one to ask",
+            "can't be true with several accounts: a webhook doesn't say which one to poll",
             "write false",
             Code.CONFIG_CLASH,
         )
 
 
-def _drop_directories(document: Document, directory: Path) -> None:
-    """No directory is read twice, by itself or as a part of another."""
+def _check_drop_directories(document: Document, directory: Path) -> None:
+    """Check that no directory is read twice, by itself or as a part of another."""
     entries = [
         # By name only: what a link leads to can change while we run.
         (os.path.normpath(Path(directory.absolute(), text)).rstrip("/") + "/", (*path, "directory"))
-        for path, entry in _entries(document, "drop")
+        for path, entry in _list_entries(document, "drop")
         if isinstance(text := entry.get("directory"), str) and text
     ]
     first: dict[str, int] = {}
     for index, (name, _) in enumerate(entries):
         first.setdefault(name, index)
-    around, within = _neighbours(first)
+    around, within = _find_neighbours(first)
     for index, (name, where) in enumerate(entries):
         # Of several that clash with it, the one that comes first in the file.
         other, message, hint, code = min(
-            (first[name], "is the directory of line {} again", "", Code.CONFIG_TWICE),
+            (first[name], "is already the directory of line {}", "", Code.CONFIG_TWICE),
             (
                 around.get(name, index),
                 "is inside the directory of line {}",
-                "subdirectories name campaigns there",
+                "there, a subdirectory is a campaign",
                 Code.CONFIG_CLASH,
             ),
             (
                 within.get(name, index),
-                "has the directory of line {} inside",
-                "subdirectories name campaigns here",
+                "contains the directory of line {}",
+                "here, a subdirectory is a campaign",
                 Code.CONFIG_CLASH,
             ),
         )
         if other < index:
-            document.add(where, message.format(document.place(entries[other][1]).line), hint, code)
+            document.add_problem(where, message.format(document.locate(entries[other][1]).line), hint, code)
 
 
-def _neighbours(first: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
-    """For directories (names that end with a slash) the least number of those around each, and within each.
+def _find_neighbours(first: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Find the first directory around each directory, and the first within it; names end with a slash.
 
-    Sorted, those within a directory follow it: once over all of them is enough, where comparing each with
-    each takes minutes for a file of a megabyte.
+    When sorted, the directories within another one follow it. So one pass is enough, where comparing each
+    with each takes minutes for a file of a megabyte.
     """
     around: dict[str, int] = {}
     within: dict[str, int] = {}

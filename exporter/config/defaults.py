@@ -1,4 +1,4 @@
-"""What a file may leave out: the built-in profiles, and what can mean only one thing."""
+"""Fills in what a file leaves out: the built-in profiles, the only account, and each campaign's profile."""
 
 from __future__ import annotations
 
@@ -36,23 +36,25 @@ BUILT_IN_PROFILES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def completed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the file's tree with profiles merged, and omitted accounts and profiles filled in.
+def complete(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the file's tree with profiles merged, and omitted accounts and profiles filled in.
 
-    What has the wrong shape stays as it is, for the schema to refuse.
+    What has the wrong shape stays as it is: the models report it.
     """
     whole = dict(tree)
-    whole["profiles"] = _profiles(tree.get("profiles", {}))
-    account = sole_account(tree)
+    whole["profiles"] = _merge_profiles(tree.get("profiles", {}))
+    account = find_sole_account(tree)
     for section in ("campaigns", "drop"):
         entries = tree.get(section)
         if isinstance(entries, list | tuple):
-            whole[section] = [_entry(section, entry, account, whole["profiles"]) for entry in entries]
+            whole[section] = [
+                _complete_entry(section, entry, account, whole["profiles"]) for entry in entries
+            ]
     return whole
 
 
-def sole_account(tree: Mapping[str, Any]) -> str | None:
-    """The name of the account, when the file has exactly one."""
+def find_sole_account(tree: Mapping[str, Any]) -> str | None:
+    """Return the name of the account, when the file has exactly one."""
     accounts = tree.get("accounts")
     if not isinstance(accounts, list | tuple) or len(accounts) != 1 or not isinstance(accounts[0], Mapping):
         return None
@@ -60,8 +62,8 @@ def sole_account(tree: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _profiles(written: Any) -> Any:  # noqa: ANN401 - whatever the file has there
-    """Built-in profiles under written ones; a new one starts from `default` as it is written."""
+def _merge_profiles(written: Any) -> Any:  # noqa: ANN401 - whatever the file has there
+    """Merge written profiles over the built-in ones; a new one starts from `default` as it is written."""
     if not isinstance(written, Mapping):
         return written
     merged: dict[str, Any] = {name: dict(keys) for name, keys in BUILT_IN_PROFILES.items()}
@@ -72,8 +74,8 @@ def _profiles(written: Any) -> Any:  # noqa: ANN401 - whatever the file has ther
     return merged
 
 
-def _entry(section: str, entry: Any, account: str | None, profiles: Any) -> Any:  # noqa: ANN401 - as above
-    """A campaign or drop directory with what it left out."""
+def _complete_entry(section: str, entry: Any, account: str | None, profiles: Any) -> Any:  # noqa: ANN401 - as above
+    """Fill in what a campaign or drop directory leaves out."""
     if not isinstance(entry, Mapping):
         return entry
     whole = dict(entry)

@@ -1,8 +1,9 @@
-"""The schema's errors in the words of the file: positions, hints, and never a secret.
+"""Turns the errors of the models into problems of the file: positions, hints, and never a secret.
 
-A value is repeated only as it is written in the file. What came from the
+A value is quoted only as it is written in the file. Values from the
 environment, everything under `auth` and `basic_auth_users`, certificates and
-every path of a secret's file stay out, since a key pasted in the wrong place is still a key.
+paths of secret files are never quoted: they may hold a key that was pasted in
+the wrong place.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.fields import REFUSED
 from exporter.config.models import Section
-from exporter.config.problem import KeyPath, did_you_mean, quoted
-from exporter.config.schema import Settings
+from exporter.config.problem import KeyPath, suggest_known
+from exporter.config.settings import Settings
 from exporter.config.yaml_reader import Document
-from exporter.runtime.errors import Code
+from exporter.runtime.errors import Code, quoted
 
 _MAPPING = ("must be a mapping", "write keys and values under it", Code.CONFIG_SHAPE)
-_LIST = ("must be a list", "write each item on a line of its own, after a dash", Code.CONFIG_SHAPE)
+_LIST = ("must be a list", "write each item on its own line, after a dash", Code.CONFIG_SHAPE)
 _SENTENCES = {
     "model_type": _MAPPING,
     "dict_type": _MAPPING,
@@ -32,53 +33,53 @@ _SENTENCES = {
 
 
 def explain(error: ValidationError, document: Document, schema: type[Section] = Settings) -> None:
-    """Add what `error` says of `schema` to the problems of `document`."""
+    """Add the errors of `schema` to the problems of `document`."""
     for details in error.errors(include_url=False, include_input=False):
         # Errors of a key, not of its value, have this mark at the end.
         path = tuple(part for part in details["loc"] if part != "[key]")
-        if _inherited(path, document):
+        if _is_inherited(path, document):
             continue
-        document.add(path, *_sentence(details, path, document, schema))
+        document.add_problem(path, *_describe(details, path, document, schema))
 
 
-def _sentence(
+def _describe(
     details: ErrorDetails, path: KeyPath, document: Document, schema: type[Section]
 ) -> tuple[str, str, Code]:
-    """Message, hint and code of one error."""
+    """Return message, hint and code of one error."""
     if details["type"] == "extra_forbidden":
-        hint = did_you_mean(str(path[-1]), known_keys(path[:-1], schema))
+        hint = suggest_known(str(path[-1]), list_known_keys(path[:-1], schema))
         return "unknown key", hint, Code.CONFIG_UNKNOWN_KEY
     if details["type"] != REFUSED:
         return _SENTENCES.get(details["type"], (details["msg"], "", Code.CONFIG_VALUE))
     context = details.get("ctx", {})
     place = document.places.get(path)
-    may_repeat = place is not None and not place.from_environment and not _delicate(path)
-    shown = quoted(place.written) if place is not None and may_repeat else "the value"
+    may_quote = place is not None and not place.from_environment and not _may_be_secret(path)
+    shown = quoted(place.written) if place is not None and may_quote else "the value"
     if place is None:
         shown = "its default"
     message = context["message"].replace("{value}", shown)
-    hint = context.get("value_hint", "") if may_repeat else ""
+    hint = context.get("value_hint", "") if may_quote else ""
     return message, hint or context["hint"], Code(context.get("code", Code.CONFIG_VALUE))
 
 
-def known_keys(path: KeyPath, schema: type[Section] = Settings) -> list[str]:
-    """The keys that the section at `path` knows."""
+def list_known_keys(path: KeyPath, schema: type[Section] = Settings) -> list[str]:
+    """List the keys of the section at `path`."""
     section = schema
     for part in path:
         # An index, or the name of a profile, stays in the section that its list or mapping led to.
         if part in section.model_fields:
-            section = _section_in(section.model_fields[str(part)].annotation) or section
+            section = _find_section(section.model_fields[str(part)].annotation) or section
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
-def _section_in(annotation: Any) -> type[Section] | None:  # noqa: ANN401 - any type at all
-    """The model that a field's type has inside."""
+def _find_section(annotation: Any) -> type[Section] | None:  # noqa: ANN401 - any type at all
+    """Find the model in a field's type."""
     if isclass(annotation) and issubclass(annotation, Section):
         return annotation
-    return next(filter(None, map(_section_in, get_args(annotation))), None)
+    return next(filter(None, map(_find_section, get_args(annotation))), None)
 
 
-def _delicate(path: KeyPath) -> bool:
+def _may_be_secret(path: KeyPath) -> bool:
     """Whether the value at `path` is a secret, or may be one in the wrong place."""
     return (
         "auth" in path
@@ -87,8 +88,8 @@ def _delicate(path: KeyPath) -> bool:
     )
 
 
-def _inherited(path: KeyPath, document: Document) -> bool:
-    """Whether the value is wrong only because the profile `default`, from which it comes, is."""
+def _is_inherited(path: KeyPath, document: Document) -> bool:
+    """Whether the value comes from the profile `default`, which has this problem already."""
     return (
         len(path) > 1
         and path[0] == "profiles"

@@ -1,15 +1,16 @@
-"""What the values of keys may be: text in, checked values out.
+"""The types of values: text in, checked values out.
 
-Every refusal is a sentence's end, as in `profiles.otp.deadline: "30" is not a
-duration`. `{value}` in it is filled in later with what the file has there, or
-not at all where that could be a secret (see `explain`); a hint that repeats a
-part of the value goes into `value_hint` and is left out likewise.
+Every message is the end of a sentence, as in `profiles.otp.deadline: "30" is not
+a duration`. `{value}` in it is replaced later by what the file has there, or by
+"the value" where that could be a secret (see `error_messages`); a hint that
+quotes a part of the value goes into `value_hint` and is left out likewise.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -27,23 +28,27 @@ from exporter.config import json_schema
 from exporter.config.addresses import (
     Listen,
     Network,
-    base_url_refusal,
+    explain_bad_base_url,
     parse_listen,
     parse_network,
 )
-from exporter.config.json_schema import written
-from exporter.config.names import name_refusal
-from exporter.config.problem import did_you_mean
+from exporter.config.json_schema import show_as
+from exporter.config.problem import suggest_known
 from exporter.config.units import MAX_DURATION_US, Window, duration_hint, parse_duration_us
 from exporter.domain import message_ids
+from exporter.domain.label_values import reject_label_value
 from exporter.domain.model import SECOND_US
 from exporter.runtime.errors import Code
 
 REFUSED = "refused"
 """The type of the errors made here."""
 
-_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
-_WHOLE = re.compile(r"[0-9]{1,15}", re.ASCII)
+MAX_RATE = 1_000_000
+_NUMBER = re.compile(r"-?([0-9]+(\.[0-9]+)?|\.?inf)", re.ASCII | re.IGNORECASE)
+_WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
+_LONGEST_NUMBER = 20
+"""Characters; what is longer is out of any range here."""
+_MOST_SHOWN_DIGITS = 8
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _OTHER_TRUTHS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
@@ -52,15 +57,20 @@ _OTHER_TRUTHS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off":
 def refuse(
     message: str, *, hint: str = "", value_hint: str = "", code: Code = Code.CONFIG_VALUE
 ) -> PydanticCustomError:
-    """An error that `explain` turns into a problem; raise it in a validator."""
+    """Make an error that `explain` turns into a problem; raise it in a validator."""
     context = {"message": message, "hint": hint, "value_hint": value_hint, "code": code}
     return PydanticCustomError(REFUSED, "{message}", context)
 
 
-def _text(value: object) -> str:
+def parse_text(value: object, *, anything: bool = False, code: Code = Code.CONFIG_SHAPE) -> str:
+    """Text in one line; with `anything`, it may also be empty or hold characters that aren't printable.
+
+    `code` is that of what isn't text.
+    """
     if not isinstance(value, str):
-        hint = "write one value, not a list or a mapping"
-        raise refuse("must be text", hint=hint, code=Code.CONFIG_SHAPE)
+        raise refuse("must be text", hint="write one value, not a list or a mapping", code=code)
+    if anything:
+        return value
     if not value:
         raise refuse("is empty")
     if not value.isprintable():
@@ -68,21 +78,21 @@ def _text(value: object) -> str:
     return value
 
 
-def _name(value: object) -> str:
-    # An empty name has a better sentence of its own.
-    text = value if isinstance(value, str) else _text(value)
-    reason = name_refusal(text)
+def _parse_name(value: object) -> str:
+    # For an empty name there is a better message.
+    text = parse_text(value, anything=True)
+    reason = reject_label_value(text, configured=True)
     if reason:
         raise refuse(reason, code=Code.CONFIG_NAME)
     return text
 
 
-def _message_id(value: object) -> str:
-    text = value if isinstance(value, str) else _text(value)
+def _parse_message_id(value: object) -> str:
+    text = parse_text(value, anything=True)
     reason = message_ids.reject_reason(text)
     if reason == "looks_like_phone":
         # Never quoted: a phone number where an id should be is personal data.
-        hint = "write the id that the provider answered to sending"
+        hint = "write the messageId that the provider returned when the message was sent"
         raise refuse("looks like a phone number", hint=hint, code=Code.CONFIG_MESSAGE_ID)
     if reason:
         sentence = {"empty": "is empty", "too_long": f"is longer than {message_ids.MAX_ID_LENGTH} characters"}
@@ -91,9 +101,11 @@ def _message_id(value: object) -> str:
     return text
 
 
-def _duration_us(value: object) -> int:
-    text = _text(value)
+def _parse_duration_us(value: object) -> int:
+    text = parse_text(value)
     duration_us = parse_duration_us(text)
+    if duration_us is None and parse_duration_us(text.removeprefix("-")) is not None:
+        raise refuse("must not be negative")
     if duration_us is None:
         raise refuse(
             "{value} is not a duration", value_hint=duration_hint(text), hint="write it like 30s or 1h30m"
@@ -103,60 +115,82 @@ def _duration_us(value: object) -> int:
     return duration_us
 
 
-def _at_least(minimum_us: int, written: str, duration_us: int) -> int:
+def _check_at_least(minimum_us: int, written: str, duration_us: int) -> int:
     if duration_us < minimum_us:
         raise refuse(f"must be at least {written}")
     return duration_us
 
 
-def _window(value: object) -> Window:
+def _parse_window(value: object) -> Window:
     if isinstance(value, Window):
         return value
-    duration_us = _at_least(SECOND_US, "1s", _duration_us(value))
-    return Window(_text(value), duration_us)
+    duration_us = _check_at_least(SECOND_US, "1s", _parse_duration_us(value))
+    return Window(parse_text(value), duration_us)
 
 
-def _number(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+def _parse_number(value: object, hint: str) -> float:
+    """The number that is meant; also infinity and what is negative, which are numbers out of range."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
         return float(value)
-    text = _text(value)
+    text = parse_text(value)
     if _NUMBER.fullmatch(text) is None:
-        raise refuse("{value} is not a number", hint="write it like 10 or 0.5")
-    return float(text)
+        raise refuse("{value} is not a number", value_hint=_plain_hint(text), hint=hint)
+    return float(text.lower().replace(".inf", "inf"))
 
 
-def _above_zero(number: float) -> float:
-    if number <= 0:
-        raise refuse("must be greater than 0")
+def _plain_hint(text: str) -> str:
+    """How to write a number that is written like 1e3, .5 or 1_000; empty where that is not short and sure."""
+    try:
+        number = Decimal(text) if len(text) <= _LONGEST_NUMBER else Decimal("nan")
+    except InvalidOperation:
+        return ""
+    # With more digits it may be a phone number.
+    if not number.is_finite() or number < 0 or abs(number.adjusted()) > _MOST_SHOWN_DIGITS:
+        return ""
+    rounded = number.to_integral_value()
+    plain = f"{rounded if number == rounded else number:f}"
+    return f"write {plain}" if len(plain) <= _MOST_SHOWN_DIGITS else ""
+
+
+def _parse_rate(value: object) -> float:
+    number = _parse_number(value, "write it like 10 or 0.5")
+    if not 0 < number <= MAX_RATE:
+        raise refuse(f"must be greater than 0, and at most {MAX_RATE}")
     return number
 
 
-def _ratio(value: object) -> float:
+def _parse_ratio(value: object) -> float:
     if isinstance(value, str) and value.endswith("%"):
         raise refuse("{value} is not a ratio", hint="write 0.95 for 95 percent")
-    number = _number(value)
+    number = _parse_number(value, "write 0.95 for 95 percent")
     if not 0 < number < 1:
         raise refuse("must be more than 0 and less than 1", hint="write 0.95 for 95 percent")
     return number
 
 
-def _whole(minimum: int, maximum: int, value: object) -> int:
+def parse_whole(minimum: int, maximum: int, value: object) -> int:
+    """A whole number from one to the other."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
     else:
-        text = _text(value)
+        text = parse_text(value)
         if _WHOLE.fullmatch(text) is None:
-            raise refuse("{value} is not a whole number", hint="write it in digits, like 10")
-        number = int(text)
+            hint = _plain_hint(text)
+            raise refuse(
+                "{value} is not a whole number",
+                value_hint="" if "." in hint else hint,
+                hint="write it in digits, like 10",
+            )
+        number = int(text[:_LONGEST_NUMBER])
     if not minimum <= number <= maximum:
         raise refuse(f"must be from {minimum} to {maximum}")
     return number
 
 
-def _flag(value: object) -> bool:
+def _parse_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    text = _text(value)
+    text = parse_text(value)
     if text not in _TRUTHS:
         meant = _OTHER_TRUTHS.get(text.lower(), "true or false")
         raise refuse(
@@ -165,44 +199,51 @@ def _flag(value: object) -> bool:
     return _TRUTHS[text]
 
 
-def _one_of(words: tuple[str, ...], value: object) -> str:
-    text = _text(value)
+def parse_word(words: tuple[str, ...], value: object, *, many: bool = False) -> str:
+    """One of `words`; with `many`, the hint lists them and not the sentence."""
+    text = parse_text(value, anything=many)
+    if text not in words and many:
+        raise refuse(
+            "{value} is not known here",
+            value_hint=suggest_known(text, words),
+            hint=f"one of: {', '.join(words)}",
+        )
     if text not in words:
         raise refuse(
             f"{{value}} is not one of {', '.join(words)}",
-            value_hint=did_you_mean(text, words, else_all=False),
+            value_hint=suggest_known(text, words, else_all=False),
         )
     return text
 
 
-def _currency(value: object) -> str:
-    text = _text(value)
+def _parse_currency(value: object) -> str:
+    text = parse_text(value)
     if _CURRENCY.fullmatch(text) is None:
         raise refuse("{value} is not a currency", hint="write three capitals, like UAH")
     return text
 
 
-def _path(value: object, info: ValidationInfo) -> Path:
-    """A path; a relative one is relative to the configuration file (`context["directory"]`)."""
+def _parse_path(value: object, info: ValidationInfo) -> Path:
+    """Read a path; a relative one is relative to the configuration file (`context["directory"]`)."""
     if isinstance(value, Path):
         return value
     directory = (info.context or {}).get("directory", "")
-    return Path(directory, _text(value))
+    return Path(directory, parse_text(value))
 
 
-def _base_url(value: object) -> str:
-    text = _text(value)
-    message, hint = base_url_refusal(text)
+def _parse_base_url(value: object) -> str:
+    text = parse_text(value)
+    message, hint = explain_bad_base_url(text)
     if message:
         # Not quoted: it may hold a password.
         raise refuse(message, hint=hint, code=Code.CONFIG_BASE_URL)
     return text.rstrip("/")
 
 
-def _listen(value: object) -> Listen:
+def _parse_listen(value: object) -> Listen:
     if isinstance(value, Listen):
         return value
-    address = parse_listen(_text(value))
+    address = parse_listen(parse_text(value))
     if address is None:
         raise refuse(
             "{value} is not an address", hint='write it like "0.0.0.0:10979", ":10979" or "[::1]:10979"'
@@ -210,66 +251,72 @@ def _listen(value: object) -> Listen:
     return address
 
 
-def _network(value: object) -> Network:
-    network, hint = parse_network(_text(value))
+def _parse_network(value: object) -> Network:
+    network, hint = parse_network(parse_text(value))
     if network is None:
         raise refuse("{value} is not a network", value_hint=hint, hint="write it like 10.0.0.0/8")
     return network
 
 
-Text = Annotated[str, BeforeValidator(_text), written(json_schema.WORD, minLength=1)]
+Text = Annotated[str, BeforeValidator(parse_text), show_as(json_schema.WORD, minLength=1)]
 Name = Annotated[
     str,
-    BeforeValidator(_name),
-    written(json_schema.WORD, pattern=json_schema.NAME_PATTERN),
+    BeforeValidator(_parse_name),
+    show_as(json_schema.WORD, pattern=json_schema.NAME_PATTERN),
 ]
 MessageId = Annotated[
-    str, BeforeValidator(_message_id), written(json_schema.WORD, pattern=json_schema.MESSAGE_ID_PATTERN)
+    str, BeforeValidator(_parse_message_id), show_as(json_schema.WORD, pattern=json_schema.MESSAGE_ID_PATTERN)
 ]
-Currency = Annotated[str, BeforeValidator(_currency), written("string", pattern=json_schema.CURRENCY_PATTERN)]
-BaseUrl = Annotated[str, BeforeValidator(_base_url), written("string", pattern=json_schema.BASE_URL_PATTERN)]
-FilePath = Annotated[Path, BeforeValidator(_path), written("string", minLength=1, format="path")]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Rate = Annotated[
-    float, BeforeValidator(_number), AfterValidator(_above_zero), written("number", exclusiveMinimum=0)
+Currency = Annotated[
+    str, BeforeValidator(_parse_currency), show_as("string", pattern=json_schema.CURRENCY_PATTERN)
 ]
-Ratio = Annotated[float, BeforeValidator(_ratio), written("number", exclusiveMinimum=0, exclusiveMaximum=1)]
+BaseUrl = Annotated[
+    str, BeforeValidator(_parse_base_url), show_as("string", pattern=json_schema.BASE_URL_PATTERN)
+]
+FilePath = Annotated[Path, BeforeValidator(_parse_path), show_as("string", minLength=1, format="path")]
+Flag = Annotated[bool, BeforeValidator(_parse_flag)]
+Rate = Annotated[float, BeforeValidator(_parse_rate), show_as("number", exclusiveMinimum=0, maximum=MAX_RATE)]
+Ratio = Annotated[
+    float, BeforeValidator(_parse_ratio), show_as("number", exclusiveMinimum=0, exclusiveMaximum=1)
+]
 Count = Annotated[
-    int, BeforeValidator(partial(_whole, 1, 10_000)), written("integer", minimum=1, maximum=10_000)
+    int, BeforeValidator(partial(parse_whole, 1, 10_000)), show_as("integer", minimum=1, maximum=10_000)
 ]
 BigCount = Annotated[
-    int, BeforeValidator(partial(_whole, 1, 10_000_000)), written("integer", minimum=1, maximum=10_000_000)
+    int,
+    BeforeValidator(partial(parse_whole, 1, 10_000_000)),
+    show_as("integer", minimum=1, maximum=10_000_000),
 ]
 
-_DURATION_SCHEMA = written("string", pattern=json_schema.ANY_DURATION_PATTERN)
-_A_SECOND_SCHEMA = written("string", pattern=json_schema.A_SECOND_PATTERN)
-Duration = Annotated[int, BeforeValidator(_duration_us), _DURATION_SCHEMA]
+_DURATION_SCHEMA = show_as("string", pattern=json_schema.ANY_DURATION_PATTERN)
+_A_SECOND_SCHEMA = show_as("string", pattern=json_schema.A_SECOND_PATTERN)
+Duration = Annotated[int, BeforeValidator(_parse_duration_us), _DURATION_SCHEMA]
 """Microseconds, written like `1h30m`; can be zero."""
 PositiveDuration = Annotated[
     int,
-    BeforeValidator(_duration_us),
-    AfterValidator(partial(_at_least, SECOND_US // 1_000, "1ms")),
-    written("string", pattern=json_schema.POSITIVE_DURATION_PATTERN),
+    BeforeValidator(_parse_duration_us),
+    AfterValidator(partial(_check_at_least, SECOND_US // 1_000, "1ms")),
+    show_as("string", pattern=json_schema.POSITIVE_DURATION_PATTERN),
 ]
 AtLeastOneSecond = Annotated[
     int,
-    BeforeValidator(_duration_us),
-    AfterValidator(partial(_at_least, SECOND_US, "1s")),
+    BeforeValidator(_parse_duration_us),
+    AfterValidator(partial(_check_at_least, SECOND_US, "1s")),
     _A_SECOND_SCHEMA,
 ]
-"""Between two looks at a message: never less than a second."""
+"""Between two polls of a message: never less than a second."""
 
 RatioWindow = Annotated[
     Window,
-    PlainValidator(_window),
+    PlainValidator(_parse_window),
     PlainSerializer(lambda window: window.label, return_type=str, when_used="json"),
     _A_SECOND_SCHEMA,
 ]
 ListenAddress = Annotated[
-    Listen, PlainValidator(_listen), written("string", pattern=json_schema.LISTEN_PATTERN)
+    Listen, PlainValidator(_parse_listen), show_as("string", pattern=json_schema.LISTEN_PATTERN)
 ]
 PeerNetwork = Annotated[
-    Network, PlainValidator(_network), written("string", pattern=json_schema.NETWORK_PATTERN)
+    Network, PlainValidator(_parse_network), show_as("string", pattern=json_schema.NETWORK_PATTERN)
 ]
 
 
@@ -279,8 +326,8 @@ OnCorrupt = Literal["refuse", "fresh"]
 WebhookMode = Literal["verify", "trust"]
 PriorityWord = Literal["high", "normal", "low"]
 
-AuthMethod = Annotated[Method, BeforeValidator(partial(_one_of, get_args(Method)))]
-AfterReading = Annotated[After, BeforeValidator(partial(_one_of, get_args(After)))]
-CorruptPolicy = Annotated[OnCorrupt, BeforeValidator(partial(_one_of, get_args(OnCorrupt)))]
-TrustMode = Annotated[WebhookMode, BeforeValidator(partial(_one_of, get_args(WebhookMode)))]
-PriorityName = Annotated[PriorityWord, BeforeValidator(partial(_one_of, get_args(PriorityWord)))]
+AuthMethod = Annotated[Method, BeforeValidator(partial(parse_word, get_args(Method)))]
+AfterReading = Annotated[After, BeforeValidator(partial(parse_word, get_args(After)))]
+CorruptPolicy = Annotated[OnCorrupt, BeforeValidator(partial(parse_word, get_args(OnCorrupt)))]
+TrustMode = Annotated[WebhookMode, BeforeValidator(partial(parse_word, get_args(WebhookMode)))]
+PriorityName = Annotated[PriorityWord, BeforeValidator(partial(parse_word, get_args(PriorityWord)))]

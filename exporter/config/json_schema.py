@@ -1,6 +1,6 @@
-"""What an editor is told of the file, by way of `schema.json`: as much of the checks as JSON Schema can say.
+"""The published JSON Schema, `schema.json`, for editors: those checks that JSON Schema can express.
 
-The validators have the last word: they know more, and take some spellings that nobody writes on purpose.
+The validators of `fields` decide: they check more, and accept some unusual spellings too.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import WithJsonSchema
 
-from exporter.config.names import MAX_NAME_LENGTH, OVERFLOW_NAME
 from exporter.config.units import DURATION_PATTERN
 from exporter.domain import message_ids
+from exporter.domain.label_values import MAX_NAME_LENGTH, OVERFLOW_NAME
 
 WORD = ["string", "integer"]
-"""The text 123 needs no quotes in the file, where everything is text; to an editor it is a number."""
+"""In the file, where everything is text, 123 needs no quotes; to an editor it is a number."""
 NAME_PATTERN = rf"^(?!{OVERFLOW_NAME}$)\S(.{{0,{MAX_NAME_LENGTH - 2}}}\S)?$"
 MESSAGE_ID_PATTERN = f"^[A-Za-z0-9_-]{{1,{message_ids.MAX_ID_LENGTH}}}$"
 BASE_URL_PATTERN = r"^(https://|http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$))[^@?#\s]*$"
@@ -40,23 +40,23 @@ BY_METHOD: dict[str, Any] = {
 }
 """Which keys of `auth` belong to which method."""
 REFUSED: dict[str, Any] = {"not": {}}
-"""For a key that this version knows and does not take."""
+"""For a key that this version knows but does not accept."""
 
 
-def written(kind: str | list[str], **constraints: object) -> WithJsonSchema:
-    """How a value looks in the file, in place of what it becomes."""
+def show_as(kind: str | list[str], **constraints: object) -> WithJsonSchema:
+    """Describe the value as it is written in the file, and not as it is parsed."""
     return WithJsonSchema({"type": kind, **constraints})
 
 
-def default(text: object) -> dict[str, Any]:
-    """A default as it would be written."""
+def show_default(text: object) -> dict[str, Any]:
+    """Show the default as it would be written."""
     return {"default": text}
 
 
-def optional(*keys: str) -> Callable[[dict[str, Any]], None]:
-    """Let the schema know which keys `completed` fills in."""
+def make_optional(*keys: str) -> Callable[[dict[str, Any]], None]:
+    """Mark keys as optional in the schema, because `defaults.complete` fills them in."""
 
-    def change(schema: dict[str, Any]) -> None:
+    def mark_optional(schema: dict[str, Any]) -> None:
         schema["required"] = [key for key in schema["required"] if key not in keys]
 
-    return change
+    return mark_optional

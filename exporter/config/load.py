@@ -1,4 +1,4 @@
-"""The doors: a path in, settings out, or every problem of the file at once."""
+"""Reads a configuration file: settings, or every problem of the file at once."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pydantic import ValidationError
 
 from exporter.config.cross_checks import check_references
 from exporter.config.error_messages import explain
-from exporter.config.problem import KeyPath, Problem, dotted
-from exporter.config.schema import Settings
+from exporter.config.problem import KeyPath, Problem, format_path
+from exporter.config.settings import Settings
 from exporter.config.yaml_reader import Document, parse
 from exporter.runtime.errors import Code, ConfigError, ConfigProblems
 from exporter.runtime.secrets import SecretFile
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_PRINTED = 100
-"""Problems in one error message; a file with more is no configuration."""
+"""The most problems in one error message."""
 _ONE_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
 _OPEN_TO_OTHERS = 0o027
 """The group may read, others nothing."""
@@ -30,26 +30,26 @@ _OPEN_TO_OTHERS = 0o027
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a file."""
+    """The result of checking a file."""
 
     settings: Settings | None
     """None exactly when there are problems."""
     problems: tuple[Problem, ...] = ()
     """In the order of the file."""
     warnings: tuple[Problem, ...] = ()
-    """What works and should be mended, in the order of the file; also in `settings.warnings`."""
+    """What works but should be fixed, in the order of the file; also in `settings.warnings`."""
 
 
 def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Settings:
-    """The settings in the file at `path`; raises ConfigProblems, which lists every problem."""
+    """Read the settings from the file at `path`; raises ConfigProblems, which lists every problem."""
     report = check(path, environ)
     if report.settings is not None:
         return report.settings
-    raise ConfigProblems(listed(report.problems, path), code=report.problems[0].code)
+    raise ConfigProblems(list_problems(report.problems, path), code=report.problems[0].code)
 
 
-def listed(problems: Sequence[Problem], path: str | os.PathLike[str]) -> str:
-    """All `problems` of the file at `path` as one text, or as many as anybody reads."""
+def list_problems(problems: Sequence[Problem], path: str | os.PathLike[str]) -> str:
+    """Render the `problems` of the file at `path` as one text, up to `MAX_PRINTED`."""
     lines = [problem.render(os.fspath(path)) for problem in problems[:MAX_PRINTED]]
     if len(problems) > MAX_PRINTED:
         lines.append(f"and {len(problems) - MAX_PRINTED} more problems")
@@ -57,34 +57,33 @@ def listed(problems: Sequence[Problem], path: str | os.PathLike[str]) -> str:
 
 
 def check(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Report:
-    """Everything there is to say about the file at `path`; never raises.
+    """Check the file at `path`; never raises.
 
-    `${NAME}` in the file is taken from `environ`. Files with secrets are
-    looked at: one that can't be read now is a warning, since it may be there
-    when it is needed.
+    `${NAME}` in the file is replaced from `environ`. A secret file that can't
+    be read now is only a warning: it may be created before it is needed.
     """
     try:
         data, mode = read_bytes(path)
-        text = as_text(data)
+        text = decode_text(data)
     except FileNotFoundError:
-        return _refused(
+        return _refuse_file(
             "no such file or directory", "write one; to look around without, try: smsbat-exporter demo"
         )
     except OSError as error:
-        return _refused((error.strerror or "can't be read").lower())
+        return _refuse_file((error.strerror or "can't be read").lower())
     except ValueError as error:
-        return _refused(str(error))
+        return _refuse_file(str(error))
     document = parse(text, environ)
     directory = Path(path).parent
-    settings = _settings(document, directory, mode) if document.readable else None
+    settings = _build_settings(document, directory, mode) if document.readable else None
     if document.problems or settings is None:
-        return Report(None, in_order(document.problems))
-    warnings = in_order(_warnings(document, settings))
-    return Report(settings.with_warnings(warnings), (), warnings)
+        return Report(None, sort_problems(document.problems))
+    warnings = sort_problems(_find_warnings(document, settings))
+    return Report(settings.set_warnings(warnings), (), warnings)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> tuple[bytes, int]:
-    """A regular file of up to 1 MiB, and its mode; raises OSError, or ValueError with a sentence's end."""
+    """Read a regular file of up to 1 MiB and its mode; raises OSError, or ValueError for a sentence's end."""
     # Opening a named pipe would wait for a writer for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is what is opened
@@ -99,8 +98,8 @@ def read_bytes(path: str | os.PathLike[str]) -> tuple[bytes, int]:
     return data, mode
 
 
-def as_text(data: bytes) -> str:
-    """What a file holds; raises ValueError with a sentence's end."""
+def decode_text(data: bytes) -> str:
+    """Decode a file's text; raises ValueError with the end of a sentence."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -108,31 +107,31 @@ def as_text(data: bytes) -> str:
         raise ValueError(f"is not UTF-8 text (line {line}); save it in UTF-8") from None
 
 
-def _refused(message: str, hint: str = "") -> Report:
-    """About the file as a whole."""
+def _refuse_file(message: str, hint: str = "") -> Report:
+    """Report a problem of the file as a whole."""
     return Report(None, (Problem("", 0, 0, message, hint, Code.CONFIG_FILE),))
 
 
-def _settings(document: Document, directory: Path, mode: int) -> Settings | None:
-    """The settings, or None with the reasons added to the document's problems."""
+def _build_settings(document: Document, directory: Path, mode: int) -> Settings | None:
+    """Return the settings, or None with the reasons added to the document's problems."""
     check_references(document, directory)
     settings = None
     try:
         settings = Settings.model_validate(document.tree, context={"directory": directory})
     except ValidationError as error:
         explain(error, document)
-    for path in _inline_keys(document):
-        in_file = _ONE_VARIABLE.fullmatch(document.place(path).written) is None
+    for path in _find_inline_keys(document):
+        in_file = _ONE_VARIABLE.fullmatch(document.locate(path).written) is None
         if in_file and mode & _OPEN_TO_OTHERS:
             hint = "use api_key_file, or make the file's mode 0640"
-            document.add(path, "stands in a file that others can read", hint, Code.CONFIG_OPEN_KEY)
+            document.add_problem(path, "is in a file that others can read", hint, Code.CONFIG_OPEN_KEY)
     if settings is not None:
-        _check_trust(document, settings)
+        _check_ca_files(document, settings)
     return settings
 
 
-def _check_trust(document: Document, settings: Settings) -> None:
-    """CA files that can't be used: unlike a key, which may come later, nobody can be asked without one."""
+def _check_ca_files(document: Document, settings: Settings) -> None:
+    """Check the CA files: unlike a key, which may be created later, they are needed at the start."""
     for index, account in enumerate(settings.accounts):
         if account.ca_file is None:
             continue
@@ -143,27 +142,27 @@ def _check_trust(document: Document, settings: Settings) -> None:
                 "holds no certificate" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
             )
             hint = "it must be a readable file of certificates in PEM form"
-            document.add(
+            document.add_problem(
                 ("accounts", index, "ca_file"), f"can't be used: {reason}", hint, Code.CONFIG_CA_FILE
             )
 
 
-def _inline_keys(document: Document) -> list[KeyPath]:
-    """Where API keys are written in the file itself."""
+def _find_inline_keys(document: Document) -> list[KeyPath]:
+    """Find the API keys that are written in the file itself."""
     return [path for path in document.places if path[2:] == ("auth", "api_key")]
 
 
-def _warnings(document: Document, settings: Settings) -> dict[KeyPath, Problem]:
-    """Inline keys, and secrets that can't be read now."""
+def _find_warnings(document: Document, settings: Settings) -> dict[KeyPath, Problem]:
+    """Warn of keys in the file, and of secrets that can't be read now."""
     found: dict[KeyPath, Problem] = {}
 
     def warn(path: KeyPath, message: str, hint: str, code: Code) -> None:
-        place = document.place(path)
-        found[path] = Problem(dotted(path), place.line, place.column, message, hint, code)
+        place = document.locate(path)
+        found[path] = Problem(format_path(path), place.line, place.column, message, hint, code)
 
-    for path in _inline_keys(document):
+    for path in _find_inline_keys(document):
         hint = "use api_key_file: it is read again when it changes"
-        warn(path, "a key in the configuration", hint, Code.CONFIG_OPEN_KEY)
+        warn(path, "is a key in the configuration file", hint, Code.CONFIG_OPEN_KEY)
     sources: dict[KeyPath, SecretFile] = {}
     for index, account in enumerate(settings.accounts):
         source = account.secret()
@@ -178,11 +177,11 @@ def _warnings(document: Document, settings: Settings) -> dict[KeyPath, Problem]:
         try:
             source.read()
         except ConfigError:
-            hint = "it must be there by the time it is needed"
+            hint = "create it before you start the exporter"
             warn(path, f"can't be used now: {source.trouble}", hint, Code.CONFIG_KEY_FILE)
     return found
 
 
-def in_order(problems: Mapping[KeyPath, Problem]) -> tuple[Problem, ...]:
-    """As they stand in the file."""
+def sort_problems(problems: Mapping[KeyPath, Problem]) -> tuple[Problem, ...]:
+    """Sort problems by their place in the file."""
     return tuple(sorted(problems.values(), key=lambda problem: (problem.line, problem.column)))

@@ -2,8 +2,8 @@
 
 The attributes are called what the keys are called; those that hold a duration
 are integer microseconds. These models check each value, and the values of one
-section against each other. What one section says about another is checked in
-`references`, on the file itself, so that one wrong value never hides another
+section against each other. Sections are checked against each other in
+`cross_checks`, on the file itself, so that one wrong value never hides another
 problem.
 
 The text below a key is for users: `make docs` prints it in the example, in the
@@ -56,7 +56,7 @@ class Section(BaseModel):
 
 
 class Auth(Section):
-    """How to show the provider who asks."""
+    """How to authenticate to the provider."""
 
     model_config = ConfigDict(json_schema_extra=json_schema.BY_METHOD)
 
@@ -64,10 +64,10 @@ class Auth(Section):
     """`header`: the key in X-Authorization-Key. `key-as-password`: HTTP Basic with the user @ and the key as
     the password. `basic`: HTTP Basic with `username` and `password_file`."""
     api_key: Secret | None = None
-    """The key itself, in place of its file; with a warning, and only where others can't read this file (mode
-    0640), or where the value is an environment variable and nothing else."""
+    """The key itself, instead of its file; with a warning, and only if others can't read this file (mode
+    0640), or if the value is exactly one environment variable."""
     api_key_file: FilePath | None = Field(default=None, validate_default=True)
-    """The file with the key, in one line. Read again when it changes; may be a symbolic link."""
+    """The file with the key, on one line. Read again when it changes; may be a symbolic link."""
     username: Text | None = Field(default=None, validate_default=True)
     """The user, for the method `basic`."""
     password_file: FilePath | None = Field(default=None, validate_default=True)
@@ -75,7 +75,7 @@ class Auth(Section):
 
     @field_validator("api_key", "api_key_file", "username", "password_file")
     @classmethod
-    def _belongs_to_method(cls, value: object, info: ValidationInfo) -> object:
+    def _check_method(cls, value: object, info: ValidationInfo) -> object:
         method = info.data.get("method")
         for_basic = info.field_name in {"username", "password_file"}
         if value is not None and method is not None and for_basic != (method == "basic"):
@@ -87,7 +87,7 @@ class Auth(Section):
 
     @field_validator("api_key_file")
     @classmethod
-    def _one_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+    def _check_one_key(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         # A bad method or api_key is a problem of its own, and isn't in `data`.
         if info.data.get("method", "basic") == "basic" or "api_key" not in info.data:
             return value
@@ -96,7 +96,7 @@ class Auth(Section):
             raise refuse(f"is missing; method {method} needs it", code=Code.CONFIG_MISSING)
         if value is not None and info.data["api_key"] is not None:
             hint = "keep api_key_file and remove api_key"
-            raise refuse("stands beside api_key", hint=hint, code=Code.CONFIG_CLASH)
+            raise refuse("conflicts with api_key", hint=hint, code=Code.CONFIG_CLASH)
         return value
 
 
@@ -106,22 +106,24 @@ class Account(Section):
     name: Name
     """The label `account` of the metrics."""
     base_url: BaseUrl
-    """The provider's address, as the account manager gives it. Only https; http is for loopback addresses."""
+    """The provider's address, as your account manager gives it. Only https, except for loopback addresses."""
     auth: Auth
-    """How to show the provider who asks."""
+    """How to authenticate to the provider."""
     requests_per_second: Rate = 10.0
-    """As agreed with the provider. When it answers 429, we slow down by ourselves for a while."""
+    """As agreed with the provider. After an answer 429 the exporter slows down for a while."""
     max_in_flight: Count = 10
     """Requests at the same time."""
-    timeout: PositiveDuration = Field(default=10 * SECOND_US, json_schema_extra=json_schema.default("10s"))
-    """For a request as a whole."""
+    timeout: PositiveDuration = Field(
+        default=10 * SECOND_US, json_schema_extra=json_schema.show_default("10s")
+    )
+    """For a whole request."""
     currency: Currency = "UAH"
-    """Of the cost, where an answer names none."""
+    """The currency of a cost when the answer has none."""
     ca_file: FilePath | None = None
-    """Certificates to trust in place of those of the system, in PEM form."""
+    """Certificates to trust instead of those of the system, in PEM form."""
 
     def secret(self) -> SecretSource:
-        """Where the API key, or with method basic the password, is read from before each use."""
+        """The source of the API key or, with method basic, of the password; read before each use."""
         if self.auth.api_key is not None:
             return self.auth.api_key
         if self.auth.password_file is not None:
@@ -130,50 +132,50 @@ class Account(Section):
 
 
 class Profile(Section):
-    """How eagerly to look at messages, and what "in time" means for them."""
+    """How often to poll messages, and what "in time" means for them."""
 
-    model_config = ConfigDict(json_schema_extra=json_schema.optional(*BUILT_IN_PROFILES["default"]))
+    model_config = ConfigDict(json_schema_extra=json_schema.make_optional(*BUILT_IN_PROFILES["default"]))
 
     first_poll: AtLeastOneSecond
-    """From sending to the first look."""
+    """From sending to the first poll."""
     interval: AtLeastOneSecond
-    """From the first look to the second. Then each pause is half as long again, up to `max_interval`."""
+    """From the first poll to the second. Then each pause is half as long again, up to `max_interval`."""
     max_interval: AtLeastOneSecond
-    """The longest pause between two looks. Not less than `interval`."""
+    """The longest pause between two polls. Not less than `interval`."""
     give_up_after: AtLeastOneSecond
-    """The age at which a message is no longer asked about: it counts as expired."""
+    """The age at which a message is no longer polled: it counts as expired."""
     deadline: AtLeastOneSecond
-    """A message is in time when it is delivered at this age. Not more than `give_up_after`."""
+    """A message is in time when it is delivered by this age. Not more than `give_up_after`."""
     objective: Ratio
-    """The share of messages that should be in time: the goal that alerts compare with."""
+    """The share of messages that should be in time; alerts compare with it."""
     priority: PriorityName
-    """Whose turn comes first when requests are short."""
+    """Which messages are polled first when there are more than the rate allows."""
 
     @field_validator("max_interval")
     @classmethod
-    def _not_below_interval(cls, value: int, info: ValidationInfo) -> int:
+    def _check_max_interval(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("interval", 0):
             raise refuse("{value} is less than interval", code=Code.CONFIG_CLASH)
         return value
 
     @field_validator("give_up_after")
     @classmethod
-    def _after_first_poll(cls, value: int, info: ValidationInfo) -> int:
+    def _check_give_up_after(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("first_poll", 0):
-            hint = "a message would be given up before the first look"
+            hint = "a message would be given up before its first poll"
             raise refuse("{value} is less than first_poll", hint=hint, code=Code.CONFIG_CLASH)
         return value
 
     @field_validator("deadline")
     @classmethod
-    def _before_giving_up(cls, value: int, info: ValidationInfo) -> int:
+    def _check_deadline(cls, value: int, info: ValidationInfo) -> int:
         if value > info.data.get("give_up_after", value):
-            hint = "nobody looks at a message that was given up"
+            hint = "a message that was given up is not polled"
             raise refuse("{value} is more than give_up_after", hint=hint, code=Code.CONFIG_CLASH)
         return value
 
     def policy(self) -> Policy:
-        """The profile in the terms of the schedule."""
+        """Return the profile as a policy of the schedule."""
         return Policy(
             first_poll_us=self.first_poll,
             interval_us=self.interval,
@@ -186,98 +188,98 @@ class Profile(Section):
 
 
 class Campaign(Section):
-    """A campaign that needs a profile of its own, or whose ids are listed here."""
+    """A campaign that needs a profile, or whose message ids are listed here."""
 
-    model_config = ConfigDict(json_schema_extra=json_schema.optional("profile"))
+    model_config = ConfigDict(json_schema_extra=json_schema.make_optional("profile"))
 
     name: Name
     """The label `campaign` of the metrics."""
     profile: Text
-    """Left out: the profile of the campaign's own name, or else `default`."""
+    """Left out: the profile of the same name, or else `default`."""
     # Set whenever there are messages.
     account: Text | None = None
-    """Whose `messages` these are. Needed only where there are several accounts."""
+    """The account of these `messages`. Needed only if there are several accounts."""
     messages: tuple[MessageId, ...] = Field(default=(), repr=False)
-    """Ids to follow."""
+    """Message ids to track."""
 
 
 class Drop(Section):
-    """A directory that files with ids are dropped into."""
+    """A directory for files with message ids."""
 
-    model_config = ConfigDict(json_schema_extra=json_schema.optional("account"))
+    model_config = ConfigDict(json_schema_extra=json_schema.make_optional("account"))
 
     directory: FilePath
-    """Where files appear."""
+    """The directory to read files from."""
     account: Text
-    """Whose messages these are. Needed only where there are several accounts."""
+    """The account of these messages. Needed only if there are several accounts."""
     campaign: Name = "default"
-    """Of files in the directory itself; a subdirectory names its campaign."""
+    """The campaign of files in the directory itself; a subdirectory is a campaign of its own name."""
     after: AfterReading = "move"
-    """What becomes of a file that was read. `move`: to done/ or failed/. `keep`: for read-only volumes."""
-    settle: Duration = Field(default=2 * SECOND_US, json_schema_extra=json_schema.default("2s"))
+    """What to do with a file that was read. `move`: to done/ or failed/. `keep`: for read-only volumes."""
+    settle: Duration = Field(default=2 * SECOND_US, json_schema_extra=json_schema.show_default("2s"))
     """A file is complete when it hasn't changed for this long."""
 
 
 class Storage(Section):
-    """Where the state lives, and how long finished messages stay in it."""
+    """Where the state is stored, and how long finished messages are kept."""
 
     path: FilePath = Path("/var/lib/smsbat-exporter")
     """The directory of the state, on a local disk."""
     dsn_file: FilePath | None = Field(default=None, json_schema_extra=json_schema.REFUSED)
-    """The file with the address of a PostgreSQL database, in place of `path`. Not in this version."""
-    retention: PositiveDuration = Field(default=7 * _DAY_US, json_schema_extra=json_schema.default("7d"))
+    """The file with the address of a PostgreSQL database, instead of `path`. Not in this version."""
+    retention: PositiveDuration = Field(default=7 * _DAY_US, json_schema_extra=json_schema.show_default("7d"))
     """How long finished messages are kept. Not less than the longest of `windows`."""
     on_corrupt: CorruptPolicy = "refuse"
-    """When the state is damaged. `refuse`: don't start. `fresh`: begin at zero, beside the old file."""
+    """When the state is damaged. `refuse`: don't start. `fresh`: start at zero and keep the old file."""
 
     @field_validator("dsn_file")
     @classmethod
-    def _not_yet(cls, value: Path | None) -> Path | None:
+    def _check_dsn_file(cls, value: Path | None) -> Path | None:
         if value is not None:
             raise refuse("this version has the embedded store only", hint="remove dsn_file and write path")
         return value
 
 
 class Limits(Section):
-    """What memory and series are bounded by."""
+    """Limits of memory and series."""
 
     max_tracked: BigCount = 1_000_000
-    """Messages that are waited for at the same time; files wait when there is no room."""
+    """Unfinished messages at the same time; above this, files wait."""
     max_campaigns: Count = 500
-    """For each account; the rest share the campaign `_other`."""
+    """Per account; further campaigns are counted as `_other`."""
 
 
 class Webhook(Section):
-    """The listener for the provider's own news."""
+    """The listener for the provider's webhooks."""
 
     listen: ListenAddress
     """The address to listen on."""
     token_file: FilePath
-    """The file with what a sender must know, in one line."""
+    """The file with the token that a sender must know, on one line."""
     mode: TrustMode = "verify"
-    """`verify`: news only makes us ask the provider. `trust`: news counts at once."""
+    """`verify`: a webhook only triggers a poll. `trust`: a webhook counts at once."""
     track_unknown: Flag = False
-    """Whether news of an unknown id makes it a message of ours; needs exactly one account."""
+    """Whether to track an unknown message id from a webhook; needs exactly one account."""
     campaign: Name = "webhook"
-    """The campaign of such messages."""
+    """The campaign of messages that a webhook added."""
     trusted_proxies: tuple[PeerNetwork, ...] = ()
-    """Networks of proxies whose X-Forwarded-For is believed."""
+    """Networks of proxies whose X-Forwarded-For is trusted."""
     allowed_senders: tuple[PeerNetwork, ...] = ()
-    """Networks that may send. Left out: any."""
+    """Networks that may send webhooks. Left out: any."""
 
     def token(self) -> SecretFile:
-        """What a sender must know."""
+        """The token that a sender must know."""
         return SecretFile(self.token_file, "token_file of webhook")
 
 
 class Intake(Section):
-    """Taking ids in over HTTP."""
+    """Accepting message ids over HTTP."""
 
     token_file: FilePath
-    """The file with what a client must know, in one line."""
+    """The file with the token that a client must know, on one line."""
 
     def token(self) -> SecretFile:
-        """What a client must know."""
+        """The token that a client must know."""
         return SecretFile(self.token_file, "token_file of intake")
 
 
@@ -285,6 +287,6 @@ class Exposition(Section):
     """What `/metrics` shows beyond the plain samples."""
 
     exemplars: Flag = False
-    """Show a message id with the buckets of durations (OpenMetrics only)."""
+    """Show message ids with the buckets of durations (OpenMetrics only)."""
     created: Flag = False
-    """Show when each counter was born, a series more for each."""
+    """Show when each counter was created; adds a series for each."""

@@ -1,10 +1,10 @@
-"""A strict dialect of YAML, read to plain values that know where they stand.
+"""Reads a strict dialect of YAML into plain values and their positions in the file.
 
 Lists, mappings and text, and nothing else: no anchors, aliases, tags, second
 documents, or types guessed from spelling. An empty or `null` value is a
 problem, except for a whole section, which counts as not written. `${NAME}` in
-a value is taken from the environment, `$$` stands for a dollar sign; where there
-is no environment, a dollar sign is one.
+a value is replaced from the environment, and `$$` by a dollar sign; without an
+environment, a dollar sign is just that.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 import yaml
 
-from exporter.config.problem import KeyPath, Problem, dotted, quoted
-from exporter.runtime.errors import Code
+from exporter.config.problem import KeyPath, Problem, format_path
+from exporter.runtime.errors import Code, quoted
 
 Tree: TypeAlias = "dict[str, Tree] | list[Tree] | str | None"
-"""None stands where a problem was found."""
+"""None where a problem was found."""
 
 MAX_DEPTH = 20
 _NULLS = {"", "~", "null"}
 _DOLLAR = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)\}|(\{))", re.ASCII)
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# The parser in C reads 1 MiB in 0.04 s, the one in Python in 0.9 s, and deep nonsense in minutes.
-# What both say of bad syntax differs in words only.
+# The parser in C reads 1 MiB in 0.04 s, the one in Python in 0.9 s, and deep nesting in minutes.
+# Their error messages differ in wording only.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Place(NamedTuple):
-    """Where a value stands, and what is written there."""
+    """Where a value is, and what is written there."""
 
     line: int
     column: int
@@ -43,30 +43,30 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Document:
-    """A file, read as far as it can be."""
+    """A file, read as far as possible."""
 
     tree: dict[str, Tree] = field(default_factory=dict)
     places: dict[KeyPath, Place] = field(default_factory=dict)
-    """Of a key where there is one, of the value otherwise."""
+    """The place of the key if there is one, else of the value."""
     problems: dict[KeyPath, Problem] = field(default_factory=dict)
     """The first problem of each path."""
     readable: bool = True
-    """False when reading stopped: then nothing can be said about what is missing."""
+    """False when reading stopped: then it is unknown what is missing."""
 
-    def place(self, path: KeyPath) -> Place:
-        """Where `path` stands, or the closest of its parents that was written."""
+    def locate(self, path: KeyPath) -> Place:
+        """Find the place of `path`, or of its closest parent that was written."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, Place(1, 1))
 
-    def add(self, path: KeyPath, message: str, hint: str, code: Code) -> None:
-        """Note a problem at `path`, unless there is one already: one mistake, one problem."""
-        line, column, *_ = self.place(path)
-        self.problems.setdefault(path, Problem(dotted(path), line, column, message, hint, code))
+    def add_problem(self, path: KeyPath, message: str, hint: str, code: Code) -> None:
+        """Add a problem at `path`, unless there is one already: one mistake, one problem."""
+        line, column, *_ = self.locate(path)
+        self.problems.setdefault(path, Problem(format_path(path), line, column, message, hint, code))
 
 
 class _StopReadingError(Exception):
-    """What follows can't be understood."""
+    """The rest of the file can't be understood."""
 
 
 def parse(text: str, environ: Mapping[str, str] | None) -> Document:
@@ -88,7 +88,7 @@ def parse(text: str, environ: Mapping[str, str] | None) -> Document:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         message = f"not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}"
-        hint = _syntax_hint(text, line, column)
+        hint = _suggest_syntax_fix(text, line, column)
         document.problems[()] = Problem("", line, column, message, hint, Code.CONFIG_SYNTAX)
     except _StopReadingError:
         document.readable = False
@@ -96,7 +96,7 @@ def parse(text: str, environ: Mapping[str, str] | None) -> Document:
 
 
 class _Reader:
-    """Turns events of the parser into a tree, a call for each level."""
+    """Turns events of the parser into a tree, with a call for each level."""
 
     def __init__(self, text: str, environ: Mapping[str, str] | None, document: Document) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_Loader)
@@ -109,7 +109,7 @@ class _Reader:
         if isinstance(next(self._events), yaml.StreamEndEvent):
             return
         start = next(self._events)
-        tree = self._value(start, ())
+        tree = self._read_value(start, ())
         next(self._events)
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
@@ -117,32 +117,32 @@ class _Reader:
         if isinstance(tree, dict):
             # A section that has all of its keys commented out is not written.
             self._document.tree = {
-                key: value for key, value in tree.items() if not self._blank((key,), value)
+                key: value for key, value in tree.items() if not self._is_blank((key,), value)
             }
         elif tree is not None:
             hint = "write keys, and what belongs to each"
             self._stop(start, (), "the file must be a mapping", hint, Code.CONFIG_SHAPE)
 
-    def _blank(self, path: KeyPath, value: Tree) -> bool:
+    def _is_blank(self, path: KeyPath, value: Tree) -> bool:
         return value is None and path not in self._document.problems
 
-    def _value(self, event: yaml.Event, path: KeyPath) -> Tree:
-        """The value that `event` begins."""
+    def _read_value(self, event: yaml.Event, path: KeyPath) -> Tree:
+        """Read the value that starts with `event`."""
         self._refuse_features(event, path)
         if len(path) > MAX_DEPTH:
             self._stop(event, path, f"nested deeper than {MAX_DEPTH} levels")
-        self._document.places.setdefault(path, _place(event))
+        self._document.places.setdefault(path, _locate(event))
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event, path)
+            return self._read_scalar(event, path)
         if isinstance(event, yaml.SequenceStartEvent):
             items: list[Tree] = []
             while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-                items.append(self._value(event, (*path, len(items))))
+                items.append(self._read_value(event, (*path, len(items))))
             return items
-        return self._mapping(path)
+        return self._read_mapping(path)
 
-    def _mapping(self, path: KeyPath) -> dict[str, Tree]:
-        """The mapping whose start was just read."""
+    def _read_mapping(self, path: KeyPath) -> dict[str, Tree]:
+        """Read the mapping whose start was just read."""
         members: dict[str, Tree] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             self._refuse_features(event, path)
@@ -150,10 +150,10 @@ class _Reader:
                 self._stop(event, path, "a key must be text", "put quotes around what starts with { or [")
             key = event.value
             if key in members:
-                place = _place(event)
+                place = _locate(event)
                 first = self._document.places[(*path, key)]
                 self._document.problems[(*path, key)] = Problem(
-                    dotted((*path, key)),
+                    format_path((*path, key)),
                     place.line,
                     place.column,
                     f"is written twice, first in line {first.line}",
@@ -162,12 +162,12 @@ class _Reader:
                 )
                 self._skip()
                 continue
-            self._document.places[(*path, key)] = _place(event)
-            members[key] = self._value(next(self._events), (*path, key))
+            self._document.places[(*path, key)] = _locate(event)
+            members[key] = self._read_value(next(self._events), (*path, key))
         return members
 
     def _skip(self) -> None:
-        """Leave out one value."""
+        """Skip one value."""
         depth = 0
         while True:
             event = next(self._events)
@@ -177,13 +177,15 @@ class _Reader:
             if depth == 0:
                 return
 
-    def _scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> Tree:
-        """Text, with what it takes from the environment; None for an empty value or a problem."""
+    def _read_scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> Tree:
+        """Read a text and replace `${NAME}` in it; None for an empty value or a problem."""
         text = event.value
         place = self._document.places[path]
         if event.implicit[0] and text in _NULLS:
             if len(path) > 1:
-                self._document.add(path, "has no value", "write one, or remove it", Code.CONFIG_MISSING)
+                self._document.add_problem(
+                    path, "has no value", "write one, or remove it", Code.CONFIG_MISSING
+                )
             return None
         environ = self._environ
         if environ is None:
@@ -191,7 +193,7 @@ class _Reader:
             return text
         missing: list[str] = []
 
-        def replacement(match: re.Match[str]) -> str:
+        def replace_variable(match: re.Match[str]) -> str:
             if match[1]:
                 return "$"
             if match[3]:
@@ -201,7 +203,7 @@ class _Reader:
                 missing.append(match[2])
             return environ.get(match[2], "")
 
-        resolved = _DOLLAR.sub(replacement, text)
+        resolved = _DOLLAR.sub(replace_variable, text)
         from_environment = any(match[2] for match in _DOLLAR.finditer(text))
         self._document.places[path] = place._replace(written=text, from_environment=from_environment)
         if not missing:
@@ -210,11 +212,11 @@ class _Reader:
             message, hint = f"environment variable {quoted(missing[0])} is not set", "write $$ for a plain $"
         else:
             message, hint = "${ needs a name and }", "write ${NAME}, or $$ for a plain $"
-        self._document.add(path, message, hint, Code.CONFIG_VARIABLE)
+        self._document.add_problem(path, message, hint, Code.CONFIG_VARIABLE)
         return None
 
     def _refuse_features(self, event: yaml.Event, path: KeyPath) -> None:
-        """Stop at what this dialect leaves out."""
+        """Stop at features of YAML that are not in this dialect."""
         if isinstance(event, yaml.AliasEvent):
             self._stop(
                 event, path, "aliases (*name) are not allowed", "write the value out, or put it in quotes"
@@ -234,19 +236,21 @@ class _Reader:
         hint: str = "",
         code: Code = Code.CONFIG_DIALECT,
     ) -> NoReturn:
-        place = _place(event)
-        self._document.problems[path] = Problem(dotted(path), place.line, place.column, message, hint, code)
+        place = _locate(event)
+        self._document.problems[path] = Problem(
+            format_path(path), place.line, place.column, message, hint, code
+        )
         raise _StopReadingError
 
 
-def _place(event: yaml.Event) -> Place:
+def _locate(event: yaml.Event) -> Place:
     mark = event.start_mark
-    # Events of a parser always have one; only those made by hand can lack it.
+    # Only events that no parser made have none.
     return Place(mark.line + 1, mark.column + 1) if mark is not None else Place(1, 1)
 
 
-def _syntax_hint(text: str, line: int, column: int) -> str:
-    """What most likely went wrong at a place where the parser gave up."""
+def _suggest_syntax_fix(text: str, line: int, column: int) -> str:
+    """Suggest what most likely went wrong where the parser stopped."""
     lines = text.splitlines()
     if not 0 < line <= len(lines):
         return "a quote or bracket may be left open"

@@ -1,40 +1,40 @@
-"""What happens to a message, and what a decision over it brings: values only, the rules are `lifecycle`'s."""
+"""What happens to a message, and what follows from it: values only, `lifecycle` has the rules."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from exporter.domain.contributions import Count
 from exporter.domain.model import Answer, Message, Outcome, Status, Verdict, Via
+from exporter.domain.snapshot import Kind
 
 
 class Observed(NamedTuple):
-    """The provider said what became of a message: to a request of ours, or by a webhook that is trusted."""
+    """The provider reported a message's status: in the answer to a poll, or by a trusted webhook."""
 
     row: int
     at: int
     uptime_us: int
-    """The account's answering clock, see `ratelimit.AccountLimiter`."""
+    """The account's provider uptime, see `limiter.AccountLimiter`."""
     answer: Answer
     via: Via = Via.POLL
     occurred_at: int = 0
-    """The provider's own time of the status, 0 when it gave none."""
+    """When the status came about, by the provider's clock; 0 when it gave no time."""
 
 
 class WebhookEvent(NamedTuple):
-    """What a webhook says of one message."""
+    """What a webhook says about one message."""
 
     message_id: str
-    """Allow-listed."""
+    """Already checked by `message_ids`."""
     status: Status
     occurred_at: int = 0
-    """When the status came about, by the provider's clock; 0 when it isn't told in a way that we know."""
+    """When the status came about, by the provider's clock; 0 when it is missing or can't be read."""
     cost_nanos: int | None = None
-    """None when there is no usable cost."""
+    """None when the webhook has no usable cost."""
 
 
 class StatusClaimed(NamedTuple):
-    """A webhook told an end that only the provider's own answer may confirm."""
+    """An untrusted webhook claims a final status, which only a poll can confirm."""
 
     row: int
     at: int
@@ -44,7 +44,7 @@ class StatusClaimed(NamedTuple):
 
 
 class PollFailed(NamedTuple):
-    """A request for a message brought no status."""
+    """A poll brought no status."""
 
     row: int
     at: int
@@ -53,7 +53,7 @@ class PollFailed(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """Nobody asked; only time has passed."""
+    """Only time has passed."""
 
     row: int
     at: int
@@ -63,20 +63,29 @@ class Tick(NamedTuple):
 Event = Observed | StatusClaimed | PollFailed | Tick
 
 
+class Count(NamedTuple):
+    """One series of the message's campaign, and by how much it changes."""
+
+    kind: Kind
+    label1: str
+    label2: str
+    amount: int
+
+
 class Step(NamedTuple):
-    """What one event does: the message after it, and all that it counts."""
+    """What one event does: the message after it, and what is counted."""
 
     message: Message
     counts: tuple[Count, ...] = ()
     newly_delivered: bool = False
     newly_finished: bool = False
     fell_back: bool = False
-    """The answer that completes a finished message shows a used fallback."""
+    """The provider's answer about a finished message shows a used fallback."""
     verdict: Verdict = Verdict.NONE
-    """The verdict when this very step brought it."""
+    """The verdict, when this step brought it."""
     conflict: bool = False
     """The provider contradicted itself."""
     planned: bool = False
-    """The message has a new place in the schedule."""
+    """The message's next poll was planned anew."""
     webhook_first: bool | None = None
-    """When an answer told an end: whether a webhook had told the same before. Else None."""
+    """When a poll brought a final status: whether a webhook had reported the same before. Else None."""

@@ -1,8 +1,8 @@
-"""Which strings may be message ids: checked at every entrance, before one becomes a path or a row.
+"""Which strings may be message ids: every input checks them before one becomes a URL path or a row.
 
-The alphabet leaves out the dot and everything with a meaning in a URL. What
-looks like a phone number is refused with a reason of its own: a phone number
-where an id should be is personal data, and must not reach the disk.
+The alphabet has no dot and no character with a meaning in a URL. Text that looks
+like a phone number is rejected with a reason of its own: a phone number in the
+place of an id is personal data, and must not reach the disk.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def looks_like_phone(text: str) -> bool:
     return _PHONE.fullmatch(text) is not None
 
 
-def holds_phone(text: str) -> bool:
-    """Whether a phone number stands anywhere in `text`: for names, which become labels."""
+def contains_phone(text: str) -> bool:
+    """Whether there is a phone number anywhere in `text`: for names, which become labels."""
     return _PHONE_INSIDE.search(text) is not None
 
 

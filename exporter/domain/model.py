@@ -1,11 +1,11 @@
-"""The words of the domain: statuses, messages, events, policies.
+"""The types of the domain: statuses, messages, answers, policies.
 
-Instants (`*_at`) are integer microseconds since the Unix epoch, durations
+Points in time (`*_at`) are integer microseconds since the Unix epoch, durations
 (`*_us`) integer microseconds, money (`*_nanos`) integer billionths of a
 currency unit, so that sums are exact in every store.
 
-Rows that exist by the million, or are made thousands of times a second, are
-named tuples: a third of the cost of a frozen dataclass to make.
+Types with millions of values, or thousands of new ones a second, are named
+tuples: making one costs a third of making a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NANOS_PER_UNIT = 1_000_000_000
 
 
 class Status(IntEnum):
-    """What became of a message; the numbers are stored, so they never change."""
+    """The status of a message; the numbers are stored, so they never change."""
 
     NEW = 0
     SCHEDULED = 1
@@ -44,18 +44,18 @@ FINISHED = FINAL_BY_PROVIDER | GIVEN_UP
 
 
 class Verdict(IntEnum):
-    """How a message did against its deadline; the numbers are stored."""
+    """Whether a message met its deadline; the numbers are stored, so they never change."""
 
     NONE = 0
     MET = 1
     MISSED = 2
     UNOBSERVED = 3
     EXEMPT = 4
-    """Never judged, and without a duration: nobody told us when it was sent."""
+    """Never judged, and without a duration: the time of sending is unknown."""
 
 
 class Source(StrEnum):
-    """How an id came to us: the label `source` of `smsbat_messages_tracked_total`."""
+    """Where an id came from: the label `source` of `smsbat_messages_tracked_total`."""
 
     CONFIG = "config"
     DROP = "drop"
@@ -64,31 +64,31 @@ class Source(StrEnum):
 
 
 class Via(StrEnum):
-    """Who brought a status: the label `source` of durations and first knowledge."""
+    """How a status arrived: the label `source` of durations and first knowledge."""
 
     POLL = "poll"
     WEBHOOK = "webhook"
 
 
 class WebhookResult(StrEnum):
-    """What became of a webhook: the label `result` of `smsbat_webhook_events_total`."""
+    """The result of a webhook: the label `result` of `smsbat_webhook_events_total`."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     IMPLAUSIBLE = "implausible"
-    """Accepted, but its own time can't be: the time of its arrival counts."""
+    """Accepted, but its own time is impossible: the time of its arrival is used."""
     INVALID = "invalid"
     OVERFLOW = "overflow"
-    """Not taken: too much waits, or there is no room."""
+    """Not accepted: too many are waiting, or there is no room on the disk."""
     STALE = "stale"
-    """Behind what is known, or against it."""
+    """Older than the known status, or contradicting it."""
     UNAUTHORIZED = "unauthorized"
     UNKNOWN = "unknown"
     """About a message that isn't tracked."""
 
 
 class Priority(IntEnum):
-    """Which messages are asked about first."""
+    """Which messages are polled first."""
 
     HIGH = 0
     NORMAL = 1
@@ -120,7 +120,7 @@ class Outcome(StrEnum):
 
 
 class Answer(NamedTuple):
-    """What the provider says of one message, whitelisted and bounded by `wire`."""
+    """What the provider says about one message, allow-listed and bounded by `provider.parsing`."""
 
     status: Status
     unknown_word: str = ""
@@ -129,7 +129,7 @@ class Answer(NamedTuple):
     cost_nanos: int | None = None
     """None when the answer has no usable cost."""
     currency: str = ""
-    """ISO-like code of three capitals, or empty: the account's currency holds."""
+    """ISO-like code of three capitals, or empty: then the account's currency is used."""
     cost_invalid: bool = False
     fallbacks: tuple[tuple[str, str], ...] = ()
     """(type, status) of each fallback entry, bounded to known words and `other`."""
@@ -143,13 +143,13 @@ class Answer(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One request to the provider, ended: never an exception."""
+    """The result of one request to the provider: never an exception."""
 
     outcome: Outcome
     answer: Answer | None = None
     """Present exactly when `outcome` is OK."""
     retry_after_us: int | None = None
-    """The provider's own wish, clamped to 1 s..1 h; None when absent or garbage."""
+    """The provider's Retry-After, clamped to 1 s..1 h; None when it is absent or can't be read."""
     duration_us: int = 0
     detail: str = ""
     """For the log: never a body, never a secret, never an id."""
@@ -159,7 +159,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How eagerly to look at a message and what "in time" means: a profile, in microseconds."""
+    """How often to poll a message and what "in time" means: a profile, in microseconds."""
 
     first_poll_us: int
     interval_us: int
@@ -171,13 +171,13 @@ class Policy:
 
 
 class NewMessage(NamedTuple):
-    """One id on its way in, already allow-listed."""
+    """One id to track, already checked by `message_ids`."""
 
     message_id: str
     campaign: str
     account: str
     sent_at: int | None = None
-    """None: the time of acceptance."""
+    """None for the time of acceptance."""
 
 
 class Message(NamedTuple):
@@ -189,29 +189,29 @@ class Message(NamedTuple):
     message_id: str
     status: Status
     outcome: Status
-    """The first end, which was counted; NEW while pending."""
+    """The first final status, which was counted; NEW while pending."""
     verdict: Verdict
     sent_at: int
     accepted_at: int
     due_at: int
     polled_at: int
-    """The latest look; 0 before the first."""
+    """When it was polled last; 0 before the first poll."""
     finished_at: int
     """0 while pending."""
     uptime_at_accept_us: int
-    """The account's answering clock (see `ratelimit.AccountLimiter`) at acceptance."""
+    """The account's provider uptime (see `limiter.AccountLimiter`) at acceptance."""
     polls: int
-    """Looks that the provider answered with a status."""
+    """Polls that brought a status."""
     failures: int
-    """Looks that failed since the last answered one."""
+    """Failed polls since the last one that brought a status."""
     refusals: int
-    """Answers that blame this very message (400, 410, 414, ...)."""
+    """Answers that reject this message (400, 410, 414, ...)."""
     revision: int
-    """Counts plans: tells a live schedule entry from a superseded one."""
+    """Counts plans: an entry of the schedule with another revision is superseded."""
     claimed_status: int = 0
-    """The final status that a webhook told and no answer has borne out yet; negative once one didn't."""
+    """The final status that a webhook claims and no poll has confirmed yet; negative once a poll didn't."""
     webhook_cost_nanos: int = -1
-    """The cost that came with the end that a webhook told, until a look has told the rest; else -1."""
+    """The cost from a webhook that brought the final status, until a poll brings the rest; else -1."""
 
     @property
     def pending(self) -> bool:
@@ -220,5 +220,5 @@ class Message(NamedTuple):
 
     @property
     def unsettled(self) -> bool:
-        """Whether the provider is still to be asked about it."""
+        """Whether it must still be polled."""
         return self.outcome is Status.NEW or self.webhook_cost_nanos >= 0 or self.claimed_status > 0

@@ -1,6 +1,6 @@
 """What the store has committed, as `/metrics` shows it: series and their values.
 
-A series is named by its campaign, its kind and up to two label values; the
+A series is identified by its campaign, its kind and up to two label values; the
 store keeps the same four columns and one integer. Kinds with a `_us` or
 `_nanos` unit are divided only when they are printed.
 """
@@ -20,7 +20,7 @@ BUCKETS_US = tuple(
     int(seconds * SECOND_US)
     for seconds in (1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400, 259200)
 )
-"""Upper bounds of the delivery-time histogram; a last bucket holds all above."""
+"""Upper bounds of the histogram of delivery times; the last bucket, +Inf, isn't listed."""
 
 
 class Kind(IntEnum):
@@ -52,14 +52,14 @@ class SeriesKey(NamedTuple):
 
 
 class CampaignName(NamedTuple):
-    """What a campaign id stands for."""
+    """The names that belong to a campaign id."""
 
     account: str
     campaign: str
 
 
 class Objective(NamedTuple):
-    """What a campaign's profile asks for."""
+    """The deadline of a campaign's profile, and the share of messages that should meet it."""
 
     deadline_us: int
     objective_ratio: float
@@ -71,7 +71,7 @@ class Exemplar(NamedTuple):
     message_id: str
     duration_us: int
     at: int
-    """When its end was known."""
+    """When its final status was known."""
 
 
 class Hour(NamedTuple):
@@ -79,7 +79,7 @@ class Hour(NamedTuple):
 
     sent: int
     delivered: int
-    """Of those sent in it, by now."""
+    """How many of those are delivered by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class Snapshot:
     """All state that `/metrics` exposes, as of one commit; never changed once made."""
 
     commit: int
-    """Rises with each commit; equal numbers mean equal content."""
+    """Grows with each commit; equal numbers mean equal content."""
     created_at: int
-    """Birth of the counters."""
+    """When the counters began."""
     campaigns: Mapping[int, CampaignName] = field(default_factory=dict)
     values: Mapping[SeriesKey, int] = field(default_factory=dict)
     objectives: Mapping[str, Objective] = field(default_factory=dict)
@@ -100,9 +100,9 @@ class Snapshot:
     oldest_pending_at: Mapping[int, int] = field(default_factory=dict)
     """By campaign id; absent where nothing is pending."""
     exemplars: Mapping[SeriesKey, Exemplar] = field(default_factory=dict)
-    """By bucket of durations; only of deliveries that this process has seen."""
+    """By bucket of durations; only for deliveries that this process has seen."""
     taken_at: int = 0
     judged: Mapping[tuple[int, str], int] = field(default_factory=dict)
-    """How many messages a delivery ratio is of: the keys are those of `delivery_ratios`."""
+    """How many messages each of `delivery_ratios` is computed from."""
     hours: Mapping[int, tuple[Hour, ...]] = field(default_factory=dict)
-    """By campaign id: the last `HOURS` hours, the one that runs included, oldest first."""
+    """By campaign id: the last `HOURS` hours including the current one, oldest first."""

@@ -1,4 +1,4 @@
-"""Instants as others write them: programs that drop ids, and the provider's webhooks."""
+"""Reads times as others write them: programs that drop files, and the provider's webhooks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _RFC_3339 = re.compile(
 
 
 def parse_timestamp(text: str) -> int | None:
-    """The instant that RFC 3339 or Unix seconds name, cut to microseconds; None for anything else.
+    """Parse RFC 3339 or Unix seconds, cut to microseconds; None for anything else.
 
-    A time without its offset from UTC is no RFC 3339, and is not guessed at.
+    RFC 3339 needs an offset from UTC: without one, the time is not guessed.
     """
     seconds = _UNIX_SECONDS.fullmatch(text)
     if seconds is not None:
@@ -29,5 +29,5 @@ def parse_timestamp(text: str) -> int | None:
         return None
     try:
         return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
-    except (ValueError, OverflowError):  # the 30th of February, hour 25, an offset that leaves the calendar
+    except (ValueError, OverflowError):  # 30 February, hour 25, an offset beyond the calendar
         return None

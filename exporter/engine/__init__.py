@@ -1,1 +1,1 @@
-"""The one way in for all changes of state, and the loops that poll and keep order."""
+"""The tracker, through which all changes of state go, and the loops that poll and maintain."""

@@ -1,4 +1,4 @@
-"""What each account may send and when, and what of it is due."""
+"""What each account may send and when, and which of its messages are due."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from exporter.store import Planned
 
 @dataclass(slots=True)
 class AccountState:
-    """One account's gate and agenda; both outlive a reload."""
+    """One account's limiter and agenda; both outlive a reload."""
 
     name: str
     id: int
@@ -28,49 +28,49 @@ class AccountState:
     agenda: Agenda
     limiter: AccountLimiter
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when something was added to the agenda, or the gate's hold was lifted."""
+    """Set when something was added to the agenda, or the limiter may allow a request earlier."""
     webhook_coverage: WebhookCoverage = field(default_factory=WebhookCoverage)
-    """Whether webhooks bring its news."""
+    """Whether webhooks bring its final statuses."""
     unknown_words: set[str] = field(default_factory=set)
-    """Words for a status that nobody told us of; the first few, for the log."""
+    """Unknown words for a status; the first few, each logged once."""
     history: RequestHistory = field(default_factory=RequestHistory)
-    """What came of the latest requests."""
-    _resting: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    """The latest requests and their outcomes."""
+    _cooldowns: OrderedDict[int, int] = field(default_factory=OrderedDict)
 
     def mark_requested(self, row: int, now: int) -> None:
-        """A request about this row goes out: none may follow within the provider's second."""
-        self._resting[row] = now + CLOSEST_US
-        self._resting.move_to_end(row)
-        while next(iter(self._resting.values())) <= now:
-            self._resting.popitem(last=False)
+        """Note that this row is polled now: the next poll may follow after the provider's second."""
+        self._cooldowns[row] = now + CLOSEST_US
+        self._cooldowns.move_to_end(row)
+        while next(iter(self._cooldowns.values())) <= now:
+            self._cooldowns.popitem(last=False)
 
     def cooldown_until(self, row: int) -> int:
-        """Until when a row is left alone, whatever is planned for it; 0 when it may be asked about."""
-        return self._resting.get(row, 0)
+        """Until when a row must not be polled, whatever is planned; 0 when it may be."""
+        return self._cooldowns.get(row, 0)
 
-    def follow(self, requests_per_second: float, currency: str) -> None:
-        """Take new settings."""
+    def configure(self, requests_per_second: float, currency: str) -> None:
+        """Apply new settings."""
         self.currency = currency
         self.limiter.configure(requests_per_second)
         self.wakeup.set()
 
 
 class Accounts(dict[str, AccountState]):
-    """The accounts by name; one that is taken out of the settings stays here, and is asked nothing."""
+    """The accounts by name; one that is removed from the settings stays here, but is not polled."""
 
-    def open(
-        self, name: str, account_id: int, requests_per_second: float, kept: LimiterState, clock: Clock
+    def open_account(
+        self, name: str, account_id: int, requests_per_second: float, saved: LimiterState, clock: Clock
     ) -> None:
-        """Begin with an account, and with what an earlier run kept of it."""
+        """Add an account, with what an earlier run saved of it."""
         now = clock.monotonic()
-        limiter = AccountLimiter(requests_per_second, now, kept=kept, wall_now=clock.now())
+        limiter = AccountLimiter(requests_per_second, now, saved=saved, wall_now=clock.now())
         self[name] = AccountState(
             name, account_id, "", Agenda(now), limiter, history=RequestHistory(clock.now())
         )
 
     @property
-    def planned(self) -> int:
-        """How many entries their agendas have."""
+    def scheduled_count(self) -> int:
+        """How many entries the agendas have in all."""
         return sum(len(account.agenda) for account in self.values())
 
     def schedule(
@@ -81,9 +81,9 @@ class Accounts(dict[str, AccountState]):
         clock: Clock,
         not_before_us: int,
     ) -> None:
-        """Put pending messages on their accounts' agendas, none of them due before `not_before_us` from now.
+        """Put pending messages on their accounts' agendas, not due before `not_before_us` from now.
 
-        Nothing is due later than its longest interval, or its deadline: a
+        None is due later than its longest interval or its deadline allows: a
         stored time may come from a clock that was wrong.
         """
         now = clock.now()
@@ -92,13 +92,13 @@ class Accounts(dict[str, AccountState]):
         for row, campaign_id, revision, due_at in planned:
             if campaign_id not in places:
                 policy = policies[campaign_id]
-                # As far as a plan can reach: see `schedule`.
+                # The latest time that a plan can have: see `schedule`.
                 latest = now + max(policy.max_interval_us, policy.deadline_us) + policy.first_poll_us
                 places[campaign_id] = (self.get(campaigns[campaign_id].account), policy.priority, latest)
             account, priority, latest = places[campaign_id]
             if account is not None:
-                look_at = max(min(due_at, latest), earliest)
-                account.agenda.add(priority, row, revision, look_at + to_monotonic_us)
+                poll_at = max(min(due_at, latest), earliest)
+                account.agenda.add(priority, row, revision, poll_at + to_monotonic_us)
         for account, _, _ in places.values():
             if account is not None:
                 account.wakeup.set()

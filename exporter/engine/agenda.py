@@ -8,7 +8,7 @@ and revision) in an array, and two while it waits more than a minute:
 - *ready*: what is due, in order, first looks apart from repeated ones.
 
 An entry can't be taken out again. What supersedes it raises the message's
-revision, and whoever takes an entry compares. Instants are monotonic
+revision, and the reader of an entry compares. Times are monotonic
 microseconds.
 """
 

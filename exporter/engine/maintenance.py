@@ -1,4 +1,4 @@
-"""The regular work between events: fold ripe cohorts, sweep old messages, publish, watch the clocks."""
+"""The regular work between events: count mature cohorts, delete old messages, publish, check the clock."""
 
 from __future__ import annotations
 
@@ -18,89 +18,88 @@ from exporter.store import Store
 _log = logging.getLogger("smsbat.maintenance")
 
 HEARTBEAT_US = SECOND_US
-PERSIST_EVERY_BEATS = 5
-PRUNE_EVERY_BEATS = 3_600
+PERSIST_EVERY_HEARTBEATS = 5
+PRUNE_EVERY_HEARTBEATS = 3_600
 GARBAGE_ROWS = 5_000
 LONG_PAUSE_US = 60 * SECOND_US
-"""Shorter ones are a matter of course; whoever wonders about a longer one finds it in the log."""
+"""Pauses from this length on are logged; shorter ones are normal."""
 FILE_RECORD_LIFE_US = 30 * 86_400 * SECOND_US
 _DAY_US = 86_400 * SECOND_US
 
 
 @dataclass(eq=False)
 class Maintenance:
-    """Calls on the tracker, its store and its state about once a second."""
+    """Works on the tracker, its store and its state about once a second."""
 
     tracker: Tracker
     store: Store
     clock: SteadyClock
     instruments: Instruments
     show: Callable[[Snapshot], None]
-    """Takes what `/metrics` shows from now on."""
+    """Receives what `/metrics` shows from now on."""
     lines_dropped: Callable[[], int] = lambda: 0
-    """How many lines the log has lost so far."""
+    """How many log lines are lost so far."""
     notify_alive: Callable[[], None] = lambda: None
-    """Tells whoever watches that a beat has ended."""
+    """Called after each heartbeat, for a supervisor."""
 
     def __post_init__(self) -> None:
-        """Nothing is published yet."""
         self._published: tuple[int, int] | None = None
         self._cursor = 0
         self._lines_dropped = 0
         self._paused: dict[str, int] = {}
-        """Until when each account was paused when that was kept."""
+        """The end of each account's pause, as saved last."""
         self.heartbeat_at = self.clock.monotonic()
-        """When the latest beat ended."""
+        """When the latest heartbeat ended."""
 
     async def run(self) -> None:
-        """Beat until cancelled."""
-        beats = 0
+        """Run a heartbeat each second until cancelled."""
+        heartbeats = 0
         while True:
-            beats += 1
+            heartbeats += 1
             due_at = self.clock.monotonic() + HEARTBEAT_US
             await self.clock.sleep(HEARTBEAT_US)
-            self.instruments.event_loop_lag(max(0, self.clock.monotonic() - due_at) / SECOND_US)
-            await self.heartbeat(beats)
+            self.instruments.set_event_loop_lag(max(0, self.clock.monotonic() - due_at) / SECOND_US)
+            await self.heartbeat(heartbeats)
 
-    async def heartbeat(self, beats: int) -> None:
-        """One second's work; a full disk only postpones it."""
+    async def heartbeat(self, heartbeats: int) -> None:
+        """Do the work of one second; a full disk only postpones it."""
         if self.clock.discipline():
-            self.instruments.clock_stepped()
-            message = "The wall clock jumped; going on as before until it settles"
+            self.instruments.count_clock_step()
+            message = "The wall clock jumped; it is ignored until it is stable again"
             _log.warning(message, extra={"event": "clock_step"})
         lines_dropped = self.lines_dropped()
-        self.instruments.log_dropped(lines_dropped - self._lines_dropped)
+        self.instruments.count_log_dropped(lines_dropped - self._lines_dropped)
         self._lines_dropped = lines_dropped
         try:
             paused = {name: account.limiter.paused_until for name, account in self.tracker.accounts.items()}
-            if beats % PERSIST_EVERY_BEATS == 0 or paused != self._paused:
-                # A new pause is not left to the next turn: a crash before it would break the silence.
+            if heartbeats % PERSIST_EVERY_HEARTBEATS == 0 or paused != self._paused:
+                # A new pause is saved at once: after a crash, requests would go out during the pause.
                 await self._persist()
-                self._say_pauses(paused)
+                self._log_pauses(paused)
                 self._paused = paused
-            if beats % PERSIST_EVERY_BEATS == 0:
+            if heartbeats % PERSIST_EVERY_HEARTBEATS == 0:
                 await self._collect_garbage()
-            if beats % PRUNE_EVERY_BEATS == 0:
+            if heartbeats % PRUNE_EVERY_HEARTBEATS == 0:
                 await self._prune()
         except StoreFull:
-            self.instruments.store_up(up=False)
-        self._show_accounts()
+            self.instruments.set_store_up(up=False)
+        self._update_account_gauges()
         await self.publish()
         self.heartbeat_at = self.clock.monotonic()
         self.notify_alive()
 
     async def publish(self) -> None:
-        """Show what has been committed since the last time."""
+        """Publish what has been committed since the last time."""
         now = self.clock.now()
         state = self.tracker.state
         current = (state.commit, now // COHORT_US)
         if current == self._published:
             return
-        oldest = await self.tracker.run(self.store.oldest_pending, list(state.campaigns))
+        oldest = await self.tracker.run(self.store.find_oldest_pending, list(state.campaigns))
         windows = {window.label: window.duration_us for window in self.tracker.settings.windows}
-        for _ in state.refresh(now, windows, self._objective):
+        for _ in state.refresh_ratios(now, windows, self._objective):
             await self.clock.sleep(0)
-        self.show(state.snapshot(now, windows, self._objective, oldest))
+        self.show(state.take_snapshot(now, windows, self._objective, oldest))
         self._published = current
 
     def _objective(self, campaign: str) -> Objective:
@@ -108,42 +107,42 @@ class Maintenance:
         return Objective(policy.deadline_us, policy.objective_ratio)
 
     async def _persist(self) -> None:
-        """Commit verdicts that are of age, and what the gates must not forget."""
+        """Commit the verdicts of mature cohorts, and the state of the limiters."""
         now, wall_now = self.clock.monotonic(), self.clock.now()
         changes = self.tracker.state.mature_cohorts(
             wall_now, lambda campaign: self._objective(campaign).deadline_us
         )
         if not changes and not self.tracker.state.pending:
             return
-        kept = {a.id: a.limiter.state(now, wall_now) for a in self.tracker.accounts.values()}
-        await self.tracker.run(self.store.persist, changes, kept)
+        limiters = {a.id: a.limiter.export_state(now, wall_now) for a in self.tracker.accounts.values()}
+        await self.tracker.run(self.store.persist, changes, limiters)
         if changes:
             self.tracker.apply_committed(changes)
 
-    def _say_pauses(self, paused: Mapping[str, int]) -> None:
-        """One line for each long pause that is new."""
+    def _log_pauses(self, paused: Mapping[str, int]) -> None:
+        """Log one line for each new long pause."""
         now = self.clock.monotonic()
         for name, until in paused.items():
             if until > self._paused.get(name, 0) and until - now >= LONG_PAUSE_US:
                 fields = {"account": name, "seconds": (until - now) // SECOND_US}
-                message = "The provider wants a pause; nothing is asked until it is over"
+                message = "The provider asked for a pause; nothing is sent until it is over"
                 _log.warning(message, extra={"event": "account_paused", "fields": fields})
 
     async def _collect_garbage(self) -> None:
-        swept = await self.tracker.run(
+        collected = await self.tracker.run(
             self.store.collect_garbage,
             self._cursor,
             limit=GARBAGE_ROWS,
             now=self.clock.now(),
             retention_us=self.tracker.settings.storage.retention,
-            tick=self.tracker.decisions.tick,
+            tick=self.tracker.decide_tick,
         )
-        self._cursor = swept.cursor
-        if swept.changes:
-            self.tracker.apply_committed(swept.changes)
+        self._cursor = collected.cursor
+        if collected.changes:
+            self.tracker.apply_committed(collected.changes)
 
     async def _prune(self) -> None:
-        """Let go of what no window, no file and no repeated id can reach."""
+        """Delete cohorts, file records and ids that are too old to be needed again."""
         now = self.clock.now()
         campaigns = self.tracker.state.campaigns.values()
         longest_us = max((self._objective(name.campaign).deadline_us for name in campaigns), default=0)
@@ -154,20 +153,20 @@ class Maintenance:
         )
         self.tracker.state.prune_cohorts(before)
 
-    def _show_accounts(self) -> None:
+    def _update_account_gauges(self) -> None:
         now, wall_now = self.clock.monotonic(), self.clock.now()
-        # Not those that a reload took out: their series are gone.
+        # Not the accounts that a reload removed: their series are gone.
         names = [configured.name for configured in self.tracker.settings.accounts]
         for account in [account for name in names if (account := self.tracker.accounts.get(name))]:
             account.agenda.advance(now)
             for priority in Priority:
-                self.instruments.polls_due(account.name, priority, account.agenda.ready(priority))
+                self.instruments.set_polls_due(account.name, priority, account.agenda.ready(priority))
             paused_us = max(0, account.limiter.paused_until - now)
-            self.instruments.limiter(
+            self.instruments.set_limiter_state(
                 account.name,
                 rate=account.limiter.rate,
                 paused_until_seconds=(wall_now + paused_us) / SECOND_US if paused_us else 0.0,
-                flow=account.limiter.flow,
+                circuit=account.limiter.circuit,
             )
-            # SQLite's lock holds the state for this process alone, and with it every account.
-            self.instruments.lease_held(account.name, held=True)
+            # SQLite's lock keeps the state for this process alone, and so every account.
+            self.instruments.set_lease_held(account.name, held=True)

@@ -1,6 +1,6 @@
-"""What an account was asked lately: a bounded memory of requests in which failures stay longer.
+"""The latest requests of an account: a bounded history in which failures stay longer.
 
-For people who look: nothing else reads it, and it begins anew with each start.
+It is for the status page and the API only, and starts empty with each process.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import NamedTuple
 from exporter.domain.model import SECOND_US, Outcome, Status
 
 KEPT_REQUESTS = 4_096
-"""Requests of an account that are remembered, whatever came of them."""
+"""How many of the latest requests of an account are kept, whatever their outcome."""
 KEPT_FAILURES = 256
-"""Failed ones that are remembered beyond those."""
+"""How many of the latest failed requests are kept."""
 RATE_OVER_US = 60 * SECOND_US
 BLAMELESS = frozenset({Outcome.OK, Outcome.NOT_FOUND})
-"""Outcomes that are no failure: a message is often asked about before the provider knows it."""
+"""Outcomes that are no failure: a message is often polled before the provider knows it."""
 
 
 class InFlightRequest(NamedTuple):
-    """A request on its way."""
+    """A request that was sent and has not ended."""
 
     row: int
-    """Of the message that it is about."""
+    """The row of its message."""
     message_id: str
     campaign_id: int
     sent_at: int
-    """Monotonic."""
+    """Monotonic microseconds."""
 
 
 class Request(NamedTuple):
@@ -39,7 +39,7 @@ class Request(NamedTuple):
     campaign_id: int
     outcome: Outcome
     status: Status | None
-    """What the answer said; None when there was none to use."""
+    """The status in the answer; None without a usable answer."""
     duration_us: int
     detail: str
     """As for the log: never a body, a secret or an id."""
@@ -49,46 +49,46 @@ class RequestHistory:
     """The requests of one account, oldest first."""
 
     def __init__(self, began_at: int = 0) -> None:
-        """Remember what ends from `began_at` on."""
+        """Keep requests that end from `began_at` on."""
         self._began_at = began_at
         self._all: deque[Request] = deque(maxlen=KEPT_REQUESTS)
         self._failed: deque[Request] = deque(maxlen=KEPT_FAILURES)
-        self._forgot_at = self._forgot_failed_at = began_at
+        self._complete_since = self._failures_complete_since = began_at
 
     @property
     def since(self) -> int:
-        """From when on every request is remembered."""
-        return self._forgot_at
+        """Since when all requests are kept."""
+        return self._complete_since
 
     @property
     def failures_since(self) -> int:
-        """From when on every failed request is remembered; not after `since`."""
-        return min(self._forgot_at, self._forgot_failed_at)
+        """Since when all failed requests are kept; never after `since`."""
+        return min(self._complete_since, self._failures_complete_since)
 
-    def add(self, request: Request) -> None:
-        """Remember one more, and forget the oldest where there are too many."""
+    def record(self, request: Request) -> None:
+        """Keep a request; the oldest goes when there are too many."""
         if len(self._all) == KEPT_REQUESTS:
-            self._forgot_at = self._all[0].at
+            self._complete_since = self._all[0].at
         self._all.append(request)
         if request.outcome not in BLAMELESS:
             if len(self._failed) == KEPT_FAILURES:
-                self._forgot_failed_at = self._failed[0].at
+                self._failures_complete_since = self._failed[0].at
             self._failed.append(request)
 
-    def failures(self, count: int) -> list[Request]:
-        """The latest failed ones, newest first."""
+    def list_failures(self, count: int) -> list[Request]:
+        """The latest failed requests, newest first."""
         newest_first = reversed(self._failed)
         return [request for request, _ in zip(newest_first, range(count), strict=False)]
 
-    def about(self, message_id: str) -> list[Request]:
-        """What is remembered of one message, oldest first."""
+    def find_by_message(self, message_id: str) -> list[Request]:
+        """The requests for one message, oldest first."""
         oldest_at = self._all[0].at if self._all else 0
         longer = [r for r in self._failed if r.message_id == message_id and r.at < oldest_at]
         return longer + [request for request in self._all if request.message_id == message_id]
 
-    def per_second(self, now: int) -> float:
-        """Requests that ended in the last minute, by the second; or of as much of it as is remembered."""
-        from_at = max(now - RATE_OVER_US, self._forgot_at)
+    def compute_rate_per_second(self, now: int) -> float:
+        """Requests a second over the last minute, or over as much of it as is kept."""
+        from_at = max(now - RATE_OVER_US, self._complete_since)
         count = 0
         for request in reversed(self._all):
             if request.at < from_at:

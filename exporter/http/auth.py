@@ -1,8 +1,9 @@
-"""What the web configuration asks of every request, and the file that says so, read again when it changes.
+"""What the web configuration requires of every request; its files are read again when they change.
 
-A request passes the rate limit first, then shows a user's password; routes that
-have a token of their own are left to it. A file or a certificate that changes
-is taken once two looks agree on it; a bad one changes nothing, and is told once.
+A request must pass the rate limit, then have a user's password; routes with a
+token of their own need no password. A changed file or certificate is used once
+two checks in a row see the same content; a bad one changes nothing, and is
+logged once.
 """
 
 from __future__ import annotations
@@ -18,103 +19,108 @@ from typing import NoReturn, Self
 
 from aiohttp import hdrs, web
 
-from exporter.config.load import listed
+from exporter.config.load import list_problems
 from exporter.domain.model import SECOND_US
+from exporter.domain.token_bucket import TokenBucket
 from exporter.http.connections import close_if_tls_changed, text_response
 from exporter.http.passwords import BusyError, Passwords
-from exporter.http.webconfig import RateLimit, Report, Tls, WebConfig, check, fingerprint
+from exporter.http.webconfig import Report, Tls, WebConfig, check_web_config, compute_fingerprint
 from exporter.runtime.errors import ConfigProblems
 
 _log = logging.getLogger("smsbat.server")
 
-LOOK_SECONDS = 2.0
-"""Between two looks at the files."""
+CHECK_SECONDS = 2.0
+"""Time between two checks of the files."""
 CHALLENGE = 'Basic realm="smsbat-exporter", charset="UTF-8"'
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebAuth:
-    """The web configuration in force, while the context is entered."""
+    """The web configuration in force; checks passwords until the context is left."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file at `path`; raises ConfigProblems with every problem of it."""
-        self._path = path
-        report = check(path)
+        """Read the file at `path`; raises ConfigProblems with all its problems."""
+        self.path = path
+        report = check_web_config(path)
         if report.config is None:
-            raise ConfigProblems(listed(report.problems, path), code=report.problems[0].code)
+            raise ConfigProblems(list_problems(report.problems, path), code=report.problems[0].code)
         self._files = report.files
-        self._judged = self._seen = report.fingerprint
+        self._checked = self._seen = report.fingerprint
         self._executor = ThreadPoolExecutor(1, "passwords")
-        self._take(report.config, report)
+        self._apply(report.config, report)
 
     def __enter__(self) -> Self:
-        """It holds already."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Check no more passwords."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     @property
     def tls(self) -> Tls | None:
-        """How a connection that comes now is encrypted."""
+        """The TLS of new connections."""
         return self._config.tls
 
-    async def follow(self) -> NoReturn:
-        """Look at the files again and again."""
+    async def follow_files(self) -> NoReturn:
+        """Check the files again and again."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            await asyncio.sleep(CHECK_SECONDS)
+            await self.check_files()
 
-    async def look(self) -> None:
-        """Take what the files say when it is new and the same as at the last look."""
-        now = await asyncio.to_thread(fingerprint, self._files)
+    async def check_files(self) -> None:
+        """Apply the files when they have changed and are the same as at the last check."""
+        now = await asyncio.to_thread(compute_fingerprint, self._files)
         seen, self._seen = self._seen, now
-        # Certificate and key are two files: in between they don't fit.
-        if now == self._judged or now != seen:
+        # Certificate and key are two files: while they are replaced they don't match.
+        if now == self._checked or now != seen:
             return
-        report = await asyncio.to_thread(check, self._path)
+        report = await asyncio.to_thread(check_web_config, self.path)
         self._files = report.files
-        self._judged = self._seen = report.fingerprint
+        self._checked = self._seen = report.fingerprint
         if report.config is None:
-            fields = {"problems": listed(report.problems, self._path)}
-            message = "The web configuration has errors; the old one stays"
+            fields = {"code": report.problems[0].code, "problems": list_problems(report.problems, self.path)}
+            message = "The web configuration has errors; the old one stays in force"
             _log.error(message, extra={"event": "web_config_failed", "fields": fields})
             return
-        self._take(report.config, report)
-        _log.info("The web configuration was read again", extra={"event": "web_config_reloaded"})
+        self._apply(report.config, report)
+        _log.info("Web configuration reloaded", extra={"event": "web_config_reloaded"})
 
-    def _take(self, config: WebConfig, report: Report) -> None:
+    def _apply(self, config: WebConfig, report: Report) -> None:
+        self.warnings = report.warnings
         for warning in report.warnings:
-            fields = {"problem": warning.render(str(self._path))}
-            _log.warning("The web configuration", extra={"event": "web_config_warning", "fields": fields})
+            fields = warning.build_log_fields(str(self.path))
+            more = {"event": "web_config_warning", "fields": fields, "unlimited": True}
+            _log.warning("The web configuration works, but this should be fixed", extra=more)
         self._config = config
         self._passwords = Passwords(config.users, self._executor)
-        self._bucket = _Bucket(config.rate_limit)
+        interval_us, burst = config.rate_limit.interval, config.rate_limit.burst
+        self._bucket = (
+            TokenBucket(SECOND_US / interval_us, burst_tokens=burst, full=True) if interval_us else None
+        )
 
-    def middleware(
+    def make_middleware(
         self, skip_basic_auth: Container[web.AbstractRoute]
     ) -> Callable[..., Awaitable[web.StreamResponse]]:
-        """Let pass what may; `skip_basic_auth` are the routes that ask for a token themselves."""
+        """Check every request; routes in `skip_basic_auth` need their own token instead of a password."""
 
         @web.middleware
-        async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        async def check_request(request: web.Request, handler: _Handler) -> web.StreamResponse:
             close_if_tls_changed(request, self._config.tls)
-            if not self._bucket.take(asyncio.get_running_loop().time()):
+            now = int(asyncio.get_running_loop().time() * SECOND_US)
+            if self._bucket is not None and not self._bucket.try_take_token(now):
                 return text_response(HTTPStatus.TOO_MANY_REQUESTS)
             if self._config.users and request.match_info.route not in skip_basic_auth:
-                refusal = await self._refusal(request)
-                if refusal is not None:
-                    return refusal
+                refused = await self._refuse(request)
+                if refused is not None:
+                    return refused
             return await handler(request)
 
-        return guarded
+        return check_request
 
-    async def _refusal(self, request: web.Request) -> web.Response | None:
-        """The answer to a request that shows no user's password."""
+    async def _refuse(self, request: web.Request) -> web.Response | None:
+        """The answer to a request without a valid password; None for one with it."""
         try:
             if await self._passwords.accept(request.headers.get(hdrs.AUTHORIZATION, "")):
                 return None
@@ -126,28 +132,6 @@ class WebAuth:
         response.headers[hdrs.WWW_AUTHENTICATE] = CHALLENGE
         return response
 
-    async def decorate(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """Give an answer the configured headers, over its own."""
+    async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Add the configured headers, replacing those of the response."""
         response.headers.update(self._config.headers)
-
-
-class _Bucket:
-    """A token bucket that starts full, as the format has it."""
-
-    def __init__(self, limit: RateLimit) -> None:
-        self._seconds = limit.interval / SECOND_US
-        self._burst = float(limit.burst)
-        self._tokens = self._burst
-        self._at: float | None = None
-
-    def take(self, at: float) -> bool:
-        """Whether a request may pass at this instant."""
-        if not self._seconds:
-            return True
-        if self._at is not None:
-            self._tokens = min(self._burst, self._tokens + (at - self._at) / self._seconds)
-        self._at = at
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True

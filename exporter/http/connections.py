@@ -1,11 +1,12 @@
-"""How many connections there are, how long each may take, and error pages that repeat nothing.
+"""Limits on the number of connections and on their time, and error pages that repeat nothing.
 
-aiohttp bounds what one request may hold. What it leaves open is bounded here:
-the number of connections, and the time that a request may take to arrive and
-to be answered. A connection that only waits makes room for a new one, so that
-half a request, sent sixty-four times, keeps no scraper out. Setting up TLS is
-a part of waiting: connections are accepted in the clear, counted, and then
-upgraded, since whoever is accepted with TLS is known only once that is done.
+aiohttp limits the size of a request. This module limits the rest: the number of
+connections, and the time that a request may take to arrive and to be answered.
+When all connections are taken, one that waits is closed for a new one, so that
+half a request, sent sixty-four times, does not block a scraper. The TLS
+handshake is a part of waiting: connections are accepted in plain text, counted,
+and then upgraded, since asyncio reports a connection accepted with TLS only
+after its handshake.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ MAX_CONNECTIONS = 64
 IDLE_SECONDS = 30.0
 """How long a connection may stay without a request."""
 HANDSHAKE_SECONDS = 10.0
-"""How long TLS may take to be set up."""
+"""How long the TLS handshake may take."""
 ARRIVE_SECONDS = 10.0
 """How long the head of a request may take from its first byte."""
 HANDLE_SECONDS = 30.0
-"""How long a request may take from then on, its body and the reading of the answer included."""
+"""How long a request may take from then on, including its body and the reading of the answer."""
 MAX_LINE_BYTES = 4 * 1024
 MAX_HEADERS = 64
 SOFTWARE = "smsbat-exporter"
@@ -44,115 +45,115 @@ class Connections:
     """The open connections of one listener."""
 
     def __init__(self, server: web.Server, tls: Callable[[], Tls | None]) -> None:
-        """Hand requests to `server`, over the TLS that there is when a connection comes."""
+        """Pass requests to `server`; `tls` returns what new connections are encrypted with."""
         self._server = server
         self.tls = tls
         self._open: set[_Connection] = set()
         self._waiting: dict[_Connection, None] = {}
 
-    def admit(self) -> asyncio.Protocol:
+    def make_protocol(self) -> asyncio.Protocol:
         """A protocol for a connection that was just accepted."""
         return _Connection(self, self._server)
 
-    def enter(self, connection: _Connection) -> bool:
-        """Count a new connection; False when there is no room for it."""
+    def add(self, connection: _Connection) -> bool:
+        """Count a new connection; returns False when there is no room for it."""
         if len(self._open) >= MAX_CONNECTIONS:
             longest_waiting = next(iter(self._waiting), None)
             if longest_waiting is None:
                 return False
-            self.leave(longest_waiting)
-            longest_waiting.cut()
+            self.discard(longest_waiting)
+            longest_waiting.abort()
         self._open.add(connection)
         return True
 
-    def leave(self, connection: _Connection) -> None:
-        """Count it no more."""
+    def discard(self, connection: _Connection) -> None:
+        """Stop counting a connection."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
-    def cut(self) -> None:
-        """End all of them at once."""
+    def abort(self) -> None:
+        """Abort all connections."""
         for connection in list(self._open):
-            connection.cut()
+            connection.abort()
 
-    def waits(self, connection: _Connection) -> None:
-        """It has no request now: it goes first if room is needed, after those that wait longer."""
+    def mark_waiting(self, connection: _Connection) -> None:
+        """Mark a connection as idle: it may be closed for a new one, after those that wait longer."""
         if connection in self._open:
             self._waiting[connection] = None
 
-    def works(self, connection: _Connection) -> None:
-        """A request of it is being handled."""
+    def mark_working(self, connection: _Connection) -> None:
+        """Mark a connection whose request is being handled: it is not closed for others."""
         self._waiting.pop(connection, None)
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's connection, with a time limit for whatever it is doing."""
+    """aiohttp's connection, with a time limit for each of its phases."""
 
-    __slots__ = ("_admitted", "_connections", "_early", "_handshake", "_idle", "_limit", "_wire", "tls")
+    __slots__ = ("_admitted", "_connections", "_early", "_handshake", "_idle", "_timer", "_wire", "tls")
 
     def __init__(self, connections: Connections, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(
             server,
             loop=loop,
-            access_log=cast("logging.Logger", None),  # what aiohttp's own runner passes for "none"
-            auto_decompress=False,  # a bomb stays as small as it came
+            access_log=cast("logging.Logger", None),  # aiohttp's own runner passes this for "none"
+            auto_decompress=False,  # a compressed bomb stays small
             max_field_size=MAX_LINE_BYTES,
             max_headers=MAX_HEADERS,
             max_line_size=MAX_LINE_BYTES,
         )
         self._connections = connections
         self._wire: asyncio.Transport | None = None
-        self._limit: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._admitted = False
         self._idle = True
         self._early = b""
         self._handshake: asyncio.Task[None] | None = None
         self.tls: Tls | None = None
-        """What it is encrypted with."""
+        """What the connection is encrypted with."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for a request, or refuse to."""
+        """Wait for a request, or refuse the connection."""
         self._wire = wire = cast("asyncio.Transport", transport)
         self.tls = self._connections.tls()
-        if not self._connections.enter(self):
+        if not self._connections.add(self):
             if self.tls is None:
                 wire.write(_BUSY)
             wire.close()
             return
-        self.waiting()
+        self.start_waiting()
         if self.tls is None:
-            self._begin(wire)
+            self._begin_requests(wire)
             return
-        self._within(HANDSHAKE_SECONDS)
+        self._limit_time(HANDSHAKE_SECONDS)
 
-    def _greet(self, wire: asyncio.Transport, tls: Tls) -> None:
-        """Set TLS up with who begins it; a client that speaks in the clear is told."""
+    def _begin_tls(self, wire: asyncio.Transport, tls: Tls) -> None:
+        """Start the handshake with a client that begins one; answer one that sends plain text."""
         if self._early[:1].isalpha():
             wire.write(_NOT_TLS)
             wire.close()
         else:
-            self._handshake = self._loop.create_task(self._encrypt(wire, tls))
+            self._handshake = self._loop.create_task(self._set_up_tls(wire, tls))
 
-    async def _encrypt(self, wire: asyncio.Transport, tls: Tls) -> None:
-        """Set TLS up, and go on over it with whom it lets in."""
-        secure = await self._secured(wire, tls)
-        # Without a wire it was lost meanwhile.
+    async def _set_up_tls(self, wire: asyncio.Transport, tls: Tls) -> None:
+        """Do the handshake, then read requests of a client whose certificate is allowed."""
+        secure = await self._upgrade(wire, tls)
+        # Without a wire the connection was lost meanwhile.
         if secure is None or self._wire is None:
             self._forget()
             return
         self._wire = secure
-        if not tls.admits(secure.get_extra_info("peercert")):
-            self.cut()
+        if not tls.allows(secure.get_extra_info("peercert")):
+            self.abort()
             return
-        self.waiting()
-        self._begin(secure)
+        self.start_waiting()
+        self._begin_requests(secure)
         if self._early:
             self.data_received(self._early)
             self._early = b""
 
-    async def _secured(self, wire: asyncio.Transport, tls: Tls) -> asyncio.Transport | None:
-        """The connection over TLS, or None when that did not come about."""
+    async def _upgrade(self, wire: asyncio.Transport, tls: Tls) -> asyncio.Transport | None:
+        """The connection over TLS, or None when the handshake failed."""
         if wire.is_closing():
             return None
         early, self._early = self._early, b""
@@ -162,15 +163,15 @@ class _Connection(web.RequestHandler):
         except OSError:
             return None
 
-    def _begin(self, transport: asyncio.Transport) -> None:
-        """Read requests."""
+    def _begin_requests(self, transport: asyncio.Transport) -> None:
+        """Read requests from now on."""
         self._admitted = True
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take in a piece of a request."""
+        """Receive a piece of the handshake or of a request."""
         if not self._admitted:
-            # What comes before TLS begins is its own; with its end the first request may come.
+            # This data belongs to the handshake; its last piece may contain the first request.
             self._early += data
             wire = self._wire
             if (
@@ -179,39 +180,39 @@ class _Connection(web.RequestHandler):
                 and wire is not None
                 and not wire.is_closing()
             ):
-                self._greet(wire, self.tls)
+                self._begin_tls(wire, self.tls)
             return
         if data and self._idle:
             self._idle = False
-            self._within(ARRIVE_SECONDS)
+            self._limit_time(ARRIVE_SECONDS)
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget it."""
+        """Stop counting it."""
         self._forget()
         if self._admitted:
             super().connection_lost(exc)
 
     def _forget(self) -> None:
         self._wire = None
-        if self._limit is not None:
-            self._limit.cancel()
-        self._connections.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connections.discard(self)
 
-    def waiting(self) -> None:
-        """No request is being handled."""
-        self._connections.waits(self)
+    def start_waiting(self) -> None:
+        """No request is being handled from now on."""
+        self._connections.mark_waiting(self)
         self._idle = True
-        self._within(IDLE_SECONDS)
+        self._limit_time(IDLE_SECONDS)
 
-    def working(self) -> None:
-        """A request is being handled."""
-        self._connections.works(self)
+    def start_working(self) -> None:
+        """A request is being handled from now on."""
+        self._connections.mark_working(self)
         self._idle = False
-        self._within(HANDLE_SECONDS)
+        self._limit_time(HANDLE_SECONDS)
 
-    def cut(self) -> None:
-        """End it at once: what is still to be sent is for a reader that does not read."""
+    def abort(self) -> None:
+        """Close it at once: unsent data is for a reader that does not read."""
         if self._wire is not None:
             self._wire.abort()
 
@@ -220,30 +221,30 @@ class _Connection(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it may quote the request, so it goes nowhere
+        message: str | None = None,  # noqa: ARG002 - it may quote the request, so it is not used
     ) -> web.StreamResponse:
-        """Answer what could not be read, or what failed; aiohttp's own page quotes the request."""
-        # A scraper that has given up (its time-out, its restart) is no failure of ours.
-        gone = isinstance(exc, ConnectionError)
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not gone:
+        """Answer an unreadable or failed request; aiohttp's own page would quote the request."""
+        # A scraper that disconnected (timeout, restart) is no failure of ours.
+        disconnected = isinstance(exc, ConnectionError)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not disconnected:
             more = {"event": "request_failed", "fields": {"code": Code.UNEXPECTED}}
             _log.error("A request failed", extra=more, exc_info=exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
+            raise ConnectionError("the answer has already begun")
         response = text_response(status)
         response.headers[hdrs.SERVER] = SOFTWARE
         response.force_close()
         return response
 
-    def _within(self, seconds: float) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
+    def _limit_time(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._wire is not None:
-            self._limit = asyncio.get_running_loop().call_later(seconds, self.cut)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
 
 
 def _hand_over(early: bytes, wire: asyncio.Transport) -> None:
-    """Give what arrived before it to the TLS that has just begun on `wire`."""
+    """Pass the data that arrived before the handshake to the TLS protocol of `wire`."""
     protocol = cast("asyncio.BufferedProtocol", wire.get_protocol())
     while early:
         room = memoryview(protocol.get_buffer(len(early)))
@@ -254,7 +255,7 @@ def _hand_over(early: bytes, wire: asyncio.Transport) -> None:
 
 
 def text_response(status: int, text: str = "") -> web.Response:
-    """A short answer for people and scripts: the status's own words unless `text` is given."""
+    """A short answer for people and scripts: the phrase of the status unless `text` is given."""
     return web.Response(
         status=status,
         text=f"{text or HTTPStatus(status).phrase}\n",
@@ -263,12 +264,12 @@ def text_response(status: int, text: str = "") -> web.Response:
 
 
 @web.middleware
-async def bounded(
+async def limit_handling(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Limit the time of handling, and make aiohttp's error pages plain."""
+    """Limit the time of handling, and replace aiohttp's error pages with plain text."""
     connection = cast("_Connection", request.protocol)
-    connection.working()
+    connection.start_working()
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -277,25 +278,25 @@ async def bounded(
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
     finally:
-        connection.waiting()
+        connection.start_waiting()
 
 
 CLIENT_DISCONNECTED = (OSError, RuntimeError, web.RequestPayloadError)
-"""How reading a body ends whose client is gone, or breaks off in the middle of its encoding."""
+"""What reading a body raises when the client disconnects or sends an incomplete encoding."""
 
 
 def close_if_tls_changed(request: web.Request, tls: Tls | None) -> None:
-    """End a connection after this request when it came under a TLS that is no longer in force."""
+    """Close a connection after this request when its TLS is no longer in force."""
     connection = cast("_Connection", request.protocol)
     if connection.tls is not tls:
         connection.close()
 
 
 def extend_deadline(request: web.Request) -> None:
-    """Give a request that makes progress its time of handling anew: its body may be large."""
-    cast("_Connection", request.protocol).working()
+    """Restart the time limit of a request that makes progress: its body may be large."""
+    cast("_Connection", request.protocol).start_working()
 
 
 async def set_server_header(_request: web.Request, response: web.StreamResponse) -> None:
-    """Name this program in the answer, not the versions of what it is made of."""
+    """Name this program in the answer, but not its version or its libraries."""
     response.headers[hdrs.SERVER] = SOFTWARE

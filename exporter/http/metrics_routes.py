@@ -1,4 +1,4 @@
-"""What Prometheus and supervisors ask of the metrics listener; what people see is made in `page`."""
+"""The routes of the metrics listener for Prometheus and supervisors; `status.page` has those for people."""
 
 from __future__ import annotations
 
@@ -13,46 +13,49 @@ from exporter.http.connections import text_response
 from exporter.metrics.exposition import Rendering
 
 PIECE_BYTES = 64 * 1024
-"""A slow reader has this much of an answer for itself; the rest stays shared with all others."""
+"""A slow reader has this much of an answer as its own copy; the rest is shared with all readers."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsEndpoints:
-    """What the pages ask of the rest of the program."""
+    """What the routes need from the rest of the program."""
 
     scrape: Callable[[str, str], Awaitable[Rendering | None]]
-    """From the headers Accept and Accept-Encoding to the answer; None while there is none yet."""
+    """From the headers Accept and Accept-Encoding to the answer; None before the first snapshot."""
     unhealthy: Callable[[], str]
-    """Why a supervisor should restart the process, or ""."""
+    """Why a supervisor should restart the process; empty while it should not."""
     unready: Callable[[], str]
-    """Why nobody should rely on it now (starting, stopping, no store), or ""."""
+    """Why clients should not rely on it now (starting, stopping, no store); empty while they may."""
     reload: Callable[[], Awaitable[str]] | None = None
-    """Reads the configuration again and returns what is wrong with it, or ""; None where not enabled."""
+    """Reads the configuration again and returns its problems, or ""; None when not enabled."""
 
 
-def pages(site: MetricsEndpoints) -> list[web.AbstractRouteDef]:
-    """The routes of `site`."""
+def build_routes(endpoints: MetricsEndpoints) -> list[web.AbstractRouteDef]:
+    """The routes of `endpoints`."""
 
     async def metrics(request: web.Request) -> web.StreamResponse:
-        rendering = await site.scrape(_joined(request, hdrs.ACCEPT), _joined(request, hdrs.ACCEPT_ENCODING))
+        accept, encodings = (_join_header(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
+        rendering = await endpoints.scrape(accept, encodings)
         if rendering is None:
             return text_response(HTTPStatus.SERVICE_UNAVAILABLE, "the state is not loaded yet")
         return await _send(request, rendering)
 
     routes: list[web.AbstractRouteDef] = [
         web.get("/metrics", metrics),
-        web.get("/-/healthy", _check(site.unhealthy, "healthy")),
-        web.get("/-/ready", _check(site.unready, "ready")),
+        web.get("/-/healthy", _make_check(endpoints.unhealthy, "healthy")),
+        web.get("/-/ready", _make_check(endpoints.unready, "ready")),
     ]
-    if site.reload is not None:
-        routes.append(web.post("/-/reload", _reload(site.reload)))
+    if endpoints.reload is not None:
+        routes.append(web.post("/-/reload", _make_reload(endpoints.reload)))
+    else:
+        routes.append(web.route("*", "/-/reload", _refuse_reload))
     return routes
 
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _check(reason_against: Callable[[], str], fine: str) -> _Handler:
+def _make_check(reason_against: Callable[[], str], fine: str) -> _Handler:
     async def check(_request: web.Request) -> web.StreamResponse:
         reason = reason_against()
         return text_response(HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK, reason or fine)
@@ -60,7 +63,7 @@ def _check(reason_against: Callable[[], str], fine: str) -> _Handler:
     return check
 
 
-def _reload(reload: Callable[[], Awaitable[str]]) -> _Handler:
+def _make_reload(reload: Callable[[], Awaitable[str]]) -> _Handler:
     async def reload_now(_request: web.Request) -> web.StreamResponse:
         problem = await reload()
         return text_response(
@@ -70,7 +73,11 @@ def _reload(reload: Callable[[], Awaitable[str]]) -> _Handler:
     return reload_now
 
 
-def _joined(request: web.Request, header: str) -> str:
+async def _refuse_reload(_request: web.Request) -> web.StreamResponse:
+    return text_response(HTTPStatus.NOT_FOUND, "reload is not enabled: start with --web.enable-lifecycle")
+
+
+def _join_header(request: web.Request, header: str) -> str:
     """A header that may come as a list, as several lines, or as both."""
     return ",".join(request.headers.getall(header, ()))
 
@@ -87,6 +94,6 @@ async def _send(request: web.Request, rendering: Rendering) -> web.StreamRespons
         for part in rendering.parts:
             whole = memoryview(part)
             for start in range(0, len(whole), PIECE_BYTES):
-                # Waits while the reader is behind: written at once, all would be copied for each one.
+                # Waits for a slow reader: in one write, everything would be copied for each reader.
                 await response.write(whole[start : start + PIECE_BYTES])
     return response

@@ -1,1 +1,1 @@
-"""Where message ids and webhooks come in: dropped files, the intake over HTTP, the webhook listener."""
+"""Where message ids and webhooks come in: dropped files, the HTTP intake, the webhook listener."""

@@ -1,9 +1,9 @@
-"""Ids over HTTP: `POST /api/v1/messages`, the formats of dropped files by content type.
+"""Takes ids over HTTP: `POST /api/v1/messages`, the formats of dropped files by content type.
 
 A body is read, parsed and tracked piece by piece, so that one of 64 MiB takes no
 more memory than one batch; only `application/json` is held whole. What was
-taken before a fault, a full store or the limit of tracked messages stays
-taken, and the answer says how much that was: to repeat the whole request is
+tracked before a fault, a full store or the limit of tracked messages stays
+tracked, and the response says how much that was: repeating the whole request is
 always safe, since an id that is known changes nothing.
 """
 
@@ -19,12 +19,13 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from exporter.config import Intake as IntakeSettings
+from exporter.domain.label_values import reject_label_value
 from exporter.domain.model import Source
 from exporter.engine.tracker import Tracked, Tracker
 from exporter.http import CLIENT_DISCONNECTED, extend_deadline, text_response
 from exporter.ingest.batching import track_in_parts
-from exporter.ingest.formats.fields import Context, campaign_refused
-from exporter.ingest.formats.formats import Batch, Parser, Reject, parser
+from exporter.ingest.formats.fields import RecordReader
+from exporter.ingest.formats.formats import Batch, Parser, Reject, make_parser
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import ConfigError, StoreFull
@@ -40,9 +41,9 @@ PIECE_BYTES = 256 * 1024
 PIECE_SECONDS = 10.0
 """How long the next piece of a body may take to arrive."""
 PACE_BYTES = 64 * 1024
-"""So much of a body gives its request the time of a new one; who drips is cut off."""
+"""Each time this much has arrived, the request gets the time of a new one; slower clients are cut off."""
 PART_MESSAGES = 1_000
-"""Messages of a transaction."""
+"""Messages in a transaction."""
 REPORTED_REJECTS = 1_000
 DEFAULT_CAMPAIGN = "default"
 RETRY_AFTER_SECONDS = 10
@@ -57,7 +58,7 @@ SUFFIXES = {
 
 
 class _Report:
-    """What one request came to."""
+    """Counts the records of one request."""
 
     def __init__(self) -> None:
         self.accepted = 0
@@ -67,15 +68,15 @@ class _Report:
         """Why nothing after what is counted could be used."""
         self._rejects: list[Reject] = []
 
-    def reject(self, rejects: Sequence[Reject]) -> None:
+    def add_rejects(self, rejects: Sequence[Reject]) -> None:
         self.rejected += len(rejects)
         self._rejects += rejects[: REPORTED_REJECTS - len(self._rejects)]
 
-    def track(self, tracked: Tracked) -> None:
+    def add_tracked(self, tracked: Tracked) -> None:
         self.accepted += tracked.accepted
         self.duplicate += tracked.duplicate
 
-    def response(self, status: HTTPStatus) -> web.Response:
+    def make_response(self, status: HTTPStatus) -> web.Response:
         body: dict[str, object] = {
             "accepted": self.accepted,
             "duplicate": self.duplicate,
@@ -98,11 +99,10 @@ class _Report:
         return response
 
 
-class Intake:
-    """The route, which is there as long as the settings want it."""
+class HttpIntake:
+    """Serves the route while it is configured."""
 
     def __init__(self, tracker: Tracker, clock: Clock, instruments: Instruments) -> None:
-        """Take ids in for `tracker`."""
         self._tracker = tracker
         self._clock = clock
         self._instruments = instruments
@@ -111,74 +111,78 @@ class Intake:
         self._token: SecretSource | None = None
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """For the listener that shows metrics."""
-        return [web.post(PATH, self._answer)]
+        """What the listener of `/metrics` serves in addition."""
+        return [web.post(PATH, self._serve)]
 
-    def follow(self, settings: IntakeSettings | None) -> None:
-        """Take new settings."""
+    def configure(self, settings: IntakeSettings | None) -> None:
+        """Apply new settings; None for no intake."""
         self._settings = settings
         self._token = settings.token() if settings is not None else None
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        body = self._admitted(request)
-        if isinstance(body, web.Response):
-            return body
+    async def _serve(self, request: web.Request) -> web.Response:
+        parser = self._admit(request)
+        if isinstance(parser, web.Response):
+            return parser
         length_bytes = request.content_length
         if length_bytes is not None and length_bytes <= SMALL_BODY_BYTES:
-            return await self._take(request, body)
+            return await self._track_body(request, parser)
         if self._turns.locked():
-            response = _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "other large bodies are being read")
+            response = _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "other large bodies are being read")
             response.headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_SECONDS)
             return response
         async with self._turns:
-            return await self._take(request, body)
+            return await self._track_body(request, parser)
 
-    def _admitted(self, request: web.Request) -> Parser | web.Response:
-        """A parser for the body of a request that may be read, or what it is answered instead."""
+    def _admit(self, request: web.Request) -> Parser | web.Response:
+        """A parser for the body of a request that may be read, else the response that refuses it."""
         if self._token is None:
-            return _refusal(HTTPStatus.NOT_FOUND)
-        if not _authorized(self._token, request.headers.get(hdrs.AUTHORIZATION, "")):
-            response = _refusal(HTTPStatus.UNAUTHORIZED)
+            return _refuse(
+                HTTPStatus.NOT_FOUND, "the intake is not configured: see intake in the configuration"
+            )
+        if not _is_authorized(self._token, request.headers.get(hdrs.AUTHORIZATION, "")):
+            response = _refuse(HTTPStatus.UNAUTHORIZED, "send the token: Authorization: Bearer TOKEN")
             response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
             return response
-        context = self._context(request)
-        if isinstance(context, str):
-            return _refusal(HTTPStatus.BAD_REQUEST, context)
+        records = self._make_reader(request)
+        if isinstance(records, str):
+            return _refuse(HTTPStatus.BAD_REQUEST, records)
         suffix = SUFFIXES.get(request.content_type)
         if suffix is None or request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-            return _refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            text = f"Content-Type must be one of {', '.join(SUFFIXES)}, without a Content-Encoding"
+            return _refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
         if (request.content_length or 0) > MAX_BODY_BYTES:
-            return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        return parser(suffix, context)
+            text = f"the body may have {MAX_BODY_BYTES // 2**20} MiB"
+            return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
+        return make_parser(suffix, records)
 
-    def _context(self, request: web.Request) -> Context | str:
-        """What the records are read against, or what is wrong with the query."""
+    def _make_reader(self, request: web.Request) -> RecordReader | str:
+        """A reader with the defaults of the query, or what is wrong with the query."""
         unknown = request.query.keys() - {"campaign", "account"}
         if unknown or any(len(request.query.getall(key)) > 1 for key in request.query):
-            return "the query takes campaign and account, each once"
+            return "the query may have campaign and account, each once"
         names = [account.name for account in self._tracker.settings.accounts]
         account = request.query.get("account", names[0] if len(names) == 1 else "")
         if account not in names:
             return "account must name one of the configured accounts"
         campaign = request.query.get("campaign", DEFAULT_CAMPAIGN)
-        if campaign_refused(campaign):
-            return "campaign can't be a label: empty, too long, unprintable, or a phone number"
-        return Context(campaign, account, names, self._clock.now())
+        if reject_label_value(campaign):
+            return "campaign can't be a label: it is empty, too long, unprintable, or has a phone number"
+        return RecordReader(campaign, account, names, self._clock.now())
 
-    async def _take(self, request: web.Request, body: Parser) -> web.Response:
-        """Read, parse and track a body to its end, or as far as it goes."""
+    async def _track_body(self, request: web.Request, parser: Parser) -> web.Response:
+        """Read, parse and track a body to its end, or as far as it can be used."""
         report = _Report()
         try:
-            status = await self._read(request, body, report)
+            status = await self._read_body(request, parser, report)
         except StoreFull:
             status = HTTPStatus.SERVICE_UNAVAILABLE
         except TimeoutError:
             status = HTTPStatus.REQUEST_TIMEOUT
         for result in ("accepted", "duplicate", "rejected"):
-            self._instruments.intake(result, getattr(report, result))
-        return report.response(status)
+            self._instruments.count_intake(result, getattr(report, result))
+        return report.make_response(status)
 
-    async def _read(self, request: web.Request, body: Parser, report: _Report) -> HTTPStatus:
+    async def _read_body(self, request: web.Request, parser: Parser, report: _Report) -> HTTPStatus:
         read_bytes, granted_bytes = 0, 0
         final = False
         while not final:
@@ -194,39 +198,41 @@ class Intake:
             if read_bytes > MAX_BODY_BYTES:
                 return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             final = not piece
-            batches = body.feed(piece, final=final)
+            batches = parser.feed(piece, final=final)
             # A large document takes seconds: not on the event loop.
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-                if not await self._track(batch, report):
+                if not await self._track_batch(batch, report):
                     return HTTPStatus.TOO_MANY_REQUESTS
                 extend_deadline(request)
-            if body.fault:
-                report.fault = body.fault
-                too_large = body.fault == "too_large"
+            if parser.fault:
+                report.fault = parser.fault
+                too_large = parser.fault == "too_large"
                 return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
         return HTTPStatus.OK
 
-    async def _track(self, batch: Batch, report: _Report) -> bool:
+    async def _track_batch(self, batch: Batch, report: _Report) -> bool:
         """Track one batch; False when there is no more room."""
-        report.reject(batch.rejects)
+        report.add_rejects(batch.rejects)
         track = partial(self._tracker.track, source=Source.INTAKE)
         async for tracked in track_in_parts(track, batch.messages, PART_MESSAGES):
             if tracked.blocked:
                 return False
-            report.track(tracked)
+            report.add_tracked(tracked)
         return True
 
 
-def _authorized(source: SecretSource, authorization: str) -> bool:
-    scheme, _, shown = authorization.partition(" ")
+def _is_authorized(source: SecretSource, authorization: str) -> bool:
+    scheme, _, token_sent = authorization.partition(" ")
     try:
         token = source.read().reveal().encode()
     except ConfigError:
         return False
-    return scheme.lower() == "bearer" and hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), token)
+    return scheme.lower() == "bearer" and hmac.compare_digest(
+        token_sent.encode("utf-8", "surrogateescape"), token
+    )
 
 
-def _refusal(status: HTTPStatus, text: str = "") -> web.Response:
+def _refuse(status: HTTPStatus, text: str = "") -> web.Response:
     response = text_response(status, text)
     response.force_close()
     return response

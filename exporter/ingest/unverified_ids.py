@@ -1,8 +1,8 @@
-"""Ids that only a webhook has told of, while webhooks aren't trusted: asked about before they count.
+"""Ids that are known only from a webhook, while webhooks aren't trusted: polled before they are tracked.
 
-Whoever knows the token could make up ids. So they wait here, in memory and
-bounded, are asked about with at most a tenth of the account's rate, and only
-those that the provider knows are tracked. A crash loses those that wait.
+A client that knows the token could make up ids. So they wait here, in memory and
+bounded, are polled with at most a tenth of the account's rate, and only those
+that the provider knows are tracked. A crash loses those that wait.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.domain.events import Observed
-from exporter.domain.limiter import USABLE, Bucket
+from exporter.domain.limiter import BURST_US, USABLE
 from exporter.domain.model import SECOND_US, Answer, NewMessage, Source
+from exporter.domain.token_bucket import TokenBucket
 from exporter.engine.accounts import AccountState
-from exporter.engine.poller import Fetch, note
+from exporter.engine.poller import Fetch, record_reply
 from exporter.engine.request_history import InFlightRequest
 from exporter.engine.tracker import Tracker
 from exporter.metrics.instruments import Instruments
@@ -25,10 +26,10 @@ from exporter.store import Store
 
 MAX_WAITING = 10_000
 RATE_SHARE = 0.1
-"""Of what the account may send."""
+"""Of the account's rate."""
 TRIES = 3
 """Requests without a usable answer before an id is forgotten."""
-NOBODYS_ROW = NO_CAMPAIGN = -1
+NO_ROW = NO_CAMPAIGN = -1
 ROOM_US = 5 * SECOND_US
 """How long to wait for room before trying to track again."""
 
@@ -40,7 +41,7 @@ class _UnverifiedId(NamedTuple):
 
 @dataclass(eq=False)
 class UnverifiedIds:
-    """The ids that wait for the provider's word."""
+    """The ids that wait for the provider's answer."""
 
     tracker: Tracker
     store: Store
@@ -48,59 +49,58 @@ class UnverifiedIds:
     instruments: Instruments
 
     def __post_init__(self) -> None:
-        """Nobody waits."""
         self._waiting: dict[str, _UnverifiedId] = {}
-        self._some = asyncio.Event()
+        self._has_ids = asyncio.Event()
 
     def propose(self, message_id: str, sent_at: int) -> bool:
-        """Let an id wait to be asked about; False when there is no room for it."""
+        """Let an id wait for its poll; False when there is no room for it."""
         if message_id in self._waiting:
             return True
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting[message_id] = _UnverifiedId(sent_at)
-        self._some.set()
+        self._has_ids.set()
         return True
 
     async def run(self, account: AccountState, fetch: Fetch) -> None:
-        """Ask `account` about them, one at a time, until cancelled."""
-        bucket = Bucket(account.limiter.rate * RATE_SHARE, self.clock.monotonic())
+        """Poll them at `account`, one at a time, until cancelled."""
+        bucket = TokenBucket(account.limiter.rate * RATE_SHARE, self.clock.monotonic(), burst_us=BURST_US)
         while True:
-            await self._some.wait()
+            await self._has_ids.wait()
             await self.tracker.wait_until_writable()
             bucket.rate = account.limiter.rate * RATE_SHARE
             now = self.clock.monotonic()
-            wait_us = max(account.limiter.wait_us(now), bucket.wait_us(now))
+            wait_us = max(account.limiter.get_wait_us(now), bucket.get_wait_us(now))
             if wait_us:
                 await self.clock.sleep(wait_us)
                 continue
-            # Without a pause between the question and the taking, this turn is nobody else's.
-            account.limiter.sent(now)
-            bucket.take(now)
-            await self._ask(account, fetch, now)
+            # Nothing else runs between the question and the taking, so no other request uses this turn.
+            account.limiter.record_sent(now)
+            bucket.take_token(now)
+            await self._poll(account, fetch, now)
 
-    async def _ask(self, account: AccountState, fetch: Fetch, now: int) -> None:
+    async def _poll(self, account: AccountState, fetch: Fetch, now: int) -> None:
         message_id, unverified_id = next(iter(self._waiting.items()))
         reply = await fetch(message_id)
         self._forget(message_id)
-        asked = InFlightRequest(NOBODYS_ROW, message_id, NO_CAMPAIGN, now)
-        note(account, asked, reply, self.clock, self.instruments)
+        request = InFlightRequest(NO_ROW, message_id, NO_CAMPAIGN, now)
+        record_reply(account, request, reply, self.clock, self.instruments)
         if reply.answer is not None:
             while not await self._track(account, message_id, unverified_id, reply.answer):
                 await self.clock.sleep(ROOM_US)
         elif reply.outcome not in USABLE and unverified_id.tries + 1 < TRIES:
             self._waiting[message_id] = unverified_id._replace(tries=unverified_id.tries + 1)
-            self._some.set()
+            self._has_ids.set()
 
     def _forget(self, message_id: str) -> None:
         del self._waiting[message_id]
         if not self._waiting:
-            self._some.clear()
+            self._has_ids.clear()
 
     async def _track(
         self, account: AccountState, message_id: str, unverified_id: _UnverifiedId, answer: Answer
     ) -> bool:
-        """Track what the provider knows, with what it says; False when there is no room now."""
+        """Track an id that the provider knows, with its answer; False when there is no room now."""
         settings = self.tracker.settings.webhook
         if settings is None:
             return True
@@ -111,7 +111,7 @@ class UnverifiedIds:
         except StoreFull:
             return False
         found = await self.tracker.run(self.store.find, [account.id], [message_id])
-        uptime_us = account.limiter.uptime_us(self.clock.monotonic())
+        uptime_us = account.limiter.get_uptime_us(self.clock.monotonic())
         for message in found.get(message_id, ()):
             self.tracker.report(Observed(message.row, self.clock.now(), uptime_us, answer))
         return True

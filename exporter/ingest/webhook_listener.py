@@ -1,16 +1,15 @@
-"""The listener for the provider's webhooks: who may speak, what is too much, and when to say yes.
+"""Listens for the provider's webhooks: checks token and sender, bounds the body, and responds.
 
 `POST /webhook/TOKEN`, or `POST /webhook` with the token as the password of HTTP
-Basic. Whoever lacks the token, or isn't on the list of senders, finds nothing
-there. Answers have no body and are the same for known and unknown messages;
-2xx comes only once what was told is durable.
+Basic. Requests without the token, or from other addresses than the allowed
+senders, get 404. Responses have no body and are the same for known and unknown
+messages; 2xx comes only once the event is durable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-from base64 import b64decode
 from collections.abc import Iterable
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -24,8 +23,9 @@ from exporter.http import CLIENT_DISCONNECTED, Listener
 from exporter.ingest.webhook_processor import WebhookProcessor
 from exporter.metrics.instruments import Instruments
 from exporter.provider.parsing import parse_webhook
+from exporter.runtime.addresses import format_address
 from exporter.runtime.errors import ConfigError
-from exporter.runtime.secrets import SecretSource
+from exporter.runtime.secrets import SecretSource, parse_basic_credentials
 
 PATH = "/webhook"
 BODY_SECONDS = 10.0
@@ -33,12 +33,12 @@ BODY_SECONDS = 10.0
 RETRY_AFTER_SECONDS = 5
 
 
-class Webhooks:
-    """The listener, as long as the settings want one."""
+class WebhookListener:
+    """Listens while webhooks are configured."""
 
-    def __init__(self, hearing: WebhookProcessor, instruments: Instruments) -> None:
-        """Listen to nobody before `follow`."""
-        self._processor = hearing
+    def __init__(self, processor: WebhookProcessor, instruments: Instruments) -> None:
+        """Listen on no address before `configure`."""
+        self._processor = processor
         self._instruments = instruments
         self._settings: Webhook | None = None
         self._token: SecretSource | None = None
@@ -49,17 +49,17 @@ class Webhooks:
         """Where it listens."""
         return self._listener.addresses if self._listener is not None else ()
 
-    async def follow(self, settings: Webhook | None) -> None:
-        """Take new settings; raises ListenError, and then goes on as before.
+    async def configure(self, settings: Webhook | None) -> None:
+        """Apply new settings, None for no webhooks; raises ListenError, and then goes on as before.
 
-        Only another address interrupts: whoever is refused a connection may never try again.
+        The socket is only opened anew for another address: a sender that is refused a connection may
+        never try again.
         """
         before, listener = self._settings, self._listener
         if settings is not None and (before is None or before.listen != settings.listen):
-            host, port = settings.listen
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            address = format_address(*settings.listen)
             self._listener = await Listener(
-                [address], [web.route("*", "/{path:.*}", self._answer)]
+                [address], [web.route("*", "/{path:.*}", self._serve)]
             ).__aenter__()
         elif settings is None:
             self._listener = None
@@ -69,26 +69,26 @@ class Webhooks:
             await listener.__aexit__(None, None, None)
 
     async def close(self) -> None:
-        """Listen no more."""
-        await self.follow(None)
+        """Stop listening."""
+        await self.configure(None)
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        if not self._may_speak(request):
-            self._instruments.webhook(WebhookResult.UNAUTHORIZED)
-            return _empty(HTTPStatus.NOT_FOUND)
+    async def _serve(self, request: web.Request) -> web.Response:
+        if not self._is_allowed(request):
+            self._instruments.count_webhook(WebhookResult.UNAUTHORIZED)
+            return _respond(HTTPStatus.NOT_FOUND)
         if request.method != hdrs.METH_POST:
-            return _empty(HTTPStatus.METHOD_NOT_ALLOWED, {hdrs.ALLOW: hdrs.METH_POST})
-        body = await self._body(request)
-        news = parse_webhook(body) if isinstance(body, bytes) else None
-        if news is None:
-            self._instruments.webhook(WebhookResult.INVALID)
-            return _empty(body if isinstance(body, HTTPStatus) else HTTPStatus.BAD_REQUEST)
-        if await self._processor.submit(news):
-            return _empty(HTTPStatus.NO_CONTENT)
-        return _empty(HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: str(RETRY_AFTER_SECONDS)})
+            return _respond(HTTPStatus.METHOD_NOT_ALLOWED, {hdrs.ALLOW: hdrs.METH_POST})
+        body = await self._read_body(request)
+        event = parse_webhook(body) if isinstance(body, bytes) else None
+        if event is None:
+            self._instruments.count_webhook(WebhookResult.INVALID)
+            return _respond(body if isinstance(body, HTTPStatus) else HTTPStatus.BAD_REQUEST)
+        if await self._processor.submit(event):
+            return _respond(HTTPStatus.NO_CONTENT)
+        return _respond(HTTPStatus.SERVICE_UNAVAILABLE, {hdrs.RETRY_AFTER: str(RETRY_AFTER_SECONDS)})
 
-    async def _body(self, request: web.Request) -> bytes | HTTPStatus:
-        """The body, or why there is none."""
+    async def _read_body(self, request: web.Request) -> bytes | HTTPStatus:
+        """The body, or the status that refuses it."""
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
             return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
         try:
@@ -101,55 +101,50 @@ class Webhooks:
         except CLIENT_DISCONNECTED:
             return HTTPStatus.BAD_REQUEST
 
-    def _may_speak(self, request: web.Request) -> bool:
-        """Whether a request has the token and comes from where it may."""
+    def _is_allowed(self, request: web.Request) -> bool:
+        """Whether a request has the token and comes from an allowed sender."""
         settings, source = self._settings, self._token
         if settings is None or source is None:
             return False
         if settings.allowed_senders:
-            sender = sender_of(
+            sender = find_sender(
                 request.remote or "",
                 request.headers.getall("X-Forwarded-For", []),
                 settings.trusted_proxies,
             )
-            if sender is None or not _within(sender, settings.allowed_senders):
+            if sender is None or not _is_within(sender, settings.allowed_senders):
                 return False
         try:
             token = source.read().reveal().encode()
         except ConfigError:
             return False
-        shown = shown_token(request.path, request.headers.get(hdrs.AUTHORIZATION, ""))
-        return hmac.compare_digest(shown, token)
+        token_sent = read_token(request.path, request.headers.get(hdrs.AUTHORIZATION, ""))
+        return hmac.compare_digest(token_sent, token)
 
 
-def shown_token(path: str, authorization: str) -> bytes:
-    """The token that a request shows, in its path or as a password; empty when it shows none."""
+def read_token(path: str, authorization: str) -> bytes:
+    """The token that a request has in its path or as a password; empty when it has none."""
     if path.startswith(f"{PATH}/"):
         return path.removeprefix(f"{PATH}/").encode("utf-8", "surrogateescape")
-    scheme, _, encoded = authorization.partition(" ")
-    if path != PATH or scheme.lower() != "basic":
-        return b""
-    try:
-        return b64decode(encoded, validate=True).partition(b":")[2]
-    except ValueError:
-        return b""
+    credentials = parse_basic_credentials(authorization) if path == PATH else None
+    return credentials[1] if credentials is not None else b""
 
 
-def sender_of(peer: str, forwarded: Iterable[str], trusted: Iterable[Network]) -> Ip | None:
-    """Who sent a request: its peer, or behind proxies that are trusted the right-most hop that isn't one.
+def find_sender(peer: str, forwarded: Iterable[str], trusted: Iterable[Network]) -> Ip | None:
+    """The sender of a request: its peer, or behind trusted proxies the right-most hop that isn't one.
 
-    `forwarded` are all X-Forwarded-For headers; what is left of that hop anyone can have written. None
-    when it can't be told.
+    `forwarded` are all X-Forwarded-For headers; anyone can have written what is left of that hop. None
+    when the sender is unknown.
     """
     trusted = tuple(trusted)
     hops = [hop.strip() for header in forwarded for hop in header.split(",")]
-    sender = _address(peer)
-    while sender is not None and hops and _within(sender, trusted):
-        sender = _address(hops.pop())
+    sender = _parse_address(peer)
+    while sender is not None and hops and _is_within(sender, trusted):
+        sender = _parse_address(hops.pop())
     return sender
 
 
-def _address(text: str) -> Ip | None:
+def _parse_address(text: str) -> Ip | None:
     try:
         address = ip_address(text)
     except ValueError:
@@ -158,13 +153,13 @@ def _address(text: str) -> Ip | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _within(address: Ip, networks: Iterable[Network]) -> bool:
+def _is_within(address: Ip, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-def _empty(status: HTTPStatus, headers: dict[str, str] | None = None) -> web.Response:
+def _respond(status: HTTPStatus, headers: dict[str, str] | None = None) -> web.Response:
     response = web.Response(status=status, headers=headers)
     if status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
-        # What is left of the body is not worth waiting for.
+        # Do not wait for the rest of the body.
         response.force_close()
     return response

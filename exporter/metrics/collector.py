@@ -1,9 +1,9 @@
 """`/metrics` as bytes: the state, rendered once for each published snapshot, and what this process counts.
 
-Everything is rendered in one thread of its own: not in the event loop, which
+Everything is rendered in a thread of its own: not in the event loop, which
 it would block, and not in the shared pool, where a hanging file system could
-take every thread. Scrapers that come while a rendering is made share it, so
-that any number of them costs at most two; none waits for anything but that.
+take every thread. Scrapes that arrive during a rendering share it, so that any
+number of them costs at most two renderings; they wait for nothing else.
 """
 
 from __future__ import annotations
@@ -29,59 +29,57 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 
 class Collector:
-    """Joins the latest snapshot and a registry; a context manager that owns the rendering thread."""
+    """Renders the latest snapshot and a registry; a context manager that owns the rendering thread."""
 
     def __init__(self, registry: CollectorRegistry, *, created: bool, exemplars: bool = False) -> None:
-        """Show `registry` as this process's own part; for the rest see `Renderer`."""
+        """Append the metrics of `registry`; for `created` and `exemplars` see `Renderer`."""
         self._own = _WithoutCreated(registry)
         self._published: _Published | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
         self._states = {form: _State(Renderer(form, created=created, exemplars=exemplars)) for form in Format}
-        self._flights = {(form, gzipped): _Flight() for form in Format for gzipped in (False, True)}
+        self._variants = {(form, gzipped): _Variant() for form in Format for gzipped in (False, True)}
 
     def __enter__(self) -> Self:
-        """Nothing to open: the thread starts with the first rendering."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the thread end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Show this from now on; costs nothing until somebody looks."""
+        """Show this snapshot from now on; it is rendered at the next scrape."""
         number = 0 if self._published is None else self._published.number + 1
         self._published = _Published(number, snapshot)
 
     async def render(self, accept: str, accept_encoding: str) -> Rendering | None:
-        """What to answer to a scrape with these headers; None before the first snapshot."""
+        """Answer a scrape with these headers; None before the first snapshot."""
         wanted = self._published
         if wanted is None:
             return None
         form, gzipped = negotiate(accept), accepts_gzip(accept_encoding)
-        flight = self._flights[form, gzipped]
-        landed_before = flight.landed
-        async with flight.turn:
-            landed = flight.rendering
-            # What landed while we waited is ours too, unless it set out before `wanted` was published.
-            if landed is not None and flight.landed > landed_before and flight.number >= wanted.number:
-                return landed
+        variant = self._variants[form, gzipped]
+        made_before = variant.renderings_made
+        async with variant.lock:
+            made = variant.rendering
+            # One that was made while we waited is ours too, unless it shows a snapshot before `wanted`.
+            if made is not None and variant.renderings_made > made_before and variant.number >= wanted.number:
+                return made
             latest = self._published or wanted
             loop = asyncio.get_running_loop()
             rendering = await loop.run_in_executor(self._thread, self._render, latest, form, gzipped)
-            flight.rendering, flight.number = rendering, latest.number
-            flight.landed += 1
+            variant.rendering, variant.number = rendering, latest.number
+            variant.renderings_made += 1
             return rendering
 
     def _render(self, published: _Published, form: Format, gzipped: bool) -> Rendering:  # noqa: FBT001 - an executor passes no keywords
-        """Runs in the rendering thread, which alone touches `_State`."""
+        """Render in the rendering thread, the only one that uses `_State`."""
         state = self._states[form]
         state.follow(published)
         own = _OWN_PART[form](self._own)
         if not gzipped:
             return Rendering((state.text, own), form.value)
-        deflated, checksum = state.deflated()
+        deflated, checksum = state.deflate()
         size_bytes = len(state.text) + len(own)
         trailer = struct.pack("<II", zlib.crc32(own, checksum), size_bytes & 0xFFFF_FFFF)
         return Rendering(
@@ -105,18 +103,18 @@ class _Published(NamedTuple):
     snapshot: Snapshot
 
 
-class _Flight:
-    """The rendering of one variant that is being made, and the last that was."""
+class _Variant:
+    """One variant: the lock of the rendering that is being made, and the latest result."""
 
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
-        self.landed = 0
+        self.lock = asyncio.Lock()
+        self.renderings_made = 0
         self.number = -1
         self.rendering: Rendering | None = None
 
 
 class _State:
-    """The state's part of one format: shared by all renderings of one published snapshot."""
+    """The state in one format, shared by all renderings of one published snapshot."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
@@ -125,23 +123,23 @@ class _State:
         self.text = b""
 
     def follow(self, published: _Published) -> None:
-        """Render, unless that was done."""
+        """Render `published`, unless that was done."""
         if published.number != self._number:
             self.text = self._renderer.render(published.snapshot)
             self._number = published.number
             self._deflated = None
 
-    def deflated(self) -> tuple[bytes, int]:
-        """The text as the beginning of a deflate stream that goes on, and its CRC-32."""
+    def deflate(self) -> tuple[bytes, int]:
+        """Return the text as the beginning of a deflate stream that goes on, and its CRC-32."""
         if self._deflated is None:
-            # Two gzip members in a row would do for Prometheus, but not for every reader: so this is one
-            # member, whose stream is flushed to a byte's end here and is continued by another compressor.
+            # Prometheus reads two gzip members in a row, but not every client does: so this is one member,
+            # whose stream is flushed to the end of a byte here and is continued by another compressor.
             self._deflated = _deflate(self.text, zlib.Z_SYNC_FLUSH), zlib.crc32(self.text)
         return self._deflated
 
 
 class _WithoutCreated:
-    """A registry without the `_created` samples of direct instruments: a series more for each."""
+    """A registry without the `_created` samples of direct instruments, which would double their series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -152,17 +150,17 @@ class _WithoutCreated:
             yield metric
 
 
-def _own_text(own: _WithoutCreated) -> bytes:
+def _render_own_text(own: _WithoutCreated) -> bytes:
     return generate_latest(own)
 
 
-def _own_openmetrics(own: _WithoutCreated) -> bytes:
-    """Ends with the `# EOF` of the whole."""
+def _render_own_openmetrics(own: _WithoutCreated) -> bytes:
+    """Render the instruments, and the `# EOF` that ends the whole."""
     text: bytes = openmetrics.generate_latest(own)  # type: ignore[no-untyped-call]  # the library leaves it untyped
     return text
 
 
-_OWN_PART = {Format.TEXT: _own_text, Format.OPENMETRICS: _own_openmetrics}
+_OWN_PART = {Format.TEXT: _render_own_text, Format.OPENMETRICS: _render_own_openmetrics}
 
 
 def _deflate(content: bytes, ending: int) -> bytes:

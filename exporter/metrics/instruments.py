@@ -1,9 +1,9 @@
-"""What this process counts of itself: direct instruments on one explicit registry, declared in `families`.
+"""What this process counts of itself: direct instruments on one explicit registry, declared in `catalogue`.
 
-Callers speak the domain ("a request to this account ended like that"); names,
-labels and children stay in here. Everything whose labels are known beforehand
-stands at 0 from the start, while a gauge that nobody has measured yet has no
-sample: 0 would be a lie, and for an instant would read as 1970.
+Callers speak of the domain ("a request to this account had this outcome");
+names, labels and children stay in here. Everything whose labels are known
+beforehand stands at 0 from the start, while a gauge without a measurement has
+no sample: 0 would be wrong, and as a timestamp would mean 1970.
 
 The store's thread and the event loop both write here; the library locks.
 """
@@ -25,10 +25,9 @@ from exporter.domain.limiter import CircuitState
 from exporter.domain.model import Answer, Outcome, Priority, Status, WebhookResult
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family
-from exporter.metrics.registry_values import RegistryValues
 
 ENTRY_RESULTS = ("accepted", "duplicate", "rejected")
-"""What becomes of an id that a file or a request brings."""
+"""The possible results for an id from a file or a request."""
 FILE_RESULTS = ("done", "failed", "ignored", "not_regular", "too_large", "unreadable")
 REJECT_REASONS = (
     "bad_campaign",
@@ -48,34 +47,33 @@ OVERFLOWING_LABELS = ("campaign",)
 
 
 class DropInstruments:
-    """What the drop directories count; a word from outside the fixed sets begins a series of its own."""
+    """The counters of the drop directories; a word outside the fixed sets starts a new series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Begin at 0."""
-        self._files = _counter(catalogue.DROP_FILES, registry, FILE_RESULTS)
-        self._lines = _counter(catalogue.DROP_LINES, registry, ENTRY_RESULTS)
-        self._rejected = _counter(catalogue.DROP_LINES_REJECTED, registry, REJECT_REASONS)
-        self._up = _gauge(catalogue.DROP_UP, registry)
-        self._blocked = _gauge(catalogue.DROP_BLOCKED, registry)
+        self._files = _make_counter(catalogue.DROP_FILES, registry, FILE_RESULTS)
+        self._lines = _make_counter(catalogue.DROP_LINES, registry, ENTRY_RESULTS)
+        self._rejected = _make_counter(catalogue.DROP_LINES_REJECTED, registry, REJECT_REASONS)
+        self._up = _make_gauge(catalogue.DROP_UP, registry)
+        self._blocked = _make_gauge(catalogue.DROP_BLOCKED, registry)
 
-    def file(self, result: str) -> None:
-        """A file came to its end."""
+    def count_file(self, result: str) -> None:
+        """Count a file that was read or passed over."""
         self._files.labels(result).inc()
 
-    def lines(self, result: str, count: int) -> None:
-        """Entries were taken or refused."""
+    def count_lines(self, result: str, count: int) -> None:
+        """Count entries; the result is one of ENTRY_RESULTS."""
         self._lines.labels(result).inc(count)
 
-    def rejected(self, reason: str, count: int) -> None:
-        """Entries were refused for this reason."""
+    def count_rejected(self, reason: str, count: int) -> None:
+        """Count entries that were refused for this reason."""
         self._rejected.labels(reason).inc(count)
 
-    def up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - two arguments, the second is in the name
-        """Whether the configured directory could be read."""
+    def set_up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - two arguments, the second is in the name
+        """Show whether the configured directory could be read."""
         self._up.labels(directory).set(up)
 
-    def blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the only argument is in the name
-        """Whether files wait because too much is tracked."""
+    def set_blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the only argument is in the name
+        """Show whether files wait because too many messages are tracked."""
         self._blocked.set(blocked)
 
 
@@ -85,133 +83,135 @@ class Instruments:
     def __init__(self) -> None:
         """Register everything; accounts come in with `configure`."""
         self.registry = CollectorRegistry(auto_describe=True)
-        """Pass it on to whoever prints it; nothing else registers here."""
+        """For the collector; nothing else registers here."""
         registry = self.registry
         self._api = _Api(registry)
         self._accounts: dict[str, _Account] = {}
         self.drop = DropInstruments(registry)
-        self._webhook_events = _counter(catalogue.WEBHOOK_EVENTS, registry, WEBHOOK_RESULTS)
-        self._intake_messages = _counter(catalogue.INTAKE_MESSAGES, registry, ENTRY_RESULTS)
-        self._label_overflow = _counter(catalogue.LABEL_OVERFLOW, registry, OVERFLOWING_LABELS)
-        _gauge(catalogue.BUILD_INFO, registry).labels(__version__, platform.python_version()).set(1)
-        self._config_last_reload_successful = _gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL, registry)
-        self._config_last_reload_success = _gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESS, registry)
-        self._store_up = _gauge(catalogue.STORE_UP, registry)
-        self._commit_duration = _histogram(catalogue.STORE_COMMIT_DURATION, registry)
-        self._event_loop_lag = _gauge(catalogue.EVENT_LOOP_LAG, registry)
-        self._clock_steps = _counter(catalogue.CLOCK_STEPS, registry)
-        self._log_dropped = _counter(catalogue.LOG_MESSAGES_DROPPED, registry)
+        self._webhook_events = _make_counter(catalogue.WEBHOOK_EVENTS, registry, WEBHOOK_RESULTS)
+        self._intake_messages = _make_counter(catalogue.INTAKE_MESSAGES, registry, ENTRY_RESULTS)
+        self._label_overflow = _make_counter(catalogue.LABEL_OVERFLOW, registry, OVERFLOWING_LABELS)
+        _make_gauge(catalogue.BUILD_INFO, registry).labels(__version__, platform.python_version()).set(1)
+        self._config_last_reload_successful = _make_gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESSFUL, registry)
+        self._config_last_reload_success = _make_gauge(catalogue.CONFIG_LAST_RELOAD_SUCCESS, registry)
+        self._store_up = _make_gauge(catalogue.STORE_UP, registry)
+        self._commit_duration = _make_histogram(catalogue.STORE_COMMIT_DURATION, registry)
+        self._event_loop_lag = _make_gauge(catalogue.EVENT_LOOP_LAG, registry)
+        self._clock_steps = _make_counter(catalogue.CLOCK_STEPS, registry)
+        self._log_dropped = _make_counter(catalogue.LOG_MESSAGES_DROPPED, registry)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
 
-    def read(self, *wanted: Family) -> RegistryValues:
-        """What these metrics show now; may be called from any thread."""
+    def read_values(self, *wanted: Family) -> RegistryValues:
+        """Read what these metrics show now; may be called from any thread."""
         return RegistryValues(self.registry, wanted)
 
     def configure(self, settings: Settings) -> None:
-        """Show the accounts of `settings`, new ones at 0, and no longer those that are not in it."""
+        """Show the accounts of `settings`, new ones at 0, and remove the others."""
         names = {account.name for account in settings.accounts}
         for name in self._accounts.keys() - names:
             del self._accounts[name]
-            self._api.forget(name)
+            self._api.remove_account(name)
         for name in sorted(names):
-            self._account(name)
+            self._find_account(name)
 
-    # --- talking to the provider ------------------------------------------------------------------
+    # --- requests to the provider -----------------------------------------------------------------
 
-    def request(self, account: str, outcome: Outcome, seconds: float) -> None:
-        """A request ended."""
-        series = self._account(account)
+    def count_request(self, account: str, outcome: Outcome, seconds: float) -> None:
+        """Count a finished request."""
+        series = self._find_account(account)
         series.requests[outcome].inc()
         series.request_duration.observe(seconds)
 
-    def answered(self, account: str, answer: Answer) -> None:
-        """What was odd about an answer that could be used."""
+    def count_answer_faults(self, account: str, answer: Answer) -> None:
+        """Count what was wrong with a usable answer."""
         if answer.status is Status.OTHER:
-            self._account(account).unknown_statuses.inc()
+            self._find_account(account).unknown_statuses.inc()
         if answer.cost_invalid:
-            self._account(account).invalid_costs.inc()
+            self._find_account(account).invalid_costs.inc()
 
-    def status_conflict(self, account: str) -> None:
-        """A status contradicted an earlier final one."""
-        self._account(account).status_conflicts.inc()
+    def count_status_conflict(self, account: str) -> None:
+        """Count a status that contradicts an earlier final one."""
+        self._find_account(account).status_conflicts.inc()
 
-    def api_up(self, account: str, *, up: bool) -> None:
-        """Whether the latest answer was usable."""
-        self._account(account).up.set(up)
+    def set_api_up(self, account: str, *, up: bool) -> None:
+        """Show whether the latest answer was usable."""
+        self._find_account(account).up.set(up)
 
-    def api_succeeded(self, account: str, at_seconds: float) -> None:
-        """When the latest usable answer came."""
-        self._account(account).last_success.set(at_seconds)
+    def set_api_last_success(self, account: str, at_seconds: float) -> None:
+        """Show when the latest usable answer came."""
+        self._find_account(account).last_success.set(at_seconds)
 
-    def limiter(self, account: str, *, rate: float, paused_until_seconds: float, flow: CircuitState) -> None:
-        """What the account may do now: requests per second, until when not (0: not paused), and its flow."""
+    def set_limiter_state(
+        self, account: str, *, rate: float, paused_until_seconds: float, circuit: CircuitState
+    ) -> None:
+        """Show what the account may do now: its rate, the end of its pause (0: not paused), its circuit."""
         self._api.rate_limit.labels(account).set(rate)
-        self._api.circuit_open.labels(account).set(flow is CircuitState.OPEN)
+        self._api.circuit_open.labels(account).set(circuit is CircuitState.OPEN)
         if paused_until_seconds:
             self._api.paused_until.labels(account).set(paused_until_seconds)
         else:
             self._api.paused_until.remove(account)
 
-    def polls_due(self, account: str, priority: Priority, count: int) -> None:
-        """How many messages wait for their turn."""
+    def set_polls_due(self, account: str, priority: Priority, count: int) -> None:
+        """Show how many messages are due."""
         self._api.polls_due.labels(account, priority.word).set(count)
 
-    def poll_lag(self, account: str, priority: Priority, seconds: float) -> None:
-        """How late the latest poll was."""
-        self._account(account).poll_lag(priority).set(seconds)
+    def set_poll_lag(self, account: str, priority: Priority, seconds: float) -> None:
+        """Show how late the latest poll was."""
+        self._find_account(account).poll_lag(priority).set(seconds)
 
-    def lease_held(self, account: str, *, held: bool) -> None:
-        """Whether this process owns the account."""
+    def set_lease_held(self, account: str, *, held: bool) -> None:
+        """Show whether this process owns the account."""
         self._api.lease_held.labels(account).set(held)
 
-    # --- taking in --------------------------------------------------------------------------------
+    # --- ingestion --------------------------------------------------------------------------------
 
-    def webhook(self, result: WebhookResult) -> None:
-        """A webhook came."""
+    def count_webhook(self, result: WebhookResult) -> None:
+        """Count a webhook."""
         self._webhook_events.labels(result.value).inc()
 
-    def intake(self, result: str, count: int) -> None:
-        """Posted entries were taken or refused; the result is one of ENTRY_RESULTS."""
+    def count_intake(self, result: str, count: int) -> None:
+        """Count posted entries; the result is one of ENTRY_RESULTS."""
         self._intake_messages.labels(result).inc(count)
 
     # --- the exporter itself ----------------------------------------------------------------------
 
-    def label_overflow(self, label: str) -> None:
-        """A message was counted under the stand-in for values that are too many."""
+    def count_label_overflow(self, label: str) -> None:
+        """Count a message that is counted under the substitute for too many values of this label."""
         self._label_overflow.labels(label).inc()
 
-    def reloaded(self, at_seconds: float) -> None:
-        """The configuration was read and taken at that time."""
+    def set_reload_succeeded(self, at_seconds: float) -> None:
+        """Show that the configuration was read at that time, without an error."""
         self._config_last_reload_successful.set(1)
         self._config_last_reload_success.set(at_seconds)
 
-    def reload_failed(self) -> None:
-        """The configuration has errors; the old one stays."""
+    def set_reload_failed(self) -> None:
+        """Show that the configuration has errors and the old one stays."""
         self._config_last_reload_successful.set(0)
 
-    def store_up(self, *, up: bool) -> None:
-        """Whether durable state can be written."""
+    def set_store_up(self, *, up: bool) -> None:
+        """Show whether durable state can be written."""
         self._store_up.set(up)
 
-    def committed(self, seconds: float) -> None:
-        """A transaction took that long."""
+    def observe_commit(self, seconds: float) -> None:
+        """Count a transaction and its duration."""
         self._commit_duration.observe(seconds)
 
-    def event_loop_lag(self, seconds: float) -> None:
-        """How late the event loop was."""
+    def set_event_loop_lag(self, seconds: float) -> None:
+        """Show how late the event loop was."""
         self._event_loop_lag.set(seconds)
 
-    def clock_stepped(self) -> None:
-        """The wall clock jumped."""
+    def count_clock_step(self) -> None:
+        """Count a jump of the wall clock."""
         self._clock_steps.inc()
 
-    def log_dropped(self, count: int) -> None:
-        """Log lines were lost."""
+    def count_log_dropped(self, count: int) -> None:
+        """Count lost log lines."""
         self._log_dropped.inc(count)
 
-    def _account(self, name: str) -> _Account:
+    def _find_account(self, name: str) -> _Account:
         account = self._accounts.get(name)
         if account is None:
             account = self._accounts[name] = _Account(self._api, name)
@@ -222,22 +222,22 @@ class _Api:
     """The families that have a label `account`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.up = _gauge(catalogue.API_UP, registry)
-        self.requests = _counter(catalogue.API_REQUESTS, registry)
-        self.request_duration = _histogram(catalogue.API_REQUEST_DURATION, registry)
-        self.last_success = _gauge(catalogue.API_LAST_SUCCESS, registry)
-        self.rate_limit = _gauge(catalogue.API_RATE_LIMIT, registry)
-        self.paused_until = _gauge(catalogue.API_PAUSED_UNTIL, registry)
-        self.circuit_open = _gauge(catalogue.CIRCUIT_OPEN, registry)
-        self.polls_due = _gauge(catalogue.POLLS_DUE, registry)
-        self.poll_lag = _gauge(catalogue.POLL_LAG, registry)
-        self.unknown_statuses = _counter(catalogue.UNKNOWN_STATUSES, registry)
-        self.status_conflicts = _counter(catalogue.STATUS_CONFLICTS, registry)
-        self.invalid_costs = _counter(catalogue.INVALID_COSTS, registry)
-        self.lease_held = _gauge(catalogue.ACCOUNT_LEASE_HELD, registry)
+        self.up = _make_gauge(catalogue.API_UP, registry)
+        self.requests = _make_counter(catalogue.API_REQUESTS, registry)
+        self.request_duration = _make_histogram(catalogue.API_REQUEST_DURATION, registry)
+        self.last_success = _make_gauge(catalogue.API_LAST_SUCCESS, registry)
+        self.rate_limit = _make_gauge(catalogue.API_RATE_LIMIT, registry)
+        self.paused_until = _make_gauge(catalogue.API_PAUSED_UNTIL, registry)
+        self.circuit_open = _make_gauge(catalogue.CIRCUIT_OPEN, registry)
+        self.polls_due = _make_gauge(catalogue.POLLS_DUE, registry)
+        self.poll_lag = _make_gauge(catalogue.POLL_LAG, registry)
+        self.unknown_statuses = _make_counter(catalogue.UNKNOWN_STATUSES, registry)
+        self.status_conflicts = _make_counter(catalogue.STATUS_CONFLICTS, registry)
+        self.invalid_costs = _make_counter(catalogue.INVALID_COSTS, registry)
+        self.lease_held = _make_gauge(catalogue.ACCOUNT_LEASE_HELD, registry)
 
-    def forget(self, account: str) -> None:
-        """Take an account's series away: a gauge that nobody sets any more would stand for ever."""
+    def remove_account(self, account: str) -> None:
+        """Remove an account's series: a gauge that is no longer set would keep its value for ever."""
         for family in vars(self).values():
             family.remove_by_labels({"account": account})
 
@@ -255,7 +255,7 @@ class _Account:
         self.invalid_costs = api.invalid_costs.labels(name)
         self._poll_lag: dict[Priority, Gauge] = {}
 
-    # Binding a child begins its series at 0: these begin when there is something to say.
+    # Binding a child starts its series at 0: these start with their first measurement.
 
     @cached_property
     def up(self) -> Gauge:
@@ -272,19 +272,41 @@ class _Account:
         return gauge
 
 
-def _counter(family: Family, registry: CollectorRegistry, words: Iterable[str] = ()) -> Counter:
-    """A counter of the catalogue; with `words`, values of its only label that stand at 0 from the start."""
+class RegistryValues:
+    """What some instruments show at one moment, by the names that a scrape finds."""
+
+    def __init__(self, registry: CollectorRegistry, wanted: Iterable[Family]) -> None:
+        """Read all series of the `wanted` metrics, which are counters and gauges."""
+        labels = {family.name: family.labels for family in wanted}
+        self._values = {
+            (sample.name, *(sample.labels[label] for label in labels[sample.name])): sample.value
+            for metric in registry.restricted_registry(labels).collect()
+            for sample in metric.samples
+        }
+
+    def value(self, family: Family, *labels: str) -> float | None:
+        """Return one series, by the values of its labels; None where it has no sample."""
+        return self._values.get((family.name, *labels))
+
+    def by_last_label(self, family: Family, *labels: str) -> dict[str, int]:
+        """Return every counter whose first labels have these values, by its last label."""
+        begin = (family.name, *labels)
+        return {key[-1]: int(value) for key, value in self._values.items() if key[:-1] == begin}
+
+
+def _make_counter(family: Family, registry: CollectorRegistry, words: Iterable[str] = ()) -> Counter:
+    """A counter of the catalogue; with `words`, those values of its only label start at 0."""
     counter = Counter(family.name, family.help, family.labels, unit=family.unit, registry=registry)
     for word in words:
         counter.labels(word)
     return counter
 
 
-def _gauge(family: Family, registry: CollectorRegistry) -> Gauge:
+def _make_gauge(family: Family, registry: CollectorRegistry) -> Gauge:
     return Gauge(family.name, family.help, family.labels, unit=family.unit, registry=registry)
 
 
-def _histogram(family: Family, registry: CollectorRegistry) -> Histogram:
+def _make_histogram(family: Family, registry: CollectorRegistry) -> Histogram:
     return Histogram(
         family.name,
         family.help,

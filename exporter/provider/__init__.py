@@ -1,1 +1,1 @@
-"""Talking to the provider: requests, connections, and what its answers mean."""
+"""The provider's API: requests, connections, and the parsing of answers and webhooks."""

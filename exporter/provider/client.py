@@ -1,11 +1,11 @@
-"""One question to the provider, from the message's id to a `Reply`.
+"""One request to the provider, from the message's id to a `Reply`.
 
-Whatever happens on the way is told by the reply's outcome: a failed request is
-an event like any other, so `fetch` raises nothing but `CancelledError`. Each
-call sends one request at most; when to ask again is for others to decide.
+The reply's outcome says what went wrong: a failed request is an event like any
+other, so `fetch` raises nothing but `CancelledError`. Each call sends at most one
+request; the caller decides when to send the next.
 
 Only what is safe to log goes into `Reply.detail`: sizes, names of errors, a
-digest. Bodies, ids and keys stay here.
+digest. Bodies, ids and keys don't.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from exporter.runtime.errors import ConfigError
 CONNECT_TIMEOUT_SECONDS = 5.0
 DNS_CACHE_SECONDS = 30
 SECRET_REREAD_US = SECOND_US
-"""How old a key may be before its source is asked again: a rotated key works within twice that."""
+"""How old a key may be before its source is read again: a rotated key works within twice that."""
 
 _MESSAGE_PATH = "/bat/message/"
 _OUTCOME_BY_STATUS = {
@@ -43,7 +43,7 @@ _OUTCOME_BY_STATUS = {
 }
 _OUTCOME_BY_HUNDRED = {3: Outcome.REDIRECT, 4: Outcome.CLIENT_ERROR, 5: Outcome.SERVER_ERROR}
 _OK = 200
-_MAY_SAY_WHEN = frozenset({429, 503})
+_MAY_HAVE_RETRY_AFTER = frozenset({429, 503})
 _CONTENT_TYPES = frozenset(
     {
         "application/json",
@@ -59,10 +59,10 @@ _HEADER_TEXT = re.compile(r"[ -~]+", re.ASCII)
 
 
 class Revealable(Protocol):
-    """A secret that is given away on request only."""
+    """A secret that shows its text only to those who call `reveal`."""
 
     def reveal(self) -> str:
-        """The secret's text."""
+        """Return the secret's text."""
         ...
 
 
@@ -70,25 +70,25 @@ class SecretSource(Protocol):
     """Where the key or password of an account is read from."""
 
     def read(self) -> Revealable:
-        """The secret of the moment; ConfigError or OSError while there is none."""
+        """Read the current secret; ConfigError or OSError while there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """How an account proves who it is, in one of the provider's three ways."""
+    """How an account authenticates, in one of the provider's three ways."""
 
     method: Literal["header", "key-as-password", "basic"]
     secret: SecretSource = field(repr=False)
     username: str = ""
     """For `basic` only."""
 
-    def headers(self) -> dict[str, str]:
-        """The header that carries the secret; ValueError if it can't stand in one."""
+    def make_headers(self) -> dict[str, str]:
+        """Make the header with the secret; ValueError if the secret can't be a header's value."""
         secret = self.secret.read().reveal()
         if self.method == "header":
             if _HEADER_TEXT.fullmatch(secret) is None:
-                raise ValueError("no printable ASCII text")
+                raise ValueError("not printable ASCII text")
             return {"X-Authorization-Key": secret}
         username = "@" if self.method == "key-as-password" else self.username
         token = base64.b64encode(f"{username}:{secret}".encode("utf-8", "surrogatepass")).decode("ascii")
@@ -96,10 +96,10 @@ class Auth:
 
 
 class Anonymous:
-    """An account that doesn't say who it is: to see who is answered."""
+    """An account that sends no credentials: to see whether they make a difference."""
 
-    def headers(self) -> dict[str, str]:
-        """No header."""
+    def make_headers(self) -> dict[str, str]:
+        """Make no header."""
         return {}
 
 
@@ -108,10 +108,10 @@ class Endpoint:
     """Where an account's provider is and how it may be treated."""
 
     base_url: str
-    """https, or http to a loopback address (`config` sees to that); may end in a path."""
+    """https, or http to a loopback address (`config` checks that); may end in a path."""
     user_agent: str
     timeout_us: int = 10 * SECOND_US
-    """For a request as a whole, from looking up the name to the end of the body."""
+    """For a whole request, from looking up the name to the end of the body."""
     max_in_flight: int = 10
     ca_file: Path | None = None
     """Trust these certificates only, instead of the system's."""
@@ -128,9 +128,9 @@ class Client:
         *,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        """Get ready, without a request; ConfigError if the `ca_file` can't be used.
+        """Prepare, without a request; ConfigError if the `ca_file` can't be used.
 
-        `resolver` stands in for the system's: where names lead is decided outside.
+        `resolver` replaces that of the system.
         """
         base = URL(endpoint.base_url)
         self._origin = base.origin()
@@ -140,7 +140,7 @@ class Client:
         self._headers: dict[str, str] | None = None
         self._headers_read_at = 0
         timeout_seconds = endpoint.timeout_us / SECOND_US
-        tls = connection.tls_context(endpoint.ca_file) if base.scheme == "https" else True
+        tls = connection.make_tls_context(endpoint.ca_file) if base.scheme == "https" else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=endpoint.max_in_flight,
@@ -164,11 +164,10 @@ class Client:
             auto_decompress=False,
             read_bufsize=parsing.MAX_BODY_BYTES,
             trust_env=False,
-            middlewares=(connection.no_silent_retry,),
+            middlewares=(connection.forbid_silent_retry,),
         )
 
     async def __aenter__(self) -> Self:
-        """Nothing to wait for: connections are made as they are needed."""
         return self
 
     async def __aexit__(
@@ -177,11 +176,10 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close all connections."""
         await self._session.close()
 
     async def fetch(self, message_id: str) -> Reply:
-        """Ask once what became of `message_id`; what goes wrong is in the reply's outcome."""
+        """Poll `message_id` once; the reply's outcome says what went wrong."""
         began_us = self._clock.monotonic()
         refusal = message_ids.reject_reason(message_id)
         if refusal:
@@ -189,25 +187,25 @@ class Client:
         headers = self._headers
         if headers is None or began_us - self._headers_read_at >= SECRET_REREAD_US:
             try:
-                headers = self._auth.headers()
+                headers = self._auth.make_headers()
             except (ConfigError, OSError):
                 return Reply(Outcome.UNAUTHORIZED, detail="not sent: key file unreadable")
-            except ValueError:  # whose text may quote the key, where a codec raised it
-                return Reply(Outcome.UNAUTHORIZED, detail="not sent: the key is no printable ASCII text")
+            except ValueError:  # its text may quote the key, if a codec raised it
+                return Reply(Outcome.UNAUTHORIZED, detail="not sent: the key is not printable ASCII text")
             self._headers, self._headers_read_at = headers, began_us
         sockets = connection.Sockets()
         connection.SOCKETS.set(sockets)
         try:
-            reply = await self._ask(message_id, headers)
-        except Exception as error:  # noqa: BLE001 - the edge of one request: its end is a value
-            reply = connection.failure(error, sockets)
+            reply = await self._send(message_id, headers)
+        except Exception as error:  # noqa: BLE001 - the edge of one request: its failure is a value
+            reply = connection.explain_failure(error, sockets)
         if reply.outcome is Outcome.UNAUTHORIZED:
-            # Whoever asks next may do so because the key has changed since it was read.
+            # The next request may be made because the key has changed since it was read.
             self._headers = None
         return reply._replace(duration_us=self._clock.monotonic() - began_us)
 
-    async def _ask(self, message_id: str, headers: dict[str, str]) -> Reply:
-        """Send one request and read its answer; raises whatever ends it before the answer's head."""
+    async def _send(self, message_id: str, headers: dict[str, str]) -> Reply:
+        """Send one request and read its answer; raises what ends it before the answer's head."""
         path = self._path + message_id
         url = self._origin.with_path(path, encoded=True)
         if url.raw_path != path or url.raw_host != self._origin.raw_host:
@@ -221,20 +219,20 @@ class Client:
                 body = Outcome.TIMEOUT
             except aiohttp.ClientError:
                 body = Outcome.BAD_BODY
-            return self._judged(response, body, message_id)
+            return self._interpret(response, body, message_id)
         finally:
-            if not response.closed:  # the rest of its body is of no use: neither is the connection
+            if not response.closed:  # the rest of the body is of no use, and so the connection is not
                 response.close()
 
-    def _judged(self, response: aiohttp.ClientResponse, body: bytes | Outcome, message_id: str) -> Reply:
-        """What an answer says; its status counts even where its body could not be read."""
+    def _interpret(self, response: aiohttp.ClientResponse, body: bytes | Outcome, message_id: str) -> Reply:
+        """Turn an answer into a reply; its status counts even where its body could not be read."""
         status = response.status
         if status != _OK:
             outcome = _OUTCOME_BY_STATUS.get(status) or _OUTCOME_BY_HUNDRED.get(
                 status // 100, Outcome.BAD_SCHEMA
             )
-            wait_us = self._retry_after_us(response) if status in _MAY_SAY_WHEN else None
-            return Reply(outcome, retry_after_us=wait_us, detail=_description(response, body))
+            wait_us = self._parse_retry_after(response) if status in _MAY_HAVE_RETRY_AFTER else None
+            return Reply(outcome, retry_after_us=wait_us, detail=_describe(response, body))
         result: Answer | bytes | Outcome = body
         encoding = response.headers.get(hdrs.CONTENT_ENCODING)
         if encoding is not None and isinstance(result, bytes):
@@ -243,17 +241,17 @@ class Client:
             result = parsing.parse_answer(result, message_id)
         if isinstance(result, Answer):
             return Reply(Outcome.OK, result)
-        return Reply(result, detail=_description(response, body))
+        return Reply(result, detail=_describe(response, body))
 
-    def _retry_after_us(self, response: aiohttp.ClientResponse) -> int | None:
-        """How long the provider wants to be left alone; its dates are held against its own clock."""
+    def _parse_retry_after(self, response: aiohttp.ClientResponse) -> int | None:
+        """Return the pause that the provider asks for; its dates are compared with its own clock."""
         values = response.headers.getall(hdrs.RETRY_AFTER, [])
         here = parsing.parse_http_date(response.headers.get(hdrs.DATE, ""))
         return parsing.parse_retry_after(values, self._clock.now() if here is None else here)
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes | Outcome:
-    """A body as it came over the wire, or TOO_LARGE."""
+    """Read a body as it is sent, or TOO_LARGE."""
     first = await content.readany()
     if content.at_eof():
         return first if len(first) <= parsing.MAX_BODY_BYTES else Outcome.TOO_LARGE
@@ -265,8 +263,8 @@ async def _read(content: aiohttp.StreamReader) -> bytes | Outcome:
     return Outcome.TOO_LARGE
 
 
-def _description(response: aiohttp.ClientResponse, body: bytes | Outcome) -> str:
-    """An unusable answer in a form that tells two of them apart and gives nothing away."""
+def _describe(response: aiohttp.ClientResponse, body: bytes | Outcome) -> str:
+    """Describe an unusable answer so that two of them can be told apart, without its content."""
     declared = response.headers.get(hdrs.CONTENT_TYPE, "none").partition(";")[0].strip().lower()
     content_type = declared if declared in _CONTENT_TYPES or declared == "none" else "other"
     known = f"status={response.status} type={content_type}"

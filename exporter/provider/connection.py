@@ -1,8 +1,8 @@
-"""How a connection to the provider comes to be, and what its end means.
+"""How connections to the provider are opened, and what their failures mean.
 
-Holds what the HTTP client is not trusted to decide by itself: which addresses
-it may connect to, which certificates count, and that a request whose
-connection is lost isn't sent again behind our back.
+This is what the HTTP client must not decide by itself: which addresses it may
+connect to, which certificates it trusts, and that a request whose connection is
+lost isn't sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aiohttp
 
-from exporter.config.addresses import forbidden_address
+from exporter.config.addresses import is_forbidden_address
 from exporter.domain.model import Outcome, Reply
 from exporter.runtime.errors import Code, ConfigError
 
@@ -24,29 +24,28 @@ class ConnectionLostError(Exception):
     """The connection ended before an answer began.
 
     aiohttp sends a GET again, at once, when it sees its own exception for this:
-    the same message twice within a second. It doesn't know this one.
+    the same message twice within a second. It doesn't know this exception.
     """
 
 
 class Sockets:
-    """What became of the attempts to open a connection for one request."""
+    """Counts the attempts to open a connection for one request."""
 
     __slots__ = ("opened", "refused")
 
     def __init__(self) -> None:
-        """None so far."""
         self.opened = 0
         self.refused = 0
 
 
-# A request that opens no socket went over a connection that had been used before.
+# A request that opens no socket reuses a connection.
 SOCKETS: ContextVar[Sockets] = ContextVar("sockets")
 
 
-async def no_silent_retry(
+async def forbid_silent_retry(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Let a lost connection end the request: see `ConnectionLostError`."""
+    """Make a lost connection end the request: see `ConnectionLostError`."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -56,22 +55,22 @@ async def no_silent_retry(
 
 
 def open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Make the socket of a new connection, unless it would lead where no provider is.
+    """Make the socket of a new connection, unless the address is forbidden.
 
-    Here, and not in the resolver: an address in the place of a name is never resolved.
+    Here, and not in the resolver: a host that is an address is never resolved.
     """
     family, kind, protocol, _, target = address
     sockets = SOCKETS.get()
     # Without its zone, which is this machine's own name for a network.
-    if forbidden_address(ipaddress.ip_address(str(target[0]).partition("%")[0])):
+    if is_forbidden_address(ipaddress.ip_address(str(target[0]).partition("%")[0])):
         sockets.refused += 1
         raise OSError("link-local or metadata address")
     sockets.opened += 1
     return socket.socket(family, kind, protocol)
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, certificates and host names checked, with the system's CAs or those of `ca_file`."""
+def make_tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Require TLS 1.2 or later, and check certificates by the system's CAs or those of `ca_file`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file is None:
@@ -88,12 +87,12 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def failure(error: Exception, sockets: Sockets) -> Reply:
-    """The reply of a request that got no answer, as `error` tells it."""
-    causes = _causes(error)
-    # Names only: the texts of these errors quote addresses and what the other side sent.
+def explain_failure(error: Exception, sockets: Sockets) -> Reply:
+    """Make the reply of a request that got no answer, from its `error`."""
+    causes = _list_causes(error)
+    # Names only: the texts of these errors quote addresses and bytes that the provider sent.
     detail = ": ".join(type(cause).__name__ for cause in causes)
-    # The innermost: aiohttp's errors for TLS are SSLErrors too, without what an SSLError knows.
+    # The innermost: aiohttp's errors for TLS are SSLErrors too, but have none of their attributes.
     tls = next((cause for cause in reversed(causes) if isinstance(cause, ssl.SSLError)), None)
     lost = isinstance(error, ConnectionLostError) and not sockets.opened
     if lost:
@@ -108,15 +107,15 @@ def failure(error: Exception, sockets: Sockets) -> Reply:
         detail += f": {getattr(tls, 'verify_message', '') or getattr(tls, 'reason', '')}"
     elif isinstance(error, TimeoutError):
         outcome = Outcome.TIMEOUT
-    elif isinstance(error, aiohttp.ClientResponseError):  # something answered, and not in HTTP
+    elif isinstance(error, aiohttp.ClientResponseError):  # something answered, but not in HTTP
         outcome = Outcome.BAD_BODY
     else:
         outcome = Outcome.CONNECT
     return Reply(outcome, detail=detail, reused_connection_lost=lost)
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """`error`, what it was raised from, and so on down."""
+def _list_causes(error: BaseException) -> list[BaseException]:
+    """List `error`, the error that it was raised from, and so on."""
     causes = [error]
     while (cause := causes[-1].__cause__) is not None and cause not in causes:
         causes.append(cause)

@@ -1,12 +1,12 @@
-"""What the provider's bytes say: the body of an answer or a webhook, its compression, its `Retry-After`.
+"""Parses what the provider sends: the body of an answer or a webhook, its compression, its `Retry-After`.
 
-Pure: no connection and no clock here. Nothing that the provider sends gets past
-these functions unless it is on a list of known words or has a checked shape, so
-that no body can make a series, a row or a line of the log of its own.
+Pure: no connection and no clock. Nothing that the provider sends gets past these
+functions unless it is a known word or has a checked shape, so that no body can
+create a series, a row or a log line of its own.
 
-A body that isn't one well-formed JSON document is `BAD_BODY`; a document that
-doesn't say what became of the message asked about is `BAD_SCHEMA`. A cost that
-can't be used spoils only the cost.
+A body that isn't one well-formed JSON document is `BAD_BODY`; a document without
+the status of the requested message is `BAD_SCHEMA`. An invalid cost makes only
+the cost unusable.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from exporter.domain.model import NANOS_PER_UNIT, SECOND_US, Answer, Outcome, St
 from exporter.domain.timestamps import parse_timestamp
 
 MAX_BODY_BYTES = 64 * 1024
-"""Most bytes of one body that are ever held; as many again once it is inflated."""
+"""The most bytes of one body that are held; as many again once it is inflated."""
 MAX_COST_UNITS = 10**9
 """A message that costs more than this is a mistake, in any currency."""
 MAX_PARTS = 255
 MAX_ENTRIES = 16
-"""Most entries of `fallbacks` and of `extendedStatuses` that are looked at."""
+"""The most entries of `fallbacks` and of `extendedStatuses` that are read."""
 MIN_RETRY_AFTER_US = SECOND_US
 MAX_RETRY_AFTER_US = 3600 * SECOND_US
 
 OTHER = "other"
-"""Stands for every word of an entry that isn't known."""
+"""Replaces every unknown word of an entry."""
 UNPRINTABLE = "unprintable"
-"""Stands for a status word that hasn't the shape of a word."""
+"""Replaces a status that doesn't look like a word."""
 CHANNELS = frozenset({"viber", "sms", "rcs", "email", "flashcall", "push", "telegram", "whatsapp"})
 STATUS_BY_WORD = {
     status.word: status
@@ -60,7 +60,7 @@ _DATE = re.compile(
     r"[0-9]{2}:[0-9]{2}:[0-9]{2} (GMT|[0-9]{4})",
     re.ASCII,
 )
-"""The three forms of a date that HTTP knows; the standard parser alone takes almost anything for one."""
+"""The three forms of a date in HTTP; the standard parser alone accepts almost anything."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NANO = Decimal("1e-9")
 _NANO_CONTEXT = Context(prec=30)
@@ -68,18 +68,18 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 class _Fraction(str):
-    """A number with a point or an exponent, as it was written: only a cost is worth its exact value."""
+    """A number with a point or an exponent, as it was written: only a cost needs its exact value."""
 
     __slots__ = ()
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and the infinities, which the standard parser takes and JSON doesn't have."""
+    """Refuse NaN and the infinities, which the standard parser accepts and JSON doesn't have."""
     raise ValueError(name)
 
 
 def _refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Make an object of `pairs`; of two equal keys nobody knows which one was meant."""
+    """Make an object of `pairs`; with two equal keys it is unknown which one was meant."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("duplicate key")
@@ -94,13 +94,13 @@ _DECODER = json.JSONDecoder(
 
 
 def parse_answer(body: bytes, message_id: str) -> Answer | Outcome:
-    """Read the answer to "what became of `message_id`?".
+    """Parse the answer about `message_id`.
 
     `body` is decoded content of at most `MAX_BODY_BYTES`. Returns `BAD_BODY` or
-    `BAD_SCHEMA` where it can't be believed; never raises.
+    `BAD_SCHEMA` for a body that can't be used; never raises.
     """
     try:
-        document = _decoded(body)
+        document = _decode(body)
     except (ValueError, RecursionError):
         return Outcome.BAD_BODY
     if type(document) is not dict or document.get("messageId") != message_id:
@@ -110,7 +110,7 @@ def parse_answer(body: bytes, message_id: str) -> Answer | Outcome:
         return Outcome.BAD_SCHEMA
     word = word.strip().lower()
     status = STATUS_BY_WORD.get(word, Status.OTHER)
-    cost_nanos, currency, cost_invalid = _cost(document)
+    cost_nanos, currency, cost_invalid = _parse_cost(document)
     parts = document.get("partscount")
     return Answer(
         status,
@@ -119,15 +119,15 @@ def parse_answer(body: bytes, message_id: str) -> Answer | Outcome:
         cost_nanos,
         currency,
         cost_invalid,
-        _fallbacks(document.get("fallbacks")),
-        _channels(document.get("extendedStatuses")),
+        _parse_fallbacks(document.get("fallbacks")),
+        _parse_channels(document.get("extendedStatuses")),
     )
 
 
 def parse_webhook(body: bytes) -> WebhookEvent | None:
-    """Read a webhook; None for what isn't one well-formed JSON object about one message. Never raises."""
+    """Parse a webhook; None for what isn't one well-formed JSON object about one message. Never raises."""
     try:
-        document = _decoded(body)
+        document = _decode(body)
     except (ValueError, RecursionError):
         return None
     if type(document) is not dict:
@@ -135,46 +135,46 @@ def parse_webhook(body: bytes) -> WebhookEvent | None:
     message_id, word = document.get("messageId"), document.get("deliverystatus")
     if type(message_id) is not str or type(word) is not str or message_ids.reject_reason(message_id):
         return None
-    told_at = document.get("timestamp")
-    # A number stays what it is: seconds. No number has the shape of a date, so nothing is mistaken.
-    occurred_at = parse_timestamp(str(told_at)) if isinstance(told_at, str | int) else None
+    timestamp = document.get("timestamp")
+    # A number is in seconds; it can't be mistaken for a date.
+    occurred_at = parse_timestamp(str(timestamp)) if isinstance(timestamp, str | int) else None
     status = STATUS_BY_WORD.get(word.strip().lower(), Status.OTHER)
-    return WebhookEvent(message_id, status, occurred_at or 0, _nanos(document.get("cost")))
+    return WebhookEvent(message_id, status, occurred_at or 0, _parse_nanos(document.get("cost")))
 
 
-def _decoded(body: bytes) -> object:
-    """The one JSON document that `body` is; ValueError or RecursionError where it is none."""
+def _decode(body: bytes) -> object:
+    """Decode the one JSON document in `body`; ValueError or RecursionError if there is none."""
     text = body.removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
     document: object = _DECODER.decode(text)
     if "\\u" in text:
-        # Only an escape can smuggle in half a surrogate pair; to write it out again finds it.
+        # Only an escape can hold half a surrogate pair; encoding the document again finds it.
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     return document
 
 
-def _cost(document: dict[str, object]) -> tuple[int | None, str, bool]:
-    """Cost in nanos, its currency ("" for the account's), and whether an amount had to be dropped."""
+def _parse_cost(document: dict[str, object]) -> tuple[int | None, str, bool]:
+    """Return the cost in nanos, its currency ("" for the account's), and whether an amount was invalid."""
     billed = document.get("billAmount")
-    billed_nanos = _nanos(billed)
+    billed_nanos = _parse_nanos(billed)
     currency = document.get("billCurrency")
     if billed_nanos is not None and type(currency) is str and _CURRENCY.fullmatch(currency):
         return billed_nanos, currency, False
     cost = document.get("cost")
-    cost_nanos = _nanos(cost)
-    dropped = (
+    cost_nanos = _parse_nanos(cost)
+    invalid = (
         (billed is not None and billed_nanos is None)
         or (cost is not None and cost_nanos is None)
         or (billed_nanos is not None and cost is None)
     )
-    return cost_nanos, "", dropped
+    return cost_nanos, "", invalid
 
 
-def _nanos(amount: object) -> int | None:
-    """Billionths of a unit, rounded half to even; None for what is no plausible amount.
+def _parse_nanos(amount: object) -> int | None:
+    """Return billionths of a unit, rounded half to even; None for what is no plausible amount.
 
-    Exact: the digits go from the body to the integer without passing a float.
+    Exact: the digits are never converted to a float.
     """
-    # The exact types: True is an int too, and a quoted "0.05" a string that nobody promised.
+    # The exact types: True is an int too, and a quoted "0.05" is not documented.
     if type(amount) is int:
         return amount * NANOS_PER_UNIT if 0 <= amount <= MAX_COST_UNITS else None
     if type(amount) is not _Fraction:
@@ -188,33 +188,33 @@ def _nanos(amount: object) -> int | None:
     return int(value.quantize(_NANO, ROUND_HALF_EVEN, _NANO_CONTEXT).scaleb(9))
 
 
-def _fallbacks(entries: object) -> tuple[tuple[str, str], ...]:
-    """(type, status) of each fallback; an entry without a status says nothing and is left out."""
+def _parse_fallbacks(entries: object) -> tuple[tuple[str, str], ...]:
+    """Return (type, status) of each fallback; an entry without a status is left out."""
     if type(entries) is not list or not entries:
         return ()
-    return _bounded(
+    return _keep_known_words(
         (entry.get("type"), entry.get("status")) for entry in entries[:MAX_ENTRIES] if type(entry) is dict
     )
 
 
-def _channels(statuses: object) -> tuple[tuple[str, str], ...]:
-    """(channel, status) of each extended status, likewise."""
+def _parse_channels(statuses: object) -> tuple[tuple[str, str], ...]:
+    """Return (channel, status) of each extended status, likewise."""
     if type(statuses) is not dict or not statuses:
         return ()
-    return _bounded(list(statuses.items())[:MAX_ENTRIES])
+    return _keep_known_words(list(statuses.items())[:MAX_ENTRIES])
 
 
-def _bounded(entries: Iterable[tuple[object, object]]) -> tuple[tuple[str, str], ...]:
-    """Entries in known words only; a phone number in the place of a channel comes out as `other`."""
+def _keep_known_words(entries: Iterable[tuple[object, object]]) -> tuple[tuple[str, str], ...]:
+    """Keep known words only; a phone number in place of a channel becomes `other`."""
     return tuple(
-        (_known(channel, CHANNELS), _known(status, ENTRY_STATUSES))
+        (_find_known_word(channel, CHANNELS), _find_known_word(status, ENTRY_STATUSES))
         for channel, status in entries
         if type(status) is str
     )
 
 
-def _known(word: object, words: frozenset[str]) -> str:
-    """`word` if it is one of `words` but for case and surrounding space, else `other`."""
+def _find_known_word(word: object, words: frozenset[str]) -> str:
+    """Return `word` if it is one of `words`, apart from case and surrounding space, else `other`."""
     if type(word) is not str:
         return OTHER
     if word in words:
@@ -224,11 +224,11 @@ def _known(word: object, words: frozenset[str]) -> str:
 
 
 def inflate(body: bytes, encoding: str) -> bytes | Outcome:
-    """Undo a `Content-Encoding`, making no more than `MAX_BODY_BYTES`.
+    """Undo a `Content-Encoding`, up to `MAX_BODY_BYTES`.
 
-    We ask for none and only a server that doesn't care sends one. Returns
+    We ask for none, so only a careless server sends one. Returns
     `TOO_LARGE` for a body that holds more, `BAD_BODY` for one that is cut off,
-    broken or in an encoding that we don't know.
+    broken or in an unknown encoding.
     """
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"}:
@@ -246,32 +246,34 @@ def inflate(body: bytes, encoding: str) -> bytes | Outcome:
 
 
 def parse_retry_after(values: Sequence[str], now_wall_us: int) -> int | None:
-    """Microseconds to stay away, between a second and an hour, or None if no header can be read.
+    """Return the microseconds to wait, between a second and an hour, or None if no header can be read.
 
-    `values` are all `Retry-After` headers of one answer: seconds or HTTP dates,
-    the latter held against `now_wall_us`. Where several differ the longest holds.
+    `values` are all `Retry-After` headers of one answer: seconds, or HTTP dates
+    that are compared with `now_wall_us`. The longest wait counts.
     """
-    waits_us = [wait_us for value in values if (wait_us := _wait_us(value.strip(), now_wall_us)) is not None]
+    waits_us = [
+        wait_us for value in values if (wait_us := _parse_wait_us(value.strip(), now_wall_us)) is not None
+    ]
     if not waits_us:
         return None
     return min(max(*waits_us, MIN_RETRY_AFTER_US), MAX_RETRY_AFTER_US)
 
 
-def _wait_us(value: str, now_wall_us: int) -> int | None:
-    """The wait that one header asks for, not yet clamped."""
+def _parse_wait_us(value: str, now_wall_us: int) -> int | None:
+    """Return the wait that one header asks for, not yet clamped."""
     if _SECONDS.fullmatch(value):
-        # A number of a thousand digits is an hour too, and not worth reading.
+        # A number of a thousand digits means an hour too, and converting it is slow.
         return int(value) * SECOND_US if len(value) < len(str(MAX_RETRY_AFTER_US)) else MAX_RETRY_AFTER_US
     at = parse_http_date(value)
     return None if at is None else at - now_wall_us
 
 
 def parse_http_date(value: str) -> int | None:
-    """The instant of an HTTP date in microseconds, or None; two of its three forms name no zone."""
+    """Return the time of an HTTP date in microseconds, or None; two of its three forms have no zone."""
     fields = parsedate_tz(value) if _DATE.fullmatch(value) else None
     if fields is None:
         return None
     try:
         return int(datetime(*fields[:6], tzinfo=UTC).timestamp()) * SECOND_US
-    except ValueError:  # the 31st of February, or a year that no calendar has
+    except ValueError:  # the 31st of February, or a year outside the calendar
         return None

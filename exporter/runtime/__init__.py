@@ -1,1 +1,1 @@
-"""What the process needs whatever it does: clock, errors, secrets, logging, the start, systemd."""
+"""What every process needs: clock, errors, secrets, addresses, logging, startup, systemd."""

@@ -1,10 +1,10 @@
-"""Time, as the rest of the program is allowed to know it.
+"""The clock of the whole program.
 
 `SteadyClock` is the wall clock without its jumps. It runs on the monotonic
 clock, follows small corrections at once, and takes a step of the wall clock
 (NTP after a boot, an operator's `date -s`, a suspended machine) only after the
-new time has held for a minute: until then ages and deadlines go on as if
-nothing had happened, and a clock that jumps to and fro is never followed.
+new time has held for a minute. Until then ages and deadlines continue as if
+nothing had happened; a clock that jumps back and forth is never followed.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ SETTLE_US = 60 * SECOND_US
 
 
 class Clock(Protocol):
-    """What the loops need of time."""
+    """What the loops need from a clock."""
 
     def now(self) -> int:
         """Microseconds since the Unix epoch; never jumps."""
         ...
 
     def monotonic(self) -> int:
-        """Microseconds since some fixed instant; never falls."""
+        """Microseconds since some fixed instant; never decreases."""
         ...
 
     async def sleep(self, duration_us: int) -> None:
-        """Wait that long."""
+        """Wait for `duration_us`."""
         ...
 
     async def wait(self, event: asyncio.Event, limit_us: int) -> bool:
-        """Wait for the event, but not longer than that; whether it came."""
+        """Wait for the event up to `limit_us`; returns whether it was set."""
         ...
 
 
 class SteadyClock:
-    """The wall clock, freed of its jumps; `speed` > 1 makes the demo's hours pass in minutes."""
+    """The wall clock without its jumps; with `speed` > 1 the demo's hours pass in minutes."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class SteadyClock:
         wall_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Start at the wall clock's time; the two readings are the system's, or a test's that jump."""
+        """Start at the wall clock's time; tests pass clocks of their own that jump."""
         self._speed = speed
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
@@ -64,7 +64,7 @@ class SteadyClock:
         """Steps of the wall clock seen so far."""
 
     def monotonic(self) -> int:
-        """Microseconds since this clock was made."""
+        """Microseconds since this clock was created."""
         return int((self._monotonic_ns() // 1000 - self._base_us) * self._speed)
 
     def now(self) -> int:
@@ -76,7 +76,7 @@ class SteadyClock:
         await asyncio.sleep(max(0, duration_us) / SECOND_US / self._speed)
 
     async def wait(self, event: asyncio.Event, limit_us: int) -> bool:
-        """Wait for the event, but not longer than that; whether it came."""
+        """Wait for the event up to `limit_us`; returns whether it was set."""
         try:
             async with asyncio.timeout(max(0, limit_us) / SECOND_US / self._speed):
                 return await event.wait()
@@ -84,7 +84,7 @@ class SteadyClock:
             return False
 
     def discipline(self) -> bool:
-        """Compare with the wall clock, about once a second; True when a new step was seen."""
+        """Compare with the wall clock, about once a second; returns whether there is a new step."""
         if self._speed != 1.0:
             return False
         difference_us = self._wall_ns() // 1000 - self.now()

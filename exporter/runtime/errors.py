@@ -1,36 +1,40 @@
-"""Every error that this program raises on purpose, and the code of everything that a user can meet.
+"""Every error that this program raises on purpose, and the code of every problem that a user can meet.
 
-Each class says whose fault it is, whether trying again can help, and the exit
-code that ends the process when nobody handles it::
+Each class says whose fault it is, whether a retry can help, and the exit code
+of the process when nothing handles the error::
 
     ExporterError            1   an unexpected condition of ours
-    ├── UsageError           2   the command line is wrong; the user mends it
-    ├── ConfigError         78   the configuration is wrong; the user mends it
-    │   └── ConfigProblems  78   all that is wrong with its file, each with a code of its own
+    ├── UsageError           2   the command line is wrong; the user fixes it
+    ├── ConfigError         78   the configuration is wrong; the user fixes it
+    │   └── ConfigProblems  78   every problem of its file, each with a code of its own
     ├── StoreError           1   durable state can't be used
-    │   ├── StoreBusy       75   another process holds it; stop that one first
+    │   ├── StoreBusy       75   another process uses it; stop that one first
     │   ├── StoreUnusable   78   corrupt, or written by a newer version; never retried
-    │   ├── StoreFull       74   no room to write; heals by itself when there is room
-    │   └── StoreBroken     74   the disk fails; a restart re-reads what it really holds
+    │   ├── StoreFull       74   disk full; works again once there is space
+    │   └── StoreBroken     74   the disk fails; a restart re-reads what is really on it
     └── ListenError          1   an address can't be bound; the user frees it
 
-What the provider or a dropped file does wrong is no exception: those outcomes
-are expected, so they are values (`model.Outcome`, the reasons of `sources.drop`).
+What the provider or a dropped file does wrong is no exception: such outcomes
+are expected, so they are values (`model.Outcome`, the reasons in `ingest.drop`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
 from exporter.domain.model import Outcome
 
+MAX_QUOTED = 48
+PERHAPS_A_PHONE = re.compile(r"\+?[0-9][0-9 ()-]{7,}[0-9]", re.ASCII)
+
 
 class Code(StrEnum):
-    """What went wrong, in one word to search for; `docs/errors.md` has a section for each.
+    """What went wrong, as a code to search for; `docs/errors.md` has a section for each.
 
-    A code is a promise: it keeps its meaning, and one that is gone is not used again.
+    A code keeps its meaning for ever: one that is removed is not used again.
     """
 
     UNEXPECTED = "SMSBAT-X001"
@@ -106,15 +110,15 @@ class Code(StrEnum):
 
 
 class ExporterError(Exception):
-    """Base of all errors raised on purpose; prints as one sentence with its code, and a hint."""
+    """Base of all errors raised on purpose; prints as a sentence with its code, and a hint."""
 
     exit_code = 1
     code = Code.UNEXPECTED
 
     def __init__(self, message: str, *, hint: str = "", code: Code | None = None) -> None:
-        """Keep `message`, what is wrong and where, and `hint`, what to do about it.
+        """`message` says what is wrong and where, `hint` what to do about it.
 
-        `code` where that of the class is not it.
+        `code` replaces the code of the class.
         """
         super().__init__(message)
         self.message = message
@@ -123,12 +127,12 @@ class ExporterError(Exception):
             self.code = code
 
     def render(self) -> str:
-        """As people read it: what is wrong with its code, and a line with the hint."""
+        """The text for people: the message with its code, and a line with the hint."""
         return format_error(self.message, self.code, self.hint)
 
 
 class UsageError(ExporterError):
-    """The command line can't be followed."""
+    """The command line is wrong."""
 
     exit_code = 2
     code = Code.BAD_VALUE
@@ -148,7 +152,7 @@ class ConfigProblems(ConfigError):  # noqa: N818 - reads as what it holds
     """
 
     def render(self) -> str:
-        """The list as it is."""
+        """The list, as it is."""
         return self.message
 
 
@@ -159,7 +163,7 @@ class StoreError(ExporterError):
 
 
 class StoreBusy(StoreError):  # noqa: N818 - reads as the condition it names
-    """Another process holds the state."""
+    """Another process uses the state."""
 
     exit_code = 75
     code = Code.STORE_BUSY
@@ -173,14 +177,14 @@ class StoreUnusable(StoreError):  # noqa: N818 - reads as the condition it names
 
 
 class StoreFull(StoreError):  # noqa: N818 - reads as the condition it names
-    """There is no room to write; nothing was written, and trying again can help."""
+    """The disk is full; nothing was written, and a retry can help."""
 
     exit_code = 74
     code = Code.STORE_FULL
 
 
 class StoreBroken(StoreError):  # noqa: N818 - reads as the condition it names
-    """The disk refused a write or a sync; what it holds is known only after a restart."""
+    """The disk failed a write or a sync; only a restart can tell what is on it."""
 
     exit_code = 74
     code = Code.STORE_BROKEN
@@ -209,18 +213,27 @@ CODE_OF_OUTCOME: Mapping[Outcome, Code] = MappingProxyType(
         Outcome.TOO_LARGE: Code.STRANGE_ANSWER,
     }
 )
-"""What went wrong with a request to the provider; all outcomes but a good one."""
+"""The code of every failed request to the provider."""
 
 
-def code_of(outcome: Outcome, detail: str) -> Code | None:
-    """What went wrong with a request that ended so; None when nothing did."""
+def find_error_code(outcome: Outcome, detail: str) -> Code | None:
+    """The code of a request with this result; None when it succeeded."""
     if outcome is Outcome.UNAUTHORIZED and detail.startswith("not sent"):
-        # Nobody refused it: there was no key to send.
+        # The provider refused nothing: there was no key to send.
         return Code.CONFIG_KEY_FILE
     return CODE_OF_OUTCOME.get(outcome)
 
 
 def format_error(message: str, code: Code, hint: str = "") -> str:
-    """How everything that is wrong is told: the code ends the first line, the hint is the second."""
+    """The form of every error text: the code ends the first line, the hint is the second."""
     sentence = f"{message} [{code}]"
     return f"{sentence}\n  hint: {hint}" if hint else sentence
+
+
+def quoted(text: str) -> str:
+    """`text` in quotes: short, printable, and without what could be a phone number."""
+    masked = PERHAPS_A_PHONE.sub("<digits>", text[: 4 * MAX_QUOTED])
+    printable = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in masked
+    )
+    return f'"{printable}"' if len(printable) <= MAX_QUOTED else f'"{printable[:MAX_QUOTED]}…"'

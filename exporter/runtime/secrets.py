@@ -1,9 +1,9 @@
-"""Keys, tokens and passwords: values that nothing prints, and the files that they come from.
+"""Keys, tokens and passwords: values that are never printed, the files and headers they come from.
 
-A `Secret` shows itself as `<secret>` wherever it ends up by accident (a log
-line, a traceback, a dump of the settings) and can't be pickled. Messages of
-this module never hold the path of a secret's file either: a key that was
-pasted where its path belongs would be printed with it.
+A `Secret` prints as `<secret>` wherever it ends up by accident (a log line, a
+traceback, a dump of the settings) and can't be pickled. Messages of this
+module never contain the path of a secret's file either: a key pasted where its
+path belongs would be printed with it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import os
 import stat
+from base64 import b64decode
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -25,23 +26,23 @@ HIDDEN = "<secret>"
 
 
 class Secret:
-    """A text that only `reveal` gives away; never empty, without control characters."""
+    """A text that only `reveal` returns; never empty, without control characters."""
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        """Hide `text`; what `refusal` objects to is a ValueError."""
-        reason = refusal(text)
+        """Hide `text`; raises ValueError for what `find_secret_fault` rejects."""
+        reason = find_secret_fault(text)
         if reason:
             raise ValueError(reason)
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself: for the one place that sends or compares it."""
+        """The text itself, for the one place that sends or compares it."""
         return self._text
 
     def read(self) -> Secret:
-        """Itself, so that a key written in the configuration can stand where a file can."""
+        """Itself, so that a key in the configuration can be used like one in a file."""
         return self
 
     def __repr__(self) -> str:
@@ -49,24 +50,23 @@ class Secret:
         return HIDDEN
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hide the same text; how long this takes says nothing about where they differ."""
+        """Whether both hide the same text, compared in constant time."""
         if not isinstance(other, Secret):
             return NotImplemented
         return hmac.compare_digest(self._text.encode(), other._text.encode())
 
     def __hash__(self) -> int:
-        """Equal secrets hash alike."""
         return hash(self._text)
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied deeply: both write the text down somewhere else."""
+        """Refuse pickling and deep copies: both would store the text elsewhere."""
         raise TypeError("a secret can't be pickled")
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's signature
-        """Be a field of a model: read from text, always written as `<secret>`."""
+        """As a field of a model: read from text, always written as `<secret>`."""
         return core_schema.no_info_plain_validator_function(
-            _validated,
+            _validate,
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda _: HIDDEN, return_schema=core_schema.str_schema()
             ),
@@ -76,15 +76,15 @@ class Secret:
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """In a JSON schema: a text that is written and never read back."""
+        """In a JSON schema: text that is never read back."""
         return {"type": "string", "writeOnly": True}
 
 
 class SecretSource(Protocol):
-    """What gives the secret of the moment: a file, or the secret itself."""
+    """What provides the current secret: a file, or the secret itself."""
 
     def read(self) -> Secret:
-        """The secret as it is now; raises ConfigError when there has never been a usable one."""
+        """The current secret; raises ConfigError when there has never been a usable one."""
         ...
 
 
@@ -107,12 +107,12 @@ class SecretFile:
         """Why the latest read failed, for the log; empty while all is well."""
 
     def read(self) -> Secret:
-        """The secret as the file has it now; costs one `stat` while the file stays the same.
+        """The current secret of the file; costs one `stat` while the file is unchanged.
 
         Raises ConfigError when the file can't be used and never could.
         """
         try:
-            if self._secret is None or self.trouble or _identity(self._path.stat()) != self._seen:
+            if self._secret is None or self.trouble or _stat_identity(self._path.stat()) != self._seen:
                 return self._load()
         except (OSError, ValueError) as error:
             reason = (error.strerror or "").lower() if isinstance(error, OSError) else str(error)
@@ -122,8 +122,8 @@ class SecretFile:
         return self._secret
 
     def _load(self) -> Secret:
-        """Read and check the file; the identity kept is that of the very file that was read."""
-        # Opening a named pipe would wait for a writer for ever.
+        """Read and check the file; the identity is that of the file that was read."""
+        # Opening a named pipe would wait for a writer.
         descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is what is opened
             status = os.fstat(descriptor)
@@ -138,16 +138,16 @@ class SecretFile:
             # Without the cause: its text would quote the file.
             raise ValueError("is not UTF-8 text") from None
         self._secret = Secret(text.removesuffix("\n").removesuffix("\r"))
-        self._seen = _identity(status)
+        self._seen = _stat_identity(status)
         self.trouble = ""
         return self._secret
 
     def __repr__(self) -> str:
-        """What the file is for, and not where it is."""
+        """What the file is for, without its path."""
         return f"SecretFile({self._name})"
 
 
-def refusal(text: str) -> str:
+def find_secret_fault(text: str) -> str:
     """Why `text` can't be a secret, without quoting it; or ""."""
     if not text:
         return "is empty"
@@ -159,16 +159,28 @@ def refusal(text: str) -> str:
     return ""
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
+def parse_basic_credentials(authorization: str) -> tuple[bytes, bytes] | None:
+    """User and password of an `Authorization: Basic` header; None for any other header."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, colon, password = b64decode(encoded.strip(), validate=True).partition(b":")
+    except ValueError:
+        return None
+    return (name, password) if colon else None
+
+
+def _stat_identity(status: os.stat_result) -> tuple[int, int, int]:
     """What changes when a file is rewritten or replaced."""
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def _validated(value: object) -> Secret:
-    """Let pydantic make a secret of a text, with an error that doesn't quote it."""
+def _validate(value: object) -> Secret:
+    """A secret for pydantic, with an error that doesn't quote it."""
     if isinstance(value, Secret):
         return value
-    reason = refusal(value) if isinstance(value, str) else "must be text"
+    reason = find_secret_fault(value) if isinstance(value, str) else "must be text"
     if reason or not isinstance(value, str):
         raise PydanticCustomError("refused", "{message}", {"message": reason, "hint": ""})
     return Secret(value)

@@ -1,7 +1,7 @@
-"""Faults on demand: what was ordered, for how long, and whom it hits.
+"""Faults on demand: what was ordered, for how long, and which requests it hits.
 
-They last in real time and befall status requests only, so that the control
-paths can always clear them.
+They last in real time and hit status requests only, so that the control paths
+can always clear them.
 """
 
 import random
@@ -91,7 +91,7 @@ class FaultBoard:
     """The faults in force."""
 
     def __init__(self, seed: int) -> None:
-        """Start without faults; `seed` decides whom a share hits."""
+        """Start without faults; `seed` decides which requests a share hits."""
         self._random = random.Random(seed)  # noqa: S311 - made-up faults need a seed, not secrecy
         self._orders: list[tuple[FaultOrder, int | None]] = []
 
@@ -104,7 +104,7 @@ class FaultBoard:
         """End all faults."""
         self._orders.clear()
 
-    def strike(self, now_us: int, standing: FaultOrder | None = None) -> FaultOrder | None:
+    def pick_fault(self, now_us: int, standing: FaultOrder | None = None) -> FaultOrder | None:
         """Return the fault that hits a request arriving at `now_us`, the earliest ordered first; or None.
 
         `standing` is one that comes after all that were ordered.

@@ -2,7 +2,7 @@
 
 An index is scrambled by a multiplication modulo 2**60 and written either as 12
 characters of base 36 or as a UUID, a mix like the provider's. Reading one back
-undoes that; whatever this seed can't have written is nobody's id.
+undoes that; what this seed can't have written is no message's id.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _LONGEST_SEED_BYTES = 64
 """What a BLAKE2 key may hold."""
 
 
-def seed_key(seed: int) -> bytes:
-    """The bytes under which everything drawn from `seed` is hashed."""
+def derive_key(seed: int) -> bytes:
+    """Return the key under which everything drawn from `seed` is hashed."""
     return str(seed).encode()[-_LONGEST_SEED_BYTES:]
 
 
@@ -35,7 +35,7 @@ class IdCodec:
 
     def __init__(self, seed: int) -> None:
         """Derive the scrambling from `seed`."""
-        digest = blake2b(b"message ids", key=seed_key(seed), digest_size=24).digest()
+        digest = blake2b(b"message ids", key=derive_key(seed), digest_size=24).digest()
         # Odd, so that the multiplication modulo a power of two can be undone.
         self._multiplier = int.from_bytes(digest[:8], "little") & _MASK | 1
         self._inverse = pow(self._multiplier, -1, 1 << _BITS)
@@ -45,7 +45,7 @@ class IdCodec:
     def write(self, index: int) -> str:
         """Return the id of the message number `index` (0 and up)."""
         number = (index * self._multiplier + self._offset) & _MASK
-        return self._uuid(number) if _is_uuid(number) else _short(number)
+        return self._write_uuid(number) if _is_uuid(number) else _write_short(number)
 
     def read(self, message_id: str) -> int:
         """Return the index of `message_id`, sent or yet to be sent; -1 when it is not of our making."""
@@ -56,13 +56,13 @@ class IdCodec:
         elif _UUID.fullmatch(message_id) is not None:
             value = int(message_id.replace("-", ""), 16)
             number = value >> 80 << 12 | value >> 64 & _MASK_12
-            if not _is_uuid(number) or self._uuid(number) != message_id:
+            if not _is_uuid(number) or self._write_uuid(number) != message_id:
                 return -1
         else:
             return -1
         return (number - self._offset) * self._inverse & _MASK
 
-    def _uuid(self, number: int) -> str:
+    def _write_uuid(self, number: int) -> str:
         head = number >> 12 & _MASK_48
         tail = number * self._tail & _MASK_62
         text = f"{head << 80 | 4 << 76 | (number & _MASK_12) << 64 | 2 << 62 | tail:032x}"
@@ -73,7 +73,7 @@ def _is_uuid(number: int) -> bool:
     return (number >> 20) % 5 in (0, 1)
 
 
-def _short(number: int) -> str:
+def _write_short(number: int) -> str:
     rest = number + _LETTER_FIRST
     text = ""
     for _ in range(6):

@@ -1,4 +1,4 @@
-"""What can be made to happen at the provider, as data: scenarios and what each changes.
+"""What can be made to happen at the provider, as data: the scenarios and what each changes.
 
 A scenario holds for messages sent while it runs and for those still undecided
 when it begins. What it did to a message stays done when it ends.
@@ -15,16 +15,16 @@ from exporter.simulator.faults import FaultKind, FaultOrder
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a scenario does to the lives of messages."""
+    """What a scenario does to the timelines of messages."""
 
     viber_works: bool = True
-    """Otherwise Viber attempts stall for ever or fail after a long wait."""
+    """Otherwise Viber attempts never end or fail after a long wait."""
     sms_delay_factor: int = 1
     cost_factor: int = 1
     hangs: bool = False
     """Nothing gets beyond `processing`."""
 
-    def joined_with(self, other: Effects) -> Effects:
+    def combine(self, other: Effects) -> Effects:
         """Return the worse of both in every respect: a later scenario never heals a message."""
         return Effects(
             viber_works=self.viber_works and other.viber_works,
@@ -33,7 +33,7 @@ class Effects:
             hangs=self.hangs or other.hangs,
         )
 
-    def beyond_viber(self) -> Effects:
+    def without_viber(self) -> Effects:
         """Return what is left of them for a message that Viber has already given up."""
         return replace(self, viber_works=True)
 
@@ -51,9 +51,9 @@ class Scenario:
     key_revoked: bool = False
     """Every key and password is answered with 401."""
     fault: FaultOrder | None = None
-    """Befalls status requests, beside the faults that were ordered."""
+    """Hits status requests, beside the faults that were ordered."""
     campaign_messages: int = 300
-    """How many messages a campaign of the traffic generator has, at scale 1."""
+    """How many messages a campaign of the traffic generator has."""
     campaign_every_seconds: int = 1200
 
 

@@ -1,6 +1,6 @@
 """The simulated provider on a socket.
 
-Requests go straight from aiohttp's parser to `Door`, without routes or
+Requests go straight from aiohttp's parser to `StatusApi`, without routes or
 middlewares: this server is also what the exporter is benchmarked against.
 """
 
@@ -15,15 +15,15 @@ from typing import Self
 
 from aiohttp import web
 
+from exporter.runtime.addresses import format_address
 from exporter.runtime.clock import Clock, SteadyClock
 from exporter.runtime.errors import ListenError
-from exporter.simulator.answer import error_body
-from exporter.simulator.arrivals import NO_ANSWER, Arrivals
-from exporter.simulator.book import Book
-from exporter.simulator.control import Control
-from exporter.simulator.door import JSON, Door
+from exporter.simulator.answers import write_error
+from exporter.simulator.control_api import ControlApi
 from exporter.simulator.faults import FaultBoard, FaultKind, FaultOrder
+from exporter.simulator.sent_messages import SentMessages
 from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.status_api import JSON, StatusApi
 from exporter.simulator.webhooks import WebhookSender
 
 _log = logging.getLogger("smsbat.simulator")
@@ -31,10 +31,10 @@ _log = logging.getLogger("smsbat.simulator")
 STATUS_PATH = "/bat/message/"
 KEY_HEADER = "X-Authorization-Key"
 _CONTROL_PATH = "/-/"
-_LINGER_NOT = struct.pack("ii", 1, 0)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER on, for 0 seconds: the kernel sends RST instead of FIN."""
 _SHUTDOWN_SECONDS = 0.1
-"""How long answers under way are waited for, twice: some hang on purpose."""
+"""How long to wait for answers under way, twice: some hang on purpose."""
 
 
 class Simulator:
@@ -43,32 +43,31 @@ class Simulator:
     def __init__(
         self, settings: SimulatorSettings, *, clock: Clock | None = None, wire_clock: Clock | None = None
     ) -> None:
-        """Prepare it; the clocks (of lives, and of requests) are real unless given.
+        """Prepare it; the clocks (of messages, and of requests) are real unless given.
 
         Raises KeyError for a scenario that doesn't exist.
         """
         self._settings = settings
         self._wire_clock = wire_clock or SteadyClock()
-        self.book = Book(settings.seed, clock or SteadyClock(settings.speed), settings.scenario)
-        self.arrivals = Arrivals(self.book.ids)
-        self._door = Door(settings, self.book, self.arrivals, self._wire_clock)
-        self.webhooks = WebhookSender(self.book, self._wire_clock, settings.seed)
-        """Takes orders for webhooks."""
+        clock = clock or SteadyClock(settings.speed)
+        self.sent_messages = sent = SentMessages(settings.seed, clock, settings.scenario)
+        self._status_api = StatusApi(settings, sent, self._wire_clock)
+        self.webhooks = WebhookSender(sent, self._wire_clock, settings.seed)
         self.webhooks.order(settings.webhook)
-        self._control = Control(self.book, self.arrivals, self._door.faults, self.webhooks, self._wire_clock)
+        self._control_api = ControlApi(sent, self._status_api.faults, self.webhooks, self._wire_clock)
         self._exits = AsyncExitStack()
         self.url = ""
         """`http://HOST:PORT` while it listens."""
 
     @property
     def faults(self) -> FaultBoard:
-        """What goes wrong with status requests; timed by the wire's clock."""
-        return self._door.faults
+        """What goes wrong with status requests, by the wire clock."""
+        return self._status_api.faults
 
     async def __aenter__(self) -> Self:
         """Listen. Raises ListenError when the address can't be bound."""
         # A client that gives up on a hanging answer ends its handler, or they would pile up.
-        server = web.Server(self._answer, access_log=None, handler_cancellation=True)
+        server = web.Server(self.answer, access_log=None, handler_cancellation=True)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         async with AsyncExitStack() as exits:
@@ -77,11 +76,12 @@ class Simulator:
             try:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
-                message = f"the simulator can't listen on {host}:{port}: {error.strerror or error}"
+                message = (
+                    f"the simulator can't listen on {format_address(host, port)}: {error.strerror or error}"
+                )
                 hint = "stop what uses it, or choose another address with --listen"
                 raise ListenError(message, hint=hint) from error
-            bound_port = runner.addresses[0][1]
-            self.url = f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
+            self.url = f"http://{format_address(host, runner.addresses[0][1])}"
             tasks = await exits.enter_async_context(asyncio.TaskGroup())
             exits.callback(tasks.create_task(self.webhooks.run()).cancel)
             self._exits = exits.pop_all()
@@ -93,32 +93,30 @@ class Simulator:
         """Close every connection."""
         await self._exits.aclose()
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request; cancelled when its connection ends before that."""
         path = request.path
         if path.startswith(STATUS_PATH):
-            with self.arrivals.in_hand():
-                return await self._answer_status(request, path[len(STATUS_PATH) :])
+            return await self._answer_status(request, path[len(STATUS_PATH) :])
         if path.startswith(_CONTROL_PATH):
-            return await self._control.answer(request)
-        return _error(HTTPStatus.NOT_FOUND, "NOT_FOUND")
+            return await self._control_api.answer(request)
+        return _refuse(HTTPStatus.NOT_FOUND, "NOT_FOUND")
 
     async def _answer_status(self, request: web.BaseRequest, message_id: str) -> web.Response:
         if request.method != "GET":
-            return _error(HTTPStatus.METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED")
+            return _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED")
         headers = request.headers
-        reply = self._door.decide(message_id, headers.get(KEY_HEADER), headers.get("Authorization"))
+        reply = self._status_api.decide(message_id, headers.get(KEY_HEADER), headers.get("Authorization"))
         if reply.fault is not None:
-            await self._carry_out(reply.fault, reply.code, request.transport)
-        if reply.tells_end_of >= 0:
-            self.book.note_final_seen(reply.tells_end_of)
+            await self._carry_out(reply.fault, request.transport)
         response = web.Response(status=reply.code, body=reply.body, content_type=reply.content_type)
         if reply.retry_after:
             response.headers["Retry-After"] = reply.retry_after
         return response
 
-    async def _carry_out(self, fault: FaultOrder, code: int, transport: asyncio.Transport | None) -> None:
+    async def _carry_out(self, fault: FaultOrder, transport: asyncio.Transport | None) -> None:
         """Wait out a delay; or end the connection as the fault says, and never return."""
-        if code != NO_ANSWER:
+        if fault.kind is FaultKind.DELAY:
             await self._wire_clock.sleep(fault.delay_us)
             return
         if transport is not None and fault.kind is FaultKind.RESET:
@@ -132,12 +130,12 @@ class Simulator:
 def _reset(transport: asyncio.Transport) -> None:
     connection = transport.get_extra_info("socket")
     if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     transport.abort()
 
 
-def _error(code: int, word: str) -> web.Response:
-    return web.Response(status=code, body=error_body(word, "no such path or method"), content_type=JSON)
+def _refuse(code: int, word: str) -> web.Response:
+    return web.Response(status=code, body=write_error(word, "no such path or method"), content_type=JSON)
 
 
 async def serve(settings: SimulatorSettings, stop: asyncio.Event) -> None:

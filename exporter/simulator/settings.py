@@ -8,15 +8,15 @@ from exporter.simulator.webhooks import WebhookOrder
 
 @dataclass(frozen=True, slots=True)
 class SimulatorSettings:
-    """How the simulated provider listens, whom it lets in and what goes on there."""
+    """How the simulated provider listens, which keys it accepts and what happens there."""
 
     host: str = "127.0.0.1"
     port: int = 10980
     """0 takes any free port."""
     seed: int = 1
-    """Equal seeds give equal ids and equal fates."""
+    """Equal seeds give equal ids and equal timelines."""
     speed: float = 1.0
-    """How many times faster than real time messages live; rate limits and faults keep real time."""
+    """How many times faster than real time messages move; rate limits and faults keep real time."""
     scenario: str = "calm"
     requests_per_second: float = 10.0
     """Status requests per key; 0 means no limit."""

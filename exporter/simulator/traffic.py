@@ -1,4 +1,4 @@
-"""Live traffic of the three kinds, sent into the book and handed on: what a customer's programs would do.
+"""Live traffic of the three kinds, sent and passed on: what a customer's programs would do.
 
 Amounts follow from a seed and the provider's clock: one-time passwords steady
 with bursts, orders in the waves of a day, campaigns all at once.
@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from math import pi, sin
 
 from exporter.domain.model import SECOND_US
-from exporter.simulator.book import Book
-from exporter.simulator.fate import TrafficKind
 from exporter.simulator.scenarios import Scenario
+from exporter.simulator.sent_messages import SentMessages
+from exporter.simulator.timeline import TrafficKind
 
 Emit = Callable[[str, list[str]], Awaitable[None]]
 """Takes a campaign and the ids just sent for it."""
@@ -34,7 +34,7 @@ ORDER_WAVE = 0.8
 DAY_SECONDS = 86_400
 TICK_US = SECOND_US
 MAX_CATCH_UP_US = 60 * SECOND_US
-"""After a pause of the process no more than this is made up for."""
+"""How much of a pause of the process is caught up on at most."""
 PROMOTION_SLICE = 1000
 """Most messages of a campaign that are sent in one tick."""
 
@@ -42,12 +42,11 @@ PROMOTION_SLICE = 1000
 class Traffic:
     """How many messages are due, tick by tick."""
 
-    def __init__(self, book: Book, *, seed: int, scale: float) -> None:
-        """Send into `book`; `scale` multiplies every amount."""
-        self._book = book
+    def __init__(self, sent: SentMessages, *, seed: int) -> None:
+        """Add to `sent`."""
+        self._sent = sent
         self._random = random.Random(seed)  # noqa: S311 - made-up traffic needs a seed, not secrecy
-        self._scale = scale
-        self._ticked_at = book.clock.now()
+        self._ticked_at = sent.clock.now()
         self._owed = {OTP_CAMPAIGN: 0.0, ORDER_CAMPAIGN: 0.0}
         self._burst_until = 0
         self._scenario: Scenario | None = None
@@ -57,60 +56,58 @@ class Traffic:
 
     def tick(self) -> list[tuple[str, list[str]]]:
         """Send what has become due since the last tick; return the ids by campaign, without empty lists."""
-        now = self._book.clock.now()
+        now = self._sent.clock.now()
         elapsed_seconds = min(now - self._ticked_at, MAX_CATCH_UP_US) / SECOND_US
         self._ticked_at = now
+        otp_per_second = self._pick_otp_rate(now, elapsed_seconds)
         due = (
-            (
-                OTP_CAMPAIGN,
-                self._steady(OTP_CAMPAIGN, self._otp_per_second(now, elapsed_seconds), elapsed_seconds),
-            ),
-            (ORDER_CAMPAIGN, self._steady(ORDER_CAMPAIGN, _orders_per_second(now), elapsed_seconds)),
-            self._promotion(now),
+            (OTP_CAMPAIGN, self._count_due(OTP_CAMPAIGN, otp_per_second * elapsed_seconds)),
+            (ORDER_CAMPAIGN, self._count_due(ORDER_CAMPAIGN, _order_rate_at(now) * elapsed_seconds)),
+            self._continue_promotion(now),
         )
         return [
-            (campaign, self._book.send(CAMPAIGN_KINDS[campaign], campaign, count))
+            (campaign, self._sent.send(CAMPAIGN_KINDS[campaign], campaign, count))
             for campaign, count in due
             if count
         ]
 
-    def _steady(self, campaign: str, per_second: float, elapsed_seconds: float) -> int:
-        jitter = self._random.uniform(0.5, 1.5)
-        self._owed[campaign] += per_second * elapsed_seconds * self._scale * jitter
+    def _count_due(self, campaign: str, expected: float) -> int:
+        self._owed[campaign] += expected * self._random.uniform(0.5, 1.5)
         count = int(self._owed[campaign])
         self._owed[campaign] -= count
         return count
 
-    def _otp_per_second(self, now: int, elapsed_seconds: float) -> float:
+    def _pick_otp_rate(self, now: int, elapsed_seconds: float) -> float:
         if self._random.random() < OTP_BURSTS_PER_HOUR * elapsed_seconds / 3600:
             self._burst_until = now + OTP_BURST_SECONDS * SECOND_US
         return OTP_PER_SECOND * (OTP_BURST_FACTOR if now < self._burst_until else 1)
 
-    def _promotion(self, now: int) -> tuple[str, int]:
-        scenario = self._book.scenario
+    def _continue_promotion(self, now: int) -> tuple[str, int]:
+        scenario = self._sent.scenario
         if scenario is not self._scenario:
             # A new scenario shows at once instead of at the next full hour.
             self._scenario = scenario
             self._next_promotion_at = now
         if now >= self._next_promotion_at:
             self._next_promotion_at = now + scenario.campaign_every_seconds * SECOND_US
-            self._promotion_left += int(scenario.campaign_messages * self._scale)
+            self._promotion_left += scenario.campaign_messages
             self._promotions_begun += 1
         count = min(self._promotion_left, PROMOTION_SLICE)
         self._promotion_left -= count
         return PROMOTIONS[self._promotions_begun % len(PROMOTIONS)], count
 
 
-def _orders_per_second(now: int) -> float:
+def _order_rate_at(now: int) -> float:
+    """Orders a second."""
     day_share = now / SECOND_US % DAY_SECONDS / DAY_SECONDS
     # Least at three in the morning, most at three in the afternoon (UTC).
     return ORDERS_PER_SECOND * (1 - ORDER_WAVE * sin(2 * pi * (day_share + 0.125)))
 
 
-async def run_traffic(book: Book, emit: Emit, *, seed: int = 1, scale: float = 1.0) -> None:
-    """Send live traffic for ever and `await emit(campaign, ids)` for each lot; ends by being cancelled."""
-    traffic = Traffic(book, seed=seed, scale=scale)
+async def run_traffic(sent: SentMessages, emit: Emit, *, seed: int = 1) -> None:
+    """Send live traffic for ever and `await emit(campaign, ids)` for each batch; ends by being cancelled."""
+    traffic = Traffic(sent, seed=seed)
     while True:
         for campaign, ids in traffic.tick():
             await emit(campaign, ids)
-        await book.clock.sleep(TICK_US)
+        await sent.clock.sleep(TICK_US)

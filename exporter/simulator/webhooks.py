@@ -1,8 +1,7 @@
-"""The provider's webhooks: what became of each message, posted to a customer's URL, as badly as ordered.
+"""The provider's webhooks: the status of each message, posted to a customer's URL, as badly as ordered.
 
 An order lasts until the next one, in real time like every fault. Messages that
-end from then on are told of; some too late, twice, out of order or never, and
-between them what somebody made up who knows the URL.
+end from then on are reported; some late, twice, out of order or never.
 """
 
 import asyncio
@@ -18,22 +17,20 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Status
+from exporter.domain.model import SECOND_US, Status
 from exporter.runtime.clock import Clock
-from exporter.simulator.answer import decimal_text
-from exporter.simulator.book import Book
-from exporter.simulator.fate import NEVER_AT, Fate
+from exporter.simulator.answers import format_decimal
+from exporter.simulator.sent_messages import SentMessages
+from exporter.simulator.timeline import NEVER_AT, Timeline
 
 SENDERS = 16
-"""Webhooks on their way at the same time."""
+"""Webhooks that are posted at the same time."""
 TICK_US = SECOND_US // 50
 READ_PER_TICK = 2_000
-"""Messages that are newly looked at in one tick."""
+"""New messages whose timeline is read in one tick."""
 MAX_PAUSE_SECONDS = 86_400
-MAX_FORGED_PER_SECOND = 100_000
 MAX_RETRIES = 1_000
 TIMEOUT = aiohttp.ClientTimeout(total=10)
-_FINAL = sorted(FINAL_BY_PROVIDER)
 
 
 class WebhookOrder(NamedTuple):
@@ -43,15 +40,13 @@ class WebhookOrder(NamedTuple):
     delay_us: int = 0
     """From the event to its webhook."""
     jitter_us: int = 0
-    """Up to so much more, for each webhook by itself: they overtake one another."""
+    """Up to so much more, drawn for each webhook: they overtake one another."""
     loss_share: float = 0.0
     """Webhooks that are never sent."""
     repeat_share: float = 0.0
     """Webhooks that are sent twice."""
     progress: bool = False
-    """Whether `processing` is told too."""
-    forged_per_second: float = 0.0
-    """Made-up ends, half of them of messages that exist."""
+    """Whether `processing` is reported too."""
     retries: int = 10
     """After an answer other than 2xx, or none."""
     retry_us: int = SECOND_US
@@ -62,7 +57,6 @@ _LIMITS = {
     "jitter_seconds": MAX_PAUSE_SECONDS,
     "loss_share": 1,
     "repeat_share": 1,
-    "forged_per_second": MAX_FORGED_PER_SECOND,
     "retries": MAX_RETRIES,
     "retry_seconds": MAX_PAUSE_SECONDS,
 }
@@ -82,21 +76,22 @@ def read_webhook_order(order: Mapping[str, Any]) -> WebhookOrder | str:
         value = order.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
             return f"{key} must be a number from 0 to {most}"
-    told: dict[str, Any] = {key: order[key] for key in ("loss_share", "repeat_share") if key in order}
-    told |= {key: order[key] for key in ("progress", "forged_per_second") if key in order}
+    given: dict[str, Any] = {
+        key: order[key] for key in ("loss_share", "repeat_share", "progress") if key in order
+    }
     for key in ("delay", "jitter", "retry"):
         if f"{key}_seconds" in order:
-            told[f"{key}_us"] = int(order[f"{key}_seconds"] * SECOND_US)
+            given[f"{key}_us"] = int(order[f"{key}_seconds"] * SECOND_US)
     if "retries" in order:
-        told["retries"] = int(order["retries"])
-    return WebhookOrder(url, **told)
+        given["retries"] = int(order["retries"])
+    return WebhookOrder(url, **given)
 
 
 class _Webhook(NamedTuple):
-    """One webhook on its way."""
+    """One webhook that is not acknowledged yet."""
 
     due_us: int
-    """By the wire's clock."""
+    """By the wire clock."""
     number: int
     """Decides between equal times."""
     body: bytes
@@ -106,9 +101,9 @@ class _Webhook(NamedTuple):
 class WebhookSender:
     """Sends what is ordered."""
 
-    def __init__(self, book: Book, wire_clock: Clock, seed: int) -> None:
-        """Tell what is in `book`; `wire_clock` is real time, `seed` decides who is lost or told twice."""
-        self._book = book
+    def __init__(self, sent: SentMessages, wire_clock: Clock, seed: int) -> None:
+        """Report on `sent`; `wire_clock` is real time, `seed` decides what is lost or sent twice."""
+        self._sent = sent
         self._wire_clock = wire_clock
         self._random = random.Random(seed)  # noqa: S311 - made-up faults need a seed, not secrecy
         self._order: WebhookOrder | None = None
@@ -116,31 +111,30 @@ class WebhookSender:
         self._read = 0
         self._since_at = 0
         self._events: list[tuple[int, int, Status]] = []
-        """(book's time, message, status) of what is to come, the next one first."""
+        """(instant, message, status) of what is to come, the next one first; by the clock of messages."""
         self._webhooks: list[_Webhook] = []
         self._numbers = count()
-        self._forged_owed = 0.0
         self.counts: Counter[str] = Counter()
-        """`told` events, of them `lost` and `repeated`; `forged`; `acknowledged`, `refused`, `given_up`."""
+        """`events`, of them `lost` and `repeated`; webhooks `acknowledged`, `refused`, `given_up`."""
 
     @property
     def waiting(self) -> int:
-        """Webhooks of what has happened that are not acknowledged yet, nor lost or given up."""
+        """Webhooks of past events that are neither acknowledged, lost nor given up."""
         counts = self.counts
-        sent = counts["told"] - counts["lost"] + counts["repeated"] + counts["forged"]
+        sent = counts["events"] - counts["lost"] + counts["repeated"]
         return sent - counts["acknowledged"] - counts["given_up"]
 
     def order(self, order: WebhookOrder | None) -> None:
         """Send like this from now on, about whatever ends from now on; None sends nothing new."""
         self._order = order
         self._events.clear()
-        self._read, self._since_at = 0, self._book.clock.now()
+        self._read, self._since_at = 0, self._sent.clock.now()
         if order is not None:
             self._ordered.set()
 
     async def run(self) -> None:
         """Send until cancelled."""
-        # Nothing turns while nothing was ever ordered.
+        # Idle until the first order.
         await self._ordered.wait()
         due: asyncio.Queue[_Webhook] = asyncio.Queue()
         connector = aiohttp.TCPConnector(limit=SENDERS)
@@ -151,83 +145,63 @@ class WebhookSender:
             for _ in range(SENDERS):
                 senders.create_task(self._send_forever(session, due))
             while True:
-                self._note_events()
-                self._forge()
+                if self._order is not None:
+                    self._read_timelines(self._order)
+                    self._plan_webhooks(self._order)
                 now_us = self._wire_clock.monotonic()
                 while self._webhooks and self._webhooks[0].due_us <= now_us:
                     due.put_nowait(heapq.heappop(self._webhooks))
                 await self._wire_clock.sleep(TICK_US)
 
-    def _note_events(self) -> None:
-        """Note what becomes of messages that were sent since the last tick."""
-        order = self._order
-        if order is None:
-            return
-        end = min(len(self._book), self._read + READ_PER_TICK)
+    def _read_timelines(self, order: WebhookOrder) -> None:
+        """Note the coming events of messages that were sent since the last tick."""
+        end = min(len(self._sent), self._read + READ_PER_TICK)
         for index in range(self._read, end):
-            fate = self._book.fate(index)
-            for status in (Status.PROCESSING, fate.final) if order.progress else (fate.final,):
-                at = _at(fate, status)
+            timeline = self._sent.timeline_of(index)
+            for status in (Status.PROCESSING, timeline.final) if order.progress else (timeline.final,):
+                at = _find_instant(timeline, status)
                 if self._since_at < at < NEVER_AT:
                     heapq.heappush(self._events, (at, index, status))
         self._read = end
-        self._tell_events(order)
 
-    def _tell_events(self, order: WebhookOrder) -> None:
-        """Plan a webhook of each noted event that has come about."""
-        now = self._book.clock.now()
+    def _plan_webhooks(self, order: WebhookOrder) -> None:
+        """Plan the webhooks of events that have happened."""
+        now = self._sent.clock.now()
         while self._events and self._events[0][0] <= now:
             _, index, status = heapq.heappop(self._events)
-            fate = self._book.fate(index)
-            status = status if status is Status.PROCESSING else fate.final
-            at = _at(fate, status)
+            timeline = self._sent.timeline_of(index)
+            status = status if status is Status.PROCESSING else timeline.final
+            at = _find_instant(timeline, status)
             if now < at < NEVER_AT:
-                # A scenario that has begun meanwhile put it off.
+                # A scenario that has begun meanwhile postponed it.
                 heapq.heappush(self._events, (at, index, status))
             elif at <= now:
-                self._tell(order, _body(self._book.ids.write(index), status, at, fate))
+                self._plan(order, _write_body(self._sent.ids.write(index), status, at, timeline))
 
-    def _tell(self, order: WebhookOrder, body: bytes) -> None:
-        self.counts["told"] += 1
+    def _plan(self, order: WebhookOrder, body: bytes) -> None:
+        self.counts["events"] += 1
         if self._random.random() < order.loss_share:
             self.counts["lost"] += 1
             return
-        self._plan(order, body)
+        self._schedule(order, body)
         if self._random.random() < order.repeat_share:
             self.counts["repeated"] += 1
-            self._plan(order, body)
+            self._schedule(order, body)
 
-    def _plan(self, order: WebhookOrder, body: bytes) -> None:
+    def _schedule(self, order: WebhookOrder, body: bytes) -> None:
         late_us = order.delay_us + int(self._random.random() * order.jitter_us)
         due_us = self._wire_clock.monotonic() + late_us
         heapq.heappush(self._webhooks, _Webhook(due_us, next(self._numbers), body, 0))
-
-    def _forge(self) -> None:
-        """Make up ends, of messages that exist and of others."""
-        order = self._order
-        if order is None:
-            return
-        self._forged_owed += order.forged_per_second * TICK_US / SECOND_US
-        made_up, self._forged_owed = divmod(self._forged_owed, 1.0)
-        for _ in range(int(made_up)):
-            self.counts["forged"] += 1
-            exists = len(self._book) and self._random.random() < 0.5  # noqa: PLR2004 - half
-            index = self._random.randrange(len(self._book)) if exists else -1
-            message_id = (
-                self._book.ids.write(index) if exists else f"made-up-{self._random.getrandbits(64):x}"
-            )
-            status = self._random.choice(_FINAL)
-            self._plan(order, _body(message_id, status, self._book.clock.now(), None))
 
     async def _send_forever(self, session: aiohttp.ClientSession, due: asyncio.Queue[_Webhook]) -> None:
         while True:
             webhook = await due.get()
             order = self._order
             if order is None or not await self._send(session, order.url, webhook.body):
-                self._again(order, webhook)
+                self._retry(order, webhook)
 
     async def _send(self, session: aiohttp.ClientSession, url: str, body: bytes) -> bool:
-        """Post one webhook; whether it was acknowledged."""
+        """Post one webhook; return whether it was acknowledged."""
         headers = {"Content-Type": "application/json"}
         try:
             async with session.post(url, data=body, headers=headers) as response:
@@ -237,7 +211,7 @@ class WebhookSender:
         self.counts["acknowledged" if acknowledged else "refused"] += 1
         return acknowledged
 
-    def _again(self, order: WebhookOrder | None, webhook: _Webhook) -> None:
+    def _retry(self, order: WebhookOrder | None, webhook: _Webhook) -> None:
         if order is None or webhook.tries >= order.retries:
             self.counts["given_up"] += 1
             return
@@ -245,15 +219,14 @@ class WebhookSender:
         heapq.heappush(self._webhooks, webhook._replace(due_us=due_us, tries=webhook.tries + 1))
 
 
-def _at(fate: Fate, status: Status) -> int:
-    return fate.processing_at if status is Status.PROCESSING else fate.final_at
+def _find_instant(timeline: Timeline, status: Status) -> int:
+    return timeline.processing_at if status is Status.PROCESSING else timeline.final_at
 
 
-def _body(message_id: str, status: Status, at: int, fate: Fate | None) -> bytes:
-    """A webhook as the documentation draws it; the cost is told of an end only."""
+def _write_body(message_id: str, status: Status, at: int, timeline: Timeline) -> bytes:
+    """Return a webhook as the documentation shows it; only a final status has a cost."""
     moment = datetime.fromtimestamp(at // SECOND_US, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     text = json.dumps({"messageId": message_id, "deliverystatus": status.word, "timestamp": moment})
     if status is Status.PROCESSING:
         return text.encode()
-    cost = decimal_text(fate.rate_amount_nanos() if fate is not None else 50_000_000)
-    return f'{text[:-1]}, "cost": {cost}}}'.encode()
+    return f'{text[:-1]}, "cost": {format_decimal(timeline.rate_amount_nanos)}}}'.encode()

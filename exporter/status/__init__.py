@@ -1,7 +1,7 @@
-"""What people and programs are shown beside the metrics: one model, made of what is in memory.
+"""The status page and its JSON version: one model, built from what is in memory.
 
-    snapshot, instruments, gates, recent requests --watch--> Overview --page--> HTML | JSON
-    store, recent requests ---------------------lookup---> Lookup
+    snapshot, instruments, limiters, request history --builder--> Overview --page--> HTML | JSON
+    store, request history ---------------------------message--> Lookup ---page--> HTML | JSON
 
 Nothing here waits for the provider; only the lookup of one message reads the disk.
 """

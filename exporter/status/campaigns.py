@@ -1,4 +1,4 @@
-"""The campaigns of a snapshot, as people see them: the worst first."""
+"""The campaigns of a snapshot as views, the worst first."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import accumulate
 from math import sqrt
 from typing import NamedTuple
 
-from exporter.dashboards.constants import DELIVERY_MIN_MISSED, DELIVERY_WINDOW, DELIVERY_Z
 from exporter.domain.model import FINISHED, NANOS_PER_UNIT, SECOND_US, Status
 from exporter.domain.snapshot import BUCKETS_US, HOUR_US, CampaignName, Kind, Objective, SeriesKey, Snapshot
+from exporter.metrics.thresholds import DELIVERY_MIN_MISSED, DELIVERY_WINDOW, DELIVERY_Z
 from exporter.status.counter_history import Increase
 from exporter.status.model import CampaignView, Hours, Share
 
@@ -37,104 +37,106 @@ class _Labelled(NamedTuple):
     amount: int
 
 
-def campaigns(
-    snapshot: Snapshot, day: Increase, lately: Increase, windows: Iterable[str]
+def view_campaigns(
+    snapshot: Snapshot, day: Increase, recent: Increase, windows: Iterable[str]
 ) -> list[CampaignView]:
-    """All of them; `lately` grew in the window of the alert on delivery, `windows` are those of ratios."""
-    of_day = _by_campaign(day.amounts)
+    """All campaigns; `recent` covers the window of the delivery alert, `windows` are those of ratios."""
+    day_increases = _group_by_campaign(day.amounts)
     pending: dict[int, int] = defaultdict(int)
     for key, value in snapshot.values.items():
         if key.kind is Kind.MESSAGES and key.label1 in _PENDING:
             pending[key.campaign_id] += value
-    shares = _Shares(snapshot, lately.amounts, tuple(windows))
+    shares = _Shares(snapshot, recent.amounts, tuple(windows))
     views = [
-        _campaign(snapshot, campaign_id, name, of_day.get(campaign_id, []), pending[campaign_id], shares)
+        _view_campaign(
+            snapshot, campaign_id, name, day_increases.get(campaign_id, []), pending[campaign_id], shares
+        )
         for campaign_id, name in snapshot.campaigns.items()
     ]
-    return sorted(views, key=_urgency)
+    return sorted(views, key=_sort_key)
 
 
-def _urgency(view: CampaignView) -> tuple[bool, int, str, str]:
+def _sort_key(view: CampaignView) -> tuple[bool, int, str, str]:
     return not view.misses_objective, -view.tracked - view.pending, view.account, view.campaign
 
 
-def _by_campaign(amounts: Mapping[SeriesKey, int]) -> dict[int, list[_Labelled]]:
-    """What grew, of the kinds that are shown."""
-    grown: dict[int, list[_Labelled]] = defaultdict(list)
+def _group_by_campaign(amounts: Mapping[SeriesKey, int]) -> dict[int, list[_Labelled]]:
+    """The increases of the shown kinds, by campaign."""
+    increases: dict[int, list[_Labelled]] = defaultdict(list)
     for (campaign_id, kind, label1, label2), amount in amounts.items():
         if amount and kind in _COUNTED:
-            grown[campaign_id].append(_Labelled(kind, label1, label2, amount))
-    return grown
+            increases[campaign_id].append(_Labelled(kind, label1, label2, amount))
+    return increases
 
 
 class _Shares(NamedTuple):
-    """Where a campaign's shares come from."""
+    """The sources of a campaign's shares."""
 
     snapshot: Snapshot
-    lately: Mapping[SeriesKey, int]
+    recent: Mapping[SeriesKey, int]
     windows: tuple[str, ...]
 
-    def delivered(self, campaign_id: int) -> tuple[Share, ...]:
-        """By window, as `/metrics` shows them."""
+    def list_delivered(self, campaign_id: int) -> tuple[Share, ...]:
+        """The delivery ratios by window, as in `/metrics`."""
         ratios, judged = self.snapshot.delivery_ratios, self.snapshot.judged
         places = ((campaign_id, window) for window in self.windows)
         return tuple(Share(place[1], ratios[place], judged[place]) for place in places if place in ratios)
 
-    def judged_lately(self, campaign_id: int) -> tuple[int, int]:
-        """Messages judged, and of those the missed ones."""
-        messages = self.lately.get(SeriesKey(campaign_id, Kind.SLO_MESSAGES), 0)
-        return messages, self.lately.get(SeriesKey(campaign_id, Kind.SLO_MISSED), 0)
+    def count_judged(self, campaign_id: int) -> tuple[int, int]:
+        """Messages judged recently, and those of them that missed."""
+        messages = self.recent.get(SeriesKey(campaign_id, Kind.SLO_MESSAGES), 0)
+        return messages, self.recent.get(SeriesKey(campaign_id, Kind.SLO_MISSED), 0)
 
 
-def _campaign(  # noqa: PLR0913, PLR0917 - what is known of one campaign, from five places
+def _view_campaign(  # noqa: PLR0913, PLR0917 - the data of one campaign, from five sources
     snapshot: Snapshot,
     campaign_id: int,
     name: CampaignName,
-    grown: list[_Labelled],
+    increases: list[_Labelled],
     pending: int,
     shares: _Shares,
 ) -> CampaignView:
     objective = snapshot.objectives[name.campaign]
     sums: dict[Kind, int] = defaultdict(int)
-    words: dict[Kind, dict[str, int]] = defaultdict(dict)
+    by_label: dict[Kind, dict[str, int]] = defaultdict(dict)
     buckets = [0] * (len(BUCKETS_US) + 1)
-    for kind, label1, label2, amount in grown:
+    for kind, label1, label2, amount in increases:
         sums[kind] += amount
         if kind is Kind.DURATION_BUCKET:
             buckets[int(label2)] += amount
         else:
-            words[kind][label1] = amount
-    lately, missed_lately = shares.judged_lately(campaign_id)
+            by_label[kind][label1] = amount
+    recent, missed_recently = shares.count_judged(campaign_id)
     oldest_at = snapshot.oldest_pending_at.get(campaign_id)
     return CampaignView(
         account=name.account,
         campaign=name.campaign,
-        misses_objective=misses(lately, missed_lately, objective.objective_ratio),
+        misses_objective=misses_objective(recent, missed_recently, objective.objective_ratio),
         deadline_seconds=objective.deadline_us / SECOND_US,
         objective_ratio=objective.objective_ratio,
-        delivered=shares.delivered(campaign_id),
+        delivered=shares.list_delivered(campaign_id),
         in_time=(
-            *_in_time(DELIVERY_WINDOW, lately, missed_lately),
-            *_in_time(DAY, sums[Kind.SLO_MESSAGES], sums[Kind.SLO_MISSED]),
+            *_share_in_time(DELIVERY_WINDOW, recent, missed_recently),
+            *_share_in_time(DAY, sums[Kind.SLO_MESSAGES], sums[Kind.SLO_MISSED]),
         ),
-        delivery_p50_seconds=quantile(0.5, buckets),
-        delivery_p95_seconds=quantile(0.95, buckets),
+        delivery_p50_seconds=estimate_quantile(0.5, buckets),
+        delivery_p95_seconds=estimate_quantile(0.95, buckets),
         deliveries=sums[Kind.DURATION_BUCKET],
-        cost={currency: nanos / NANOS_PER_UNIT for currency, nanos in words[Kind.COST_NANOS].items()},
+        cost={currency: nanos / NANOS_PER_UNIT for currency, nanos in by_label[Kind.COST_NANOS].items()},
         tracked=sums[Kind.TRACKED],
-        finished=words[Kind.FINISHED],
+        finished=by_label[Kind.FINISHED],
         pending=pending,
         oldest_pending_timestamp_seconds=None if oldest_at is None else oldest_at / SECOND_US,
-        hours=_hours(snapshot, campaign_id, objective),
+        hours=_view_hours(snapshot, campaign_id, objective),
     )
 
 
-def _in_time(window: str, messages: int, missed: int) -> Iterator[Share]:
+def _share_in_time(window: str, messages: int, missed: int) -> Iterator[Share]:
     if messages:
         yield Share(window, (messages - missed) / messages, messages)
 
 
-def _hours(snapshot: Snapshot, campaign_id: int, objective: Objective) -> Hours | None:
+def _view_hours(snapshot: Snapshot, campaign_id: int, objective: Objective) -> Hours | None:
     hours = snapshot.hours.get(campaign_id, ())
     sent = tuple([hour.sent for hour in hours])
     if not any(sent):
@@ -145,7 +147,7 @@ def _hours(snapshot: Snapshot, campaign_id: int, objective: Objective) -> Hours 
     return Hours(began_at / SECOND_US, sent, delivered, min(judged, len(hours)))
 
 
-def misses(messages: int, missed: int, objective_ratio: float) -> bool:
+def misses_objective(messages: int, missed: int, objective_ratio: float) -> bool:
     """Whether so many missed deadlines can't be chance: the rule of the alert SmsbatDeliveryRateLow.
 
     Even the lower end of Wilson's interval for their share is more than the objective allows.
@@ -157,15 +159,15 @@ def misses(messages: int, missed: int, objective_ratio: float) -> bool:
     return (share + z2 / (2 * messages) - spread) / (1 + z2 / messages) > 1 - objective_ratio
 
 
-def quantile(q: float, buckets: list[int]) -> float | None:
-    """Seconds, from counts by bucket, as PromQL's `histogram_quantile` has it; None without any."""
+def estimate_quantile(q: float, buckets: list[int]) -> float | None:
+    """Seconds, from counts by bucket, as PromQL's `histogram_quantile` does; None without any."""
     total = sum(buckets)
     if not total:
         return None
     rank = q * total
     index = next(i for i, cumulated in enumerate(accumulate(buckets)) if cumulated >= rank)
     if index == len(BUCKETS_US):
-        # Slower than the last bound: nobody knows by how much.
+        # Slower than the last bound, by an unknown time.
         return BUCKETS_US[-1] / SECOND_US
     lower_us = BUCKETS_US[index - 1] if index else 0
     within = (rank - sum(buckets[:index])) / buckets[index]

@@ -1,4 +1,4 @@
-"""What counters grew by lately, as far as this process has seen them: PromQL's `increase`, in memory."""
+"""The recent increase of counters since this process started: PromQL's `increase`, in memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from exporter.domain.snapshot import SeriesKey, Snapshot
 
 
-class _Mark(NamedTuple):
-    """All counters at one moment, in the order of the snapshot's series.
+class _Sample(NamedTuple):
+    """All counters at one time, in the order of the snapshot's series.
 
-    By position: series are only ever added, at the end. Eight bytes each, so that a day's marks
-    of a thousand campaigns are a few megabytes.
+    By position, since series are only added at the end. Eight bytes each, so that a day of
+    samples for a thousand campaigns is a few megabytes.
     """
 
     at: int
@@ -23,36 +23,35 @@ class _Mark(NamedTuple):
 
 
 class Increase(NamedTuple):
-    """How much each series grew, and since when."""
+    """How much each series has increased, and since when."""
 
     since: int
     amounts: Mapping[SeriesKey, int]
 
 
 @dataclass(eq=False)
-class Marks:
-    """The counters now and then, over the last `span_us`."""
+class CounterHistory:
+    """Samples of the counters over the last `span_us`, one every `every_us`."""
 
     span_us: int
     every_us: int
-    _marks: deque[_Mark] = field(default_factory=deque)
+    _samples: deque[_Sample] = field(default_factory=deque)
 
     def __len__(self) -> int:
-        """How many marks are kept."""
-        return len(self._marks)
+        return len(self._samples)
 
-    def note(self, snapshot: Snapshot) -> None:
-        """Take in a snapshot that was just made."""
+    def record(self, snapshot: Snapshot) -> None:
+        """Record a new snapshot."""
         at = snapshot.taken_at
-        if not self._marks or at // self.every_us > self._marks[-1].at // self.every_us:
-            self._marks.append(_mark(snapshot))
-        # The oldest one that is kept began the span, or is the last before it.
-        while len(self._marks) > 1 and self._marks[1].at <= at - self.span_us:
-            self._marks.popleft()
+        if not self._samples or at // self.every_us > self._samples[-1].at // self.every_us:
+            self._samples.append(_take_sample(snapshot))
+        # The oldest kept sample is at the begin of the span, or the last one before it.
+        while len(self._samples) > 1 and self._samples[1].at <= at - self.span_us:
+            self._samples.popleft()
 
-    def growth(self, snapshot: Snapshot) -> Increase:
-        """From the beginning of the span to `snapshot`; 0 before the first mark."""
-        began = self._marks[0] if self._marks else _mark(snapshot)
+    def compute_increase(self, snapshot: Snapshot) -> Increase:
+        """The increase from the begin of the span to `snapshot`; 0 before the first sample."""
+        began = self._samples[0] if self._samples else _take_sample(snapshot)
         known = len(began.values)
         amounts = {
             key: value - began.values[position] if position < known else value
@@ -61,5 +60,5 @@ class Marks:
         return Increase(began.at, amounts)
 
 
-def _mark(snapshot: Snapshot) -> _Mark:
-    return _Mark(snapshot.taken_at, array("q", snapshot.values.values()))
+def _take_sample(snapshot: Snapshot) -> _Sample:
+    return _Sample(snapshot.taken_at, array("q", snapshot.values.values()))

@@ -1,8 +1,8 @@
-"""The view of the whole: frozen values whose attributes are the keys of `/api/v1/status`.
+"""The overview: frozen values whose attributes are the keys of `/api/v1/status`.
 
-Names, types and docstrings are the public API: `openapi.json` holds the schema
-made of them, and a test compares. Instants are Unix seconds; what is not known
-is None, never 0.
+Names, types and docstrings are the public API: `openapi.json` has the schema
+generated from them, and a test compares the two. Times are Unix seconds; an
+unknown value is None, never 0.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much a problem asks for somebody."""
+    """How severe a problem is."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -46,20 +46,40 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is not as it should be."""
+    """One problem."""
 
     __pydantic_config__ = KEYS
 
     code: State
-    """The state that it is."""
+    """The state that it causes."""
     severity: Severity
     """Whether it keeps the exporter from its work (`error`) or not (`warning`)."""
     summary: str
-    """What is wrong, in a sentence or two."""
+    """What is wrong, in one or two sentences."""
     advice: str
     """What to do about it."""
     account: str | None
-    """The account that it is about; null when it is about the whole."""
+    """The account that has it; null for a problem of the whole exporter."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationWarning:
+    """One thing in a configuration file that works and should be fixed."""
+
+    __pydantic_config__ = KEYS
+
+    file: str
+    """The file, as on the command line."""
+    line: int
+    """The line in it, from 1."""
+    key: str
+    """The key, such as `accounts[0].auth.api_key`."""
+    message: str
+    """What should be fixed, as the end of a sentence."""
+    hint: str
+    """How to fix it."""
+    code: str
+    """The code that docs/errors.md explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,44 +93,44 @@ class AccountView:
     up: bool | None
     """Whether the latest answer was usable; null before the first."""
     flow: CircuitState
-    """`flowing`; `outage`: only probes go out; `revoked`: only probes, since no key works."""
+    """`flowing`; `outage`: only probes are sent; `revoked`: only probes, since the key is not valid."""
     last_success_timestamp_seconds: float | None
     """When the latest usable answer came; null before the first."""
     requests_per_second: float
-    """Requests of the last minute, by the second."""
+    """Requests per second, over the last minute."""
     allowed_requests_per_second: float
-    """What may be sent now."""
+    """The rate that is allowed now."""
     configured_requests_per_second: float
-    """What was agreed with the provider."""
+    """The rate that was agreed with the provider."""
     paused_until_timestamp_seconds: float | None
-    """Until when nothing is asked because the provider said so; null while there is no pause."""
+    """Until when the provider asked us to pause; null while there is no pause."""
     next_probe_seconds: float | None
-    """How long until the provider is tried again; null while requests flow."""
+    """How long until the next probe; null while requests flow."""
     due: dict[str, int]
-    """Messages whose time to be asked about has come, by priority."""
+    """Messages that are due for a poll, by priority."""
     lag_seconds: dict[str, float]
-    """How late the latest request was, by priority; without those that had none yet."""
+    """How late the latest poll was, by priority; without priorities that had none yet."""
     requests: dict[str, int]
     """Requests since the start of the process, by outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share of some messages."""
+    """A share of messages."""
 
     __pydantic_config__ = KEYS
 
     window: str
-    """The time that it is of. Of `in_time`: or the lifetime of the process, where that is shorter."""
+    """The time that it covers; for `in_time` at most the lifetime of the process."""
     ratio: float
     """From 0 to 1."""
     messages: int
-    """How many messages it is a share of: never 0."""
+    """The number of messages that it is a share of; never 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Hours in a row, by when messages were sent."""
+    """Consecutive hours, by the time of sending."""
 
     __pydantic_config__ = KEYS
 
@@ -119,9 +139,9 @@ class Hours:
     sent: tuple[int, ...]
     """Messages sent in each."""
     delivered: tuple[int, ...]
-    """Of those, delivered by now."""
+    """How many of those are delivered by now."""
     judged: int
-    """In so many of them, from the first on, all that was sent is older than the campaign's deadline."""
+    """The number of hours, from the first on, whose messages are all past the campaign's deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +157,21 @@ class CampaignView:
     misses_objective: bool
     """Whether it misses its objective now, by the rule of the alert SmsbatDeliveryRateLow."""
     deadline_seconds: float
-    """The time from sending within which its profile wants messages delivered."""
+    """The time from sending within which messages should be delivered, by its profile."""
     objective_ratio: float
-    """The share of messages that its profile wants delivered by then."""
+    """The share of messages that should be delivered by then."""
     delivered: tuple[Share, ...]
-    """By the configured windows, as smsbat_delivery_ratio; without those with nothing to be judged."""
+    """By the configured windows, as smsbat_delivery_ratio; without windows that have no messages to judge."""
     in_time: tuple[Share, ...]
-    """Of the messages judged in the last 30 minutes and in the last day, those delivered in time."""
+    """The share delivered in time, of the messages judged in the last 30 minutes and in the last day."""
     delivery_p50_seconds: float | None
-    """Median time from sending to delivery, of the deliveries of the last day; null without any."""
+    """Median time from sending to delivery, in the last day; null without deliveries."""
     delivery_p95_seconds: float | None
     """The same for 95 of 100 deliveries."""
     deliveries: int
-    """How many deliveries these two are of."""
+    """The number of deliveries that these two are computed from."""
     cost: dict[str, float]
-    """Cost of the messages finished in the last day, by currency. Never add currencies up."""
+    """Cost of the messages finished in the last day, by currency. Never add up currencies."""
     tracked: int
     """Ids accepted in the last day."""
     finished: dict[str, int]
@@ -161,35 +181,35 @@ class CampaignView:
     oldest_pending_timestamp_seconds: float | None
     """When the oldest pending message was sent; null when none is pending."""
     hours: Hours | None
-    """The last 24, the one that runs included; null when nothing was sent in them."""
+    """The last 24 hours, including the current one; null when nothing was sent in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class DropView:
-    """Taking in dropped files, since the start of the process."""
+    """Dropped files, since the start of the process."""
 
     __pydantic_config__ = KEYS
 
     directories: dict[str, bool | None]
-    """Whether each could be read at the last pass; null before the first."""
+    """Whether each could be read at the latest scan; null before the first."""
     blocked: bool
     """Whether files wait because the limit of tracked messages is reached."""
     files: dict[str, int]
-    """By what became of them, as in smsbat_drop_files_total."""
+    """By result, as in smsbat_drop_files_total."""
     lines: dict[str, int]
-    """Entries of files by what became of them, as in smsbat_drop_lines_total."""
+    """Entries of files by result, as in smsbat_drop_lines_total."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeView:
-    """Ids over HTTP, since the start of the process."""
+    """Ids posted over HTTP, since the start of the process."""
 
     __pydantic_config__ = KEYS
 
     enabled: bool
     """Whether it is configured."""
     messages: dict[str, int]
-    """By what became of them."""
+    """By result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,46 +223,48 @@ class WebhookView:
     mode: Literal["verify", "trust"] | None
     """`verify` or `trust`; null where not enabled."""
     addresses: tuple[str, ...]
-    """Where they are taken."""
+    """Where the listener for them is bound."""
     events: dict[str, int]
-    """By what became of them."""
+    """By result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The whole, at one moment."""
+    """The whole exporter, at one time."""
 
     __pydantic_config__ = KEYS
 
     state: State
-    """The worst problem, or what goes on when there is none."""
+    """The worst problem, or the work in progress when there is none."""
     summary: str
     """The same in words."""
     advice: str
     """What to do; empty when there is nothing to do."""
     problems: tuple[Problem, ...]
-    """All that is not as it should be, the worst first."""
+    """All problems, the worst first."""
+    configuration_warnings: tuple[ConfigurationWarning, ...]
+    """What `check-config` warned of when the configuration was read: it works, but should be fixed."""
     version: str
-    """Of the exporter."""
+    """The version of the exporter."""
     demo_speed: float | None
-    """In the demo, how many times as fast its time passes; null outside of it."""
+    """In the demo, how many times as fast its time passes; else null."""
     timestamp_seconds: float
-    """When this was true."""
+    """When this overview was built."""
     started_timestamp_seconds: float
-    """When this process began."""
+    """When this process started."""
     uptime_seconds: float
-    """How long it runs."""
+    """How long this process has been running."""
     counters_created_timestamp_seconds: float
-    """When the durable counters began at 0."""
+    """When the durable counters started at 0."""
     counted_since_timestamp_seconds: float
-    """From when on `in_time`, times, cost, `tracked` and `finished` are counted: a day ago, or
-    up to an hour more; or the start of the process."""
+    """Since when `in_time`, times, cost, `tracked` and `finished` are counted: a day ago, or up to an
+    hour earlier; or the start of the process."""
     configuration_taken_timestamp_seconds: float | None
     """When the configuration in force was read."""
     pending: int
     """Messages that are tracked and not finished."""
     max_tracked: int
-    """How many there may be at most."""
+    """The maximum of pending messages."""
     accounts: tuple[AccountView, ...]
     """In the order of the configuration."""
     campaigns: tuple[CampaignView, ...]
@@ -250,10 +272,10 @@ class Overview:
     failures: tuple[RequestView, ...]
     """The latest failed requests, newest first."""
     failures_since_timestamp_seconds: float
-    """From when on every failed request is remembered."""
+    """Since when every failed request is remembered."""
     drop: DropView
-    """Taking in dropped files."""
+    """Dropped files."""
     intake: IntakeView
-    """Taking in ids over HTTP."""
+    """Ids posted over HTTP."""
     webhook: WebhookView
-    """WebhookProcessor of ends by webhook."""
+    """Final statuses by webhook."""

@@ -2,15 +2,18 @@
 
 `Store` is the contract that each engine keeps. Every verb is one whole
 transaction and returns only after it is durable; `now` and every decision come
-in from outside. The verbs block: `tracker` calls them one at a time, off the
-event loop. They raise `errors.StoreError` and nothing else.
+in from outside. The verbs block: the tracker calls them one at a time, off the
+event loop (`run_in_store_thread`). They raise `errors.StoreError` and nothing
+else.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from exporter.domain.aggregates import Cohort, CohortKey, StateDelta
 from exporter.domain.events import Event, Step
@@ -18,6 +21,7 @@ from exporter.domain.limiter import LimiterState
 from exporter.domain.model import Message, Source
 from exporter.domain.snapshot import CampaignName, SeriesKey
 
+_T = TypeVar("_T")
 Decide = Callable[[Message, Event], Step]
 """What an event does to a message; called inside the transaction, with the row as it is there."""
 
@@ -26,7 +30,7 @@ READ_TO_THE_END = -1
 
 
 class Arrival(NamedTuple):
-    """One id to track, with everything decided but whether it is new."""
+    """One id to track; only whether it is new is still open."""
 
     campaign_id: int
     message_id: str
@@ -58,7 +62,7 @@ class Accepted:
     """The new ones; all others were known already."""
     changes: StateDelta = field(default_factory=StateDelta)
     full: bool = False
-    """There was no room for all that are new, so none was taken."""
+    """There was no room for all that are new, so nothing was tracked."""
 
 
 @dataclass(slots=True)
@@ -76,10 +80,10 @@ class Restored:
 
 @dataclass(slots=True)
 class CollectedGarbage:
-    """What one round of `sweep` did."""
+    """What one call of `collect_garbage` did."""
 
     cursor: int
-    """Where to go on; 0 when the round came to the end."""
+    """Where to go on; 0 at the end of all messages."""
     changes: StateDelta = field(default_factory=StateDelta)
 
 
@@ -90,15 +94,15 @@ class Store(Protocol):
         """Read everything but the messages."""
         ...
 
-    def schedule(self) -> Iterator[Sequence[Planned]]:
+    def read_schedule(self) -> Iterator[Sequence[Planned]]:
         """Read the pending messages' places in the schedule, in pieces."""
         ...
 
-    def account_id(self, account: str) -> int:
+    def ensure_account(self, account: str) -> int:
         """The id of an account, which is created when it is new."""
         ...
 
-    def campaign_id(self, account_id: int, campaign: str) -> int:
+    def ensure_campaign(self, account_id: int, campaign: str) -> int:
         """The id of a campaign, which is created when it is new."""
         ...
 
@@ -113,13 +117,13 @@ class Store(Protocol):
         room: int,
         file: FileProgress | None,
     ) -> Accepted:
-        """Take in ids of one account, and how far their file is read; at most `room` new ones.
+        """Record ids of one account, and how far their file is read; at most `room` new ones.
 
-        What a webhook is the source of is exempt from verdicts.
+        Ids whose source is a webhook are exempt from verdicts.
         """
         ...
 
-    def file_progress(self, file_key: bytes) -> int:
+    def read_file_progress(self, file_key: bytes) -> int:
         """How far a dropped file was read; 0 when it is new."""
         ...
 
@@ -128,7 +132,7 @@ class Store(Protocol):
         ...
 
     def find(self, account_ids: Sequence[int], message_ids: Iterable[str]) -> dict[str, list[Message]]:
-        """Read messages by their ids, in whichever of these accounts; unknown ids are left out."""
+        """Read messages by their ids, in all of these accounts; unknown ids are left out."""
         ...
 
     def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
@@ -136,23 +140,45 @@ class Store(Protocol):
         ...
 
     def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
-        """Commit changes of counters alone, and what the accounts' gates should not forget."""
+        """Commit changes of counters alone, and the state of the accounts' limiters."""
         ...
 
     def collect_garbage(
         self, cursor: int, *, limit: int, now: int, retention_us: int, tick: Callable[[Message], Step]
     ) -> CollectedGarbage:
-        """Go on through all messages: forget the old finished ones, let time pass for pending ones."""
+        """Go on through all messages: delete the old finished ones, let time pass for pending ones."""
         ...
 
     def prune(self, *, now: int, cohorts_before: int, files_before: int) -> None:
-        """Drop cohorts, tombstones and file records that nothing can ask for any more."""
+        """Delete cohorts, tombstones and file records that nothing needs any more."""
         ...
 
-    def oldest_pending(self, campaign_ids: Iterable[int]) -> dict[int, int]:
+    def find_oldest_pending(self, campaign_ids: Iterable[int]) -> dict[int, int]:
         """`sent_at` of the oldest pending message of each campaign that has one."""
         ...
 
     def close(self) -> None:
-        """Put everything in its place; no verb may follow."""
+        """Finish writing and close; no verb may follow."""
         ...
+
+
+async def run_in_store_thread(thread: Executor, verb: Callable[[], _T]) -> _T:
+    """Call one of the store's verbs off the event loop, after those before it.
+
+    A verb that has begun is waited for even when the caller is cancelled
+    meanwhile, and the cancellation comes with the caller's next wait: what is
+    committed must also reach the state and the agenda.
+    """
+    future = asyncio.get_running_loop().run_in_executor(thread, verb)
+    cancelled = False
+    try:
+        while True:
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                cancelled = True
+    finally:
+        task = asyncio.current_task()
+        if cancelled and task is not None:
+            task.uncancel()
+            task.cancel()

@@ -1,9 +1,9 @@
-"""One SQLite file: opened alone, checked, and its errors told apart.
+"""One SQLite file: opened exclusively, checked, its errors translated, its transactions.
 
-SQLite would copy its log into the database by itself after a commit, and keep
-it to itself when that fails; a failed sync repeated later reports success for
-pages that the kernel has dropped. So that copying is done here, where a failure
-is seen: once the disk has failed, this process touches the file no more.
+SQLite would copy its log into the database by itself after a commit, and hide
+when that fails; a failed sync repeated later reports success for pages that the
+kernel has dropped. So that copying is done here, where a failure is seen: once
+the disk has failed, this process no longer touches the file.
 """
 
 from __future__ import annotations
@@ -38,21 +38,19 @@ _PREPARATION = (
 
 
 class StoreDamaged(StoreUnusable):
-    """The database holds what we never wrote."""
+    """The database has content that this program never wrote."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is damaged",
+            hint="restore a backup, or save what can be read with: "
+            f'sqlite3 "{path}" ".recover" | sqlite3 new.sqlite3; '
+            "storage.on_corrupt: fresh sets it aside and starts with empty counters",
+        )
 
 
-def damaged(path: Path) -> StoreDamaged:
-    """The error for a database that holds what we never wrote."""
-    return StoreDamaged(
-        f"{path} is damaged",
-        hint="put a backup back, or save what can be read with: "
-        f'sqlite3 "{path}" ".recover" | sqlite3 new.sqlite3; '
-        "storage.on_corrupt: fresh sets it aside and starts with empty counters",
-    )
-
-
-def translated(error: sqlite3.Error, path: Path) -> StoreError:
-    """What a failure of SQLite means for us; `path` is the database's."""
+def translate_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """The store's error for one of SQLite's; `path` is the database's."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
@@ -63,16 +61,16 @@ def translated(error: sqlite3.Error, path: Path) -> StoreError:
         case sqlite3.SQLITE_FULL:
             return StoreFull(f"no room to write {path}", hint="free some space; nothing was lost")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
-            return damaged(path)
+            return StoreDamaged(path)
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return StoreBroken(
                 f"{path} can't be read or written ({name})",
                 hint="check the disk, its free space, and the owner and mode of the directory",
             )
         case 0 if isinstance(error, sqlite3.OperationalError):
-            # Python's own complaint about a text that is no UTF-8.
-            return damaged(path)
-    return StoreError(f"{path}: {name}", hint="try again; if it stays, report it with this line")
+            # Raised by Python for a text that is no UTF-8.
+            return StoreDamaged(path)
+    return StoreError(f"{path}: {name}", hint="try again; if it happens again, report it with this line")
 
 
 class Database:
@@ -91,28 +89,28 @@ class Database:
                 path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:
-            raise translated(error, path) from None
+            raise translate_error(error, path) from None
         try:
             self._prepare()
         except BaseException:
-            self._let_go()
+            self._close_connection()
             raise
 
     def _prepare(self) -> None:
-        with self._translating():
+        with self._translate_errors():
             for statement in _PREPARATION:
-                # To its last row: a change of mode is committed, and fails, only after its first one.
+                # All rows: a change of mode is committed, and fails, only after its first row.
                 self._connection.execute(statement).fetchall()
             if self._connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
-                raise damaged(self.path)
+                raise StoreDamaged(self.path)
             self._migrate()
 
     def _migrate(self) -> None:
-        version, newest = schema.version(self._connection), schema.newest()
+        version, newest = schema.read_version(self._connection), schema.find_newest_version()
         if version > newest:
             raise StoreUnusable(
                 f"{self.path} has schema version {version}, but this program knows only {newest}",
-                hint="run the newer version of the exporter, or put back the backup from before the upgrade",
+                hint="run the newer version of the exporter, or restore the backup from before the upgrade",
                 code=Code.STORE_NEWER,
             )
         try:
@@ -120,20 +118,20 @@ class Database:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
                 # Only a schema that isn't what its version says keeps a migration from working.
-                raise damaged(self.path) from None
+                raise StoreDamaged(self.path) from None
             raise
-        if not schema.is_ours(self._connection):
-            raise damaged(self.path)
+        if not schema.has_our_tables(self._connection):
+            raise StoreDamaged(self.path)
 
     @property
     def broken(self) -> bool:
-        """Whether the disk has failed, so that nothing may be done any more."""
+        """Whether the disk has failed, so that the file may not be used any more."""
         return self._broken is not None
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Cursor]:
         """Commit what the block does, or nothing of it."""
-        with self._translating():
+        with self._translate_errors():
             cursor = self._connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             try:
@@ -148,29 +146,28 @@ class Database:
                 self._checkpoint(cursor)
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Cursor]:
-        """Read; what can't be understood as what we wrote is damage."""
-        with self._translating():
+    def read(self) -> Iterator[sqlite3.Cursor]:
+        """Read; values that this program never writes are damage."""
+        with self._translate_errors():
             try:
                 yield self._connection.cursor()
             except (ValueError, TypeError, OverflowError):
-                raise damaged(self.path) from None
+                raise StoreDamaged(self.path) from None
 
     def close(self) -> None:
         """Copy the log into the database and close it; does nothing once the disk has failed."""
         if self._broken is not None:
             return
         try:
-            with self._translating():
+            with self._translate_errors():
                 self._checkpoint(self._connection.cursor())
         finally:
-            self._let_go()
+            self._close_connection()
 
-    def _let_go(self) -> None:
+    def _close_connection(self) -> None:
         """Close, unless the disk has failed.
 
-        Closing would sync again, be told that all is well, and drop the log,
-        which may hold the only copy.
+        Closing would sync again, get no error this time, and delete the log, which may hold the only copy.
         """
         if self._broken is None:
             self._connection.close()
@@ -186,13 +183,13 @@ class Database:
         self._checkpointed_rows = self._connection.total_changes
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         if self._broken is not None:
             raise self._broken
         try:
             yield
         except sqlite3.Error as error:
-            known = translated(error, self.path)
+            known = translate_error(error, self.path)
             if isinstance(known, StoreBroken):
                 self._broken = known
             raise known from None

@@ -1,7 +1,7 @@
-"""What stands around the database file: its folder, its mirror, and what is set aside.
+"""The directory of the database: making it, the commit marker, and setting a damaged database aside.
 
-Next to the database stands a small file that mirrors how many transactions it
-has seen. A database that has seen fewer is an old copy put back: its counters
+The commit marker is a small file beside the database with the number of its
+transactions. A database that has seen fewer is a restored backup: its counters
 would step back, which Prometheus reads as a reset and adds up again.
 """
 
@@ -15,12 +15,12 @@ from exporter.domain.model import SECOND_US
 from exporter.runtime.errors import Code, StoreBroken, StoreUnusable
 
 DATABASE = "state.sqlite3"
-MIRROR = "state.commits"
+COMMIT_MARKER = "state.commits"
 _NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs"})
 
 
-def claim(directory: Path) -> Path:
-    """Make sure that the directory and the database file are there, ours alone; returns the file.
+def prepare_directory(directory: Path) -> Path:
+    """Make the directory and the database file, for their owner only, if they are missing; returns the file.
 
     Raises `StoreBroken` or `StoreUnusable`.
     """
@@ -30,11 +30,11 @@ def claim(directory: Path) -> Path:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in made:
             # Until its name is durable, a power cut takes the folder away with all that is synced in it.
-            sync(folder.parent)
+            sync_directory(folder.parent)
         _refuse_network_file_system(directory)
         if not path.exists():
             # Only a new file is opened here. Closing any descriptor of a database drops the locks that
-            # this process has on it, and nobody would notice: a second process could get in.
+            # this process has on it, unnoticed: a second process could open it too.
             path.touch(mode=0o600)
     except OSError as error:
         raise StoreBroken(
@@ -44,8 +44,8 @@ def claim(directory: Path) -> Path:
     return path
 
 
-def sync(directory: Path) -> None:
-    """Make the names of the files durable too: SQLite tries, and goes on when that fails.
+def sync_directory(directory: Path) -> None:
+    """Make the names of the files durable too: SQLite tries, and ignores when that fails.
 
     Raises `StoreBroken`.
     """
@@ -56,13 +56,13 @@ def sync(directory: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that has nothing to sync in a folder
+        if error.errno != errno.EINVAL:  # a file system without anything to sync in a folder
             raise StoreBroken(
                 f"{directory} can't be synced: {error.strerror}", hint="check the disk"
             ) from None
 
 
-def set_aside(directory: Path, now: int) -> None:
+def set_damaged_aside(directory: Path, now: int) -> None:
     """Rename a damaged database and its log, so that a new one can begin beside them."""
     for name in (DATABASE, f"{DATABASE}-wal"):
         damaged_file = directory / name
@@ -71,36 +71,36 @@ def set_aside(directory: Path, now: int) -> None:
 
 
 def read_commit_marker(directory: Path) -> int:
-    """How many transactions the database had seen when the mirror was last written; 0 when unknown."""
+    """How many transactions the database had seen when the marker was written; 0 when unknown."""
     try:
-        text = (directory / MIRROR).read_text("ascii").strip()
+        text = (directory / COMMIT_MARKER).read_text("ascii").strip()
     except (OSError, UnicodeError):
         return 0
-    # Longer than any count: not ours, and too big for a column.
+    # A longer number is no count of ours, and too big for a column.
     return int(text) if text.isdecimal() and len(text) < len(str(2**63)) else 0
 
 
 def write_commit_marker(directory: Path, commits: int) -> None:
-    """Note how many transactions are durable; a lost mirror costs nothing, so it is not synced."""
-    draft = directory / f"{MIRROR}.tmp"
+    """Record how many transactions are durable; a lost marker costs nothing, so it is not synced."""
+    draft = directory / f"{COMMIT_MARKER}.tmp"
     try:
         draft.touch(mode=0o600)
         draft.write_text(f"{commits}\n", "ascii")
-        draft.replace(directory / MIRROR)
+        draft.replace(directory / COMMIT_MARKER)
     except OSError:
-        _drop(draft)
+        _remove_draft(draft)
 
 
-def _drop(draft: Path) -> None:
+def _remove_draft(draft: Path) -> None:
     try:
         draft.unlink(missing_ok=True)
     except OSError:
-        # A disk that can't even remove it will say so where it matters: at the next commit.
+        # A disk that can't even delete it fails where it matters: at the next commit.
         return
 
 
 def _refuse_network_file_system(directory: Path) -> None:
-    """Locks and syncs of network file systems don't hold what SQLite needs."""
+    """Locks and syncs of network file systems don't do what SQLite needs."""
     try:
         mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
@@ -114,6 +114,6 @@ def _refuse_network_file_system(directory: Path) -> None:
     if best[1] in _NETWORK_FILE_SYSTEMS:
         raise StoreUnusable(
             f"{directory} is on a network file system ({best[1]})",
-            hint="SQLite can't keep its promises there: choose a --storage.path on a local disk",
+            hint="SQLite can lose data there: choose a --storage.path on a local disk",
             code=Code.STORE_NETWORK,
         )

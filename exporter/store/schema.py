@@ -1,4 +1,4 @@
-"""The schema of the SQLite store: its migrations, and whether a file has the tables that we made."""
+"""The schema of the SQLite store: its migrations, and whether a file has the tables that they make."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 from importlib import resources
 
 
-def migrations() -> list[tuple[int, str]]:
+def read_migrations() -> list[tuple[int, str]]:
     """All schema changes in order: (version, SQL)."""
     folder = resources.files("exporter.store") / "sql" / "sqlite"
     return sorted(
@@ -17,12 +17,12 @@ def migrations() -> list[tuple[int, str]]:
     )
 
 
-def newest() -> int:
+def find_newest_version() -> int:
     """The version that this program writes."""
-    return migrations()[-1][0]
+    return read_migrations()[-1][0]
 
 
-def version(connection: sqlite3.Connection) -> int:
+def read_version(connection: sqlite3.Connection) -> int:
     """The version that a file has; 0 for an empty one."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     return int(found)
@@ -30,8 +30,8 @@ def version(connection: sqlite3.Connection) -> int:
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date, each step in a transaction of its own; raises sqlite3.Error."""
-    for number, sql in migrations():
-        if number > version(connection):
+    for number, sql in read_migrations():
+        if number > read_version(connection):
             try:
                 connection.executescript(f"BEGIN IMMEDIATE; {sql} PRAGMA user_version = {number}; COMMIT;")
             except sqlite3.Error:
@@ -40,12 +40,12 @@ def migrate(connection: sqlite3.Connection) -> None:
                 raise
 
 
-def is_ours(connection: sqlite3.Connection) -> bool:
-    """Whether all tables and indexes are there just as we make them; others beside them do no harm."""
+def has_our_tables(connection: sqlite3.Connection) -> bool:
+    """Whether all tables and indexes are there just as the migrations make them; others do no harm."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         migrate(fresh)
-        return _made(fresh) <= _made(connection)
+        return _list_definitions(fresh) <= _list_definitions(connection)
 
 
-def _made(connection: sqlite3.Connection) -> set[tuple[str, str, str, str]]:
+def _list_definitions(connection: sqlite3.Connection) -> set[tuple[str, str, str, str]]:
     return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql <> ''"))

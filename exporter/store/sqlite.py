@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exporter.domain.aggregates import StateDelta
+from exporter.domain.aggregates import Cohort, CohortKey, StateDelta
 from exporter.domain.events import Event, Step
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import SECOND_US, Message, Source, Verdict
-from exporter.domain.snapshot import Kind
+from exporter.domain.model import SECOND_US, Message, Source, Status, Verdict
+from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.store import (
     Accepted,
     Arrival,
@@ -20,14 +22,65 @@ from exporter.store import (
     Planned,
     Restored,
     directory,
-    statements,
 )
-from exporter.store.database import Database, StoreDamaged, damaged
-from exporter.store.rows import RATE_SCALE, commit_count, integers, message_from, restored
-from exporter.store.writing import NoRoomError, digest, inserted, update, without_tombstones, write
+from exporter.store.database import Database, StoreDamaged
 
 TOMBSTONE_LIFE_US = 7 * 86_400 * SECOND_US
+RATE_SCALE = 1_000_000
 _CHUNK_ROWS = 10_000
+
+# --- the SQL that is longer than a line or used twice ---------------------------------------------------
+
+_COLUMNS = (
+    "id, account_id, campaign_id, message_id, status, outcome, verdict, sent_at, accepted_at, due_at,"
+    " polled_at, finished_at, answering_base_us, polls, failures, refusals, revision, hearsay, told_nanos"
+)
+"""In the order of `model.Message`."""
+
+_SELECT_MESSAGE = f"SELECT {_COLUMNS} FROM messages WHERE id = ?"  # noqa: S608 - a constant
+_SELECT_BY_ID = f"SELECT {_COLUMNS} FROM messages WHERE account_id = ? AND message_id = ?"  # noqa: S608 - a constant
+_SELECT_MESSAGES = f"SELECT {_COLUMNS} FROM messages WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - a constant
+_SELECT_NEWER = "SELECT id, campaign_id, revision, due_at, sent_at FROM messages WHERE id > ?"
+# In the order of the table: by way of the index, each row would be a seek.
+_SELECT_SCHEDULE = (
+    "SELECT id, campaign_id, revision, due_at FROM messages NOT INDEXED"
+    " WHERE outcome = 0 OR told_nanos >= 0 OR hearsay > 0"
+)
+_SELECT_OLDEST = "SELECT min(sent_at) FROM messages WHERE campaign_id = ? AND outcome = 0"
+_INSERT_MESSAGE = (
+    "INSERT INTO messages"
+    " (account_id, campaign_id, message_id, sent_at, accepted_at, due_at, answering_base_us, verdict)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_UPDATE_MESSAGE = (
+    "UPDATE messages SET status = ?, outcome = ?, verdict = ?, due_at = ?, polled_at = ?, finished_at = ?,"
+    " polls = ?, failures = ?, refusals = ?, revision = ?, hearsay = ?, told_nanos = ? WHERE id = ?"
+)
+_SELECT_CAMPAIGNS = "SELECT c.id, a.name, c.name FROM campaigns c JOIN accounts a ON a.id = c.account_id"
+_SELECT_ACCOUNTS = "SELECT id, name, answering_us, paused_until, rate_micros FROM accounts"
+_UPDATE_ACCOUNT = "UPDATE accounts SET answering_us = ?, paused_until = ?, rate_micros = ? WHERE id = ?"
+_SELECT_SERIES = "SELECT campaign_id, kind, label1, label2, value FROM series"
+_ADD_TO_SERIES = (
+    "INSERT INTO series (campaign_id, kind, label1, label2, value) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET value = value + excluded.value"
+)
+_SELECT_COHORTS = (
+    "SELECT campaign_id, began_at, sent, delivered, met, missed, finished, fell_back FROM cohorts"
+)
+_ADD_TO_COHORT = (
+    "INSERT INTO cohorts (campaign_id, began_at, sent, delivered, met, missed, finished, fell_back)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET sent = sent + excluded.sent,"
+    " delivered = delivered + excluded.delivered,"
+    " met = met + excluded.met, missed = missed + excluded.missed,"
+    " finished = finished + excluded.finished, fell_back = fell_back + excluded.fell_back"
+)
+_PUT_FILE = (
+    "INSERT INTO files (file_key, progress, touched_at) VALUES (?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET progress = excluded.progress, touched_at = excluded.touched_at"
+)
+
+
+# --- the verbs --------------------------------------------------------------------------------------------
 
 
 class SqliteStore:
@@ -36,69 +89,69 @@ class SqliteStore:
     def __init__(self, folder: Path, *, now: int, fresh_when_damaged: bool = False) -> None:
         """Open or create the state in `folder`; raises `StoreError`."""
         self._folder = folder
-        self._path = directory.claim(folder)
+        self._path = directory.prepare_directory(folder)
         self._warning = ""
         try:
-            self._database = self._opened(now)
+            self._database = self._open_database(now)
         except StoreDamaged as error:
             if not fresh_when_damaged:
                 raise
-            directory.set_aside(folder, now)
-            directory.claim(folder)
-            self._database = self._opened(now)
+            directory.set_damaged_aside(folder, now)
+            directory.prepare_directory(folder)
+            self._database = self._open_database(now)
             self._warning = (
                 f"{error.message}: set aside; counters start at 0, and what was pending is forgotten"
             )
 
-    def _opened(self, now: int) -> Database:
-        """Open the database; make the first entries of a new one, notice one put back from a copy."""
-        opened = Database(self._path)
+    def _open_database(self, now: int) -> Database:
+        """Open the database; make the first entries of a new one, notice a restored backup."""
+        database = Database(self._path)
         try:
-            with opened.transaction() as cursor:
+            with database.transaction() as cursor:
                 cursor.execute(
                     "INSERT INTO meta (name, value) VALUES ('created_at', ?), ('commits', 0)"
                     " ON CONFLICT DO NOTHING",
                     (now,),
                 )
-            directory.sync(self._folder)
-            with opened.reading() as cursor:
-                commits = commit_count(cursor)
-            mirrored = directory.read_commit_marker(self._folder)
-            if commits < mirrored:
+            directory.sync_directory(self._folder)
+            with database.read() as cursor:
+                commits = _count_commits(cursor)
+            marked = directory.read_commit_marker(self._folder)
+            if commits < marked:
                 self._warning = (
                     f"{self._path} is older than what was last published (a restored backup?):"
                     " counters start at 0"
                 )
-                # Exposed counters would fall: begin them anew, which Prometheus understands.
-                with opened.transaction() as cursor:
+                # Exposed counters would fall: start them at 0, which Prometheus understands.
+                with database.transaction() as cursor:
                     cursor.execute("DELETE FROM series WHERE kind <> ?", (Kind.MESSAGES,))
                     cursor.execute("UPDATE meta SET value = ? WHERE name = 'created_at'", (now,))
-                    cursor.execute("UPDATE meta SET value = ? WHERE name = 'commits'", (mirrored,))
+                    cursor.execute("UPDATE meta SET value = ? WHERE name = 'commits'", (marked,))
         except BaseException:
-            opened.close()
+            database.close()
             raise
-        return opened
+        return database
 
     def restore(self) -> Restored:
         """See `Store`."""
-        with self._database.reading() as cursor:
-            return restored(cursor, self._warning)
+        with self._database.read() as cursor:
+            return _read_state(cursor, self._warning)
 
-    def schedule(self) -> Iterator[Sequence[Planned]]:
+    def read_schedule(self) -> Iterator[Sequence[Planned]]:
         """See `Store`."""
-        with self._database.reading() as cursor:
-            cursor.execute(statements.SELECT_SCHEDULE)
+        with self._database.read() as cursor:
+            cursor.execute(_SELECT_SCHEDULE)
             while chunk := cursor.fetchmany(_CHUNK_ROWS):
-                yield [Planned._make(integers(row)) for row in chunk]
+                yield [Planned._make(_make_integers(row)) for row in chunk]
 
-    def account_id(self, account: str) -> int:
+    def ensure_account(self, account: str) -> int:
         """See `Store`."""
         with self._database.transaction() as cursor:
             cursor.execute("INSERT INTO accounts (name) VALUES (?) ON CONFLICT DO NOTHING", (account,))
             (found,) = cursor.execute("SELECT id FROM accounts WHERE name = ?", (account,)).fetchone()
         return int(found)
 
-    def campaign_id(self, account_id: int, campaign: str) -> int:
+    def ensure_campaign(self, account_id: int, campaign: str) -> int:
         """See `Store`."""
         pair = (account_id, campaign)
         with self._database.transaction() as cursor:
@@ -123,46 +176,46 @@ class SqliteStore:
     ) -> Accepted:
         """See `Store`."""
         accepted = Accepted()
-        # Who hears of a message from its end knows nothing of its beginning.
+        # A webhook reports how a message ended, not when it was sent.
         verdict = Verdict.EXEMPT if source is Source.WEBHOOK else Verdict.NONE
         try:
             with self._database.transaction() as cursor:
                 values = [
                     (account_id, a.campaign_id, a.message_id, a.sent_at, now, a.due_at, uptime_us, verdict)
-                    for a in without_tombstones(cursor, account_id, arrivals)
+                    for a in _leave_out_tombstones(cursor, account_id, arrivals)
                 ]
-                new = inserted(cursor, values, room)
+                new = _insert_new(cursor, values, room)
                 accepted.planned = [Planned._make(row[:4]) for row in new]
                 for (campaign_id, sent_at), amount in Counter((row[1], row[4]) for row in new).items():
-                    accepted.changes.tracked(campaign_id, source, sent_at, amount)
-                write(cursor, accepted.changes)
+                    accepted.changes.add_tracked(campaign_id, source, sent_at, amount)
+                _add_changes(cursor, accepted.changes)
                 if file is not None:
-                    cursor.execute(statements.PUT_FILE, (*file, now))
-        except NoRoomError:
+                    cursor.execute(_PUT_FILE, (*file, now))
+        except _NoRoomError:
             return Accepted(full=True)
         return accepted
 
-    def file_progress(self, file_key: bytes) -> int:
+    def read_file_progress(self, file_key: bytes) -> int:
         """See `Store`."""
-        with self._database.reading() as cursor:
+        with self._database.read() as cursor:
             row = cursor.execute("SELECT progress FROM files WHERE file_key = ?", (file_key,)).fetchone()
             return int(row[0]) if row else 0
 
     def claim(self, rows: Sequence[int]) -> list[Message]:
         """See `Store`."""
-        with self._database.reading() as cursor:
-            found = (cursor.execute(statements.SELECT_MESSAGE, (row,)).fetchone() for row in rows)
-            return [self._known(row) for row in found if row is not None]
+        with self._database.read() as cursor:
+            found = (cursor.execute(_SELECT_MESSAGE, (row,)).fetchone() for row in rows)
+            return [self._read_message(row) for row in found if row is not None]
 
     def find(self, account_ids: Sequence[int], message_ids: Iterable[str]) -> dict[str, list[Message]]:
         """See `Store`."""
         found: dict[str, list[Message]] = {}
-        with self._database.reading() as cursor:
+        with self._database.read() as cursor:
             for message_id in message_ids:
                 for account_id in account_ids:
-                    row = cursor.execute(statements.SELECT_BY_ID, (account_id, message_id)).fetchone()
+                    row = cursor.execute(_SELECT_BY_ID, (account_id, message_id)).fetchone()
                     if row is not None:
-                        found.setdefault(message_id, []).append(self._known(row))
+                        found.setdefault(message_id, []).append(self._read_message(row))
         return found
 
     def apply(self, events: Iterable[Event], decide: Decide) -> tuple[list[Step], StateDelta]:
@@ -175,26 +228,26 @@ class SqliteStore:
             for event in events:
                 message = current.get(event.row)
                 if message is None:
-                    row = cursor.execute(statements.SELECT_MESSAGE, (event.row,)).fetchone()
+                    row = cursor.execute(_SELECT_MESSAGE, (event.row,)).fetchone()
                     if row is None:
                         continue
-                    message = self._known(row)
+                    message = self._read_message(row)
                 step = decide(message, event)
                 current[event.row] = step.message
                 if step.message is not message:
                     changed[event.row] = step.message
-                changes.step(step)
+                changes.add_step(step)
                 steps.append(step)
-            update(cursor, changed.values())
-            write(cursor, changes)
+            _update_messages(cursor, changed.values())
+            _add_changes(cursor, changes)
         return steps, changes
 
     def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
         """See `Store`."""
         with self._database.transaction() as cursor:
-            write(cursor, changes)
+            _add_changes(cursor, changes)
             cursor.executemany(
-                statements.UPDATE_ACCOUNT,
+                _UPDATE_ACCOUNT,
                 [
                     (kept.uptime_us, kept.paused_until, int(kept.rate * RATE_SCALE), account_id)
                     for account_id, kept in accounts.items()
@@ -206,29 +259,29 @@ class SqliteStore:
         self, cursor: int, *, limit: int, now: int, retention_us: int, tick: Callable[[Message], Step]
     ) -> CollectedGarbage:
         """See `Store`."""
-        with self._database.reading() as reading:
-            found = reading.execute(statements.SELECT_MESSAGES, (cursor, limit)).fetchall()
-        swept = CollectedGarbage(found[-1][0] if len(found) == limit else 0)
-        messages = [self._known(row) for row in found]
+        with self._database.read() as reader:
+            found = reader.execute(_SELECT_MESSAGES, (cursor, limit)).fetchall()
+        collected = CollectedGarbage(found[-1][0] if len(found) == limit else 0)
+        messages = [self._read_message(row) for row in found]
         settled = [m for m in messages if not m.pending and m.webhook_cost_nanos < 0]
         old = [m for m in settled if m.finished_at + retention_us <= now]
         steps = [(m, tick(m)) for m in messages if m.pending or m.webhook_cost_nanos >= 0]
         moved = [step for before, step in steps if step.message is not before]
         if not old and not moved:
-            return swept
+            return collected
         for step in moved:
-            swept.changes.step(step)
+            collected.changes.add_step(step)
         for message in old:
-            swept.changes.forgotten(message)
+            collected.changes.remove_message(message)
         with self._database.transaction() as writing:
-            update(writing, [step.message for step in moved])
+            _update_messages(writing, [step.message for step in moved])
             writing.executemany(
                 "INSERT INTO tombstones (digest, until) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                [(digest(m.account_id, m.message_id), now + TOMBSTONE_LIFE_US) for m in old],
+                [(_hash_id(m.account_id, m.message_id), now + TOMBSTONE_LIFE_US) for m in old],
             )
             writing.executemany("DELETE FROM messages WHERE id = ?", [(m.row,) for m in old])
-            write(writing, swept.changes)
-        return swept
+            _add_changes(writing, collected.changes)
+        return collected
 
     def prune(self, *, now: int, cohorts_before: int, files_before: int) -> None:
         """See `Store`."""
@@ -239,11 +292,11 @@ class SqliteStore:
             cursor.execute("DELETE FROM tombstones WHERE until < ?", (now,))
             cursor.execute("DELETE FROM files WHERE touched_at < ?", (files_before,))
 
-    def oldest_pending(self, campaign_ids: Iterable[int]) -> dict[int, int]:
+    def find_oldest_pending(self, campaign_ids: Iterable[int]) -> dict[int, int]:
         """See `Store`."""
-        with self._database.reading() as cursor:
+        with self._database.read() as cursor:
             found = {
-                campaign_id: cursor.execute(statements.SELECT_OLDEST, (campaign_id,)).fetchone()[0]
+                campaign_id: cursor.execute(_SELECT_OLDEST, (campaign_id,)).fetchone()[0]
                 for campaign_id in campaign_ids
             }
             return {
@@ -258,13 +311,124 @@ class SqliteStore:
         finally:
             self._database.close()
 
-    def _known(self, row: tuple[int, ...]) -> Message:
-        """A row as a message; raises `StoreUnusable` when it holds what we never write."""
+    def _read_message(self, row: tuple[int, ...]) -> Message:
+        """A row as a message; raises `StoreDamaged` for values that this program never writes."""
         try:
-            return message_from(row)
+            return _make_message(row)
         except ValueError:
-            raise damaged(self._path) from None
+            raise StoreDamaged(self._path) from None
 
     def _write_commit_marker(self) -> None:
-        with self._database.reading() as cursor:
-            directory.write_commit_marker(self._folder, commit_count(cursor))
+        with self._database.read() as cursor:
+            directory.write_commit_marker(self._folder, _count_commits(cursor))
+
+
+# --- rows as values of the domain -------------------------------------------------------------------------
+
+_STATUSES = {status.value: status for status in Status}
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+_TYPES = tuple(str if field == "message_id" else int for field in Message._fields)
+
+
+def _make_message(row: tuple[int, ...]) -> Message:
+    """A message of a row of `_COLUMNS`; raises ValueError."""
+    if tuple(map(type, row)) != _TYPES:
+        raise ValueError("a column has a type that was never written")
+    fields = list(row)
+    try:
+        fields[4:7] = _STATUSES[row[4]], _STATUSES[row[5]], _VERDICTS[row[6]]
+    except KeyError:
+        raise ValueError("a status or verdict that was never written") from None
+    return Message._make(fields)
+
+
+def _make_integers(row: tuple[int, ...]) -> tuple[int, ...]:
+    """The row, made of nothing but integers; raises ValueError or TypeError."""
+    return tuple(map(int, row))
+
+
+def _count_commits(cursor: sqlite3.Cursor) -> int:
+    """How many transactions the database has seen; raises ValueError or TypeError."""
+    (value,) = cursor.execute("SELECT value FROM meta WHERE name = 'commits'").fetchone()
+    return int(value)
+
+
+def _read_state(cursor: sqlite3.Cursor, warning: str) -> Restored:
+    """Everything but the messages; raises ValueError or TypeError."""
+    (created_at,) = cursor.execute("SELECT value FROM meta WHERE name = 'created_at'").fetchone()
+    accounts = {
+        str(name): (int(account_id), LimiterState(int(uptime_us), int(paused_until), rate / RATE_SCALE))
+        for account_id, name, uptime_us, paused_until, rate in cursor.execute(_SELECT_ACCOUNTS)
+    }
+    campaigns = {
+        int(campaign_id): CampaignName(str(account), str(campaign))
+        for campaign_id, account, campaign in cursor.execute(_SELECT_CAMPAIGNS)
+    }
+    values = [
+        (SeriesKey(int(campaign_id), Kind(kind), str(label1), str(label2)), int(value))
+        for campaign_id, kind, label1, label2, value in cursor.execute(_SELECT_SERIES)
+    ]
+    cohorts = [
+        (CohortKey(campaign_id, began_at), Cohort(*counts))
+        for campaign_id, began_at, *counts in map(_make_integers, cursor.execute(_SELECT_COHORTS))
+    ]
+    return Restored(int(created_at), accounts, campaigns, values, cohorts, warning)
+
+
+# --- writing, within a transaction that the caller has begun ----------------------------------------------
+
+
+class _NoRoomError(Exception):
+    """Rolls a batch back that would exceed the limit of tracked messages."""
+
+
+def _hash_id(account_id: int, message_id: str) -> bytes:
+    """What is left of a message after its retention."""
+    return hashlib.blake2b(f"{account_id}/{message_id}".encode(), digest_size=16).digest()
+
+
+def _leave_out_tombstones(
+    cursor: sqlite3.Cursor, account_id: int, arrivals: Sequence[Arrival]
+) -> Iterable[Arrival]:
+    """The ids without those that were tracked, finished and deleted not long ago."""
+    if cursor.execute("SELECT 1 FROM tombstones LIMIT 1").fetchone() is None:
+        return arrivals
+    return [
+        arrival
+        for arrival in arrivals
+        if cursor.execute(
+            "SELECT 1 FROM tombstones WHERE digest = ?", (_hash_id(account_id, arrival.message_id),)
+        ).fetchone()
+        is None
+    ]
+
+
+def _insert_new(
+    cursor: sqlite3.Cursor, values: Iterable[tuple[object, ...]], room: int
+) -> list[tuple[int, ...]]:
+    """Insert those messages that are new, and read them back; raises when they are more than `room`."""
+    (before,) = cursor.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()
+    cursor.executemany(_INSERT_MESSAGE, values)
+    new = cursor.execute(_SELECT_NEWER, (before,)).fetchall()
+    if len(new) > max(0, room):
+        raise _NoRoomError
+    return new
+
+
+def _update_messages(cursor: sqlite3.Cursor, messages: Iterable[Message]) -> None:
+    """Write what can change of these messages."""
+    values = [
+        (
+            *(m.status, m.outcome, m.verdict, m.due_at, m.polled_at, m.finished_at),
+            *(m.polls, m.failures, m.refusals, m.revision, m.claimed_status, m.webhook_cost_nanos),
+            m.row,
+        )
+        for m in messages
+    ]
+    cursor.executemany(_UPDATE_MESSAGE, values)
+
+
+def _add_changes(cursor: sqlite3.Cursor, changes: StateDelta) -> None:
+    """Add to the counters and cohorts."""
+    cursor.executemany(_ADD_TO_SERIES, [(*key, n) for key, n in changes.counts.items() if n])
+    cursor.executemany(_ADD_TO_COHORT, [(*key, *cohort) for key, cohort in changes.cohorts.items()])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.completion import SHELLS
+from exporter.cli.options import SHELLS
 from exporter.simulator.scenarios import SCENARIOS
 from tests.kit.processes import environment, once
 from tests.kit.waiting import HANG_SECONDS

@@ -11,8 +11,9 @@ import pytest
 
 from exporter.cli.flags import PROGRAM, Command, Flag
 from exporter.cli.main import parse
-from exporter.cli.options import COMMANDS, EXAMPLES
+from exporter.cli.options import COMMANDS, EXAMPLES, LOG_FORMATS, LOG_LEVELS
 from exporter.runtime.errors import UsageError
+from exporter.runtime.log import FORMATS, LEVELS
 
 PHONE = "+380501234567"
 WRONG_VALUES = ("", "\N{NO-BREAK SPACE}", PHONE, "-1,5", "9" * 400)
@@ -131,6 +132,15 @@ def test_a_slip_of_the_fingers_is_understood(argv: list[str], line: str) -> None
     assert hint.endswith(f"? try: {PROGRAM} {line}")
 
 
+@pytest.mark.parametrize("flag", ["--speed", "--requests-per-second", "--seed"])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_number_out_of_range_is_called_so(flag: str, sign: str) -> None:
+    """However many digits it has: it is a number."""
+    error = refused(["simulator", f"{flag}={sign}{'9' * 400}"])
+    assert error.message.endswith("is out of range")
+    assert_helpful(error)
+
+
 FLAGS = [
     pytest.param(command, flag, id=f"{command.name} {flag.name}")
     for command in COMMANDS
@@ -201,6 +211,11 @@ def test_every_help_names_the_twins_and_ends_with_lines_to_paste(
         flat = re.sub(r"\s+", " ", text)
         assert [flag.name for flag in command.flags() if f"(${flag.twin})" not in flat] == []
         assert [title for title in command.groups if f"\n{title}:\n" not in text] == []
+
+
+def test_what_the_log_takes_can_be_chosen() -> None:
+    """All of it, and no more."""
+    assert (tuple(LEVELS), tuple(FORMATS)) == (LOG_LEVELS, LOG_FORMATS)
 
 
 def test_no_two_flags_share_a_variable_unless_they_are_one() -> None:

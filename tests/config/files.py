@@ -15,8 +15,10 @@ accounts:
 """
 
 
-def report(directory: Path, text: str, environ: Mapping[str, str] | None = None, mode: int = 0o600) -> Report:
-    """What `check` says of `text` in a file in `directory`."""
+def check_text(
+    directory: Path, text: str, environ: Mapping[str, str] | None = None, mode: int = 0o600
+) -> Report:
+    """Check `text` in a file in `directory`."""
     path = directory / "config.yaml"
     path.write_text(text)
     path.chmod(mode)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from exporter.config.addresses import (
     Listen,
-    base_url_refusal,
-    forbidden_address,
+    explain_bad_base_url,
+    is_forbidden_address,
     parse_listen,
     parse_network,
 )
@@ -33,7 +33,7 @@ from exporter.config.addresses import (
 )
 def test_https_anywhere_and_http_to_ourselves_are_accepted(url: str) -> None:
     """Names, plain addresses, ports and paths are fine."""
-    assert base_url_refusal(url) == ("", "")
+    assert explain_bad_base_url(url) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_https_anywhere_and_http_to_ourselves_are_accepted(url: str) -> None:
 )
 def test_a_url_that_could_take_the_key_elsewhere_is_refused(url: str) -> None:
     """Plain http, user-info, disguised numbers, metadata services, and what two readers read differently."""
-    message, hint = base_url_refusal(url)
+    message, hint = explain_bad_base_url(url)
     assert message
     assert url not in message + hint
 
@@ -94,13 +94,13 @@ def test_a_url_that_could_take_the_key_elsewhere_is_refused(url: str) -> None:
 @given(st.text())
 def test_any_text_is_a_base_url_or_refused(text: str) -> None:
     """No text is an unexpected exception."""
-    assert isinstance(base_url_refusal("https://" + text), tuple)
+    assert isinstance(explain_bad_base_url("https://" + text), tuple)
 
 
 @pytest.mark.parametrize("text", ["8.8.8.8", "10.0.0.1", "127.0.0.1", "2001:db8::1", "::1"])
 def test_ordinary_addresses_are_not_forbidden(text: str) -> None:
     """Private and loopback ones included: a proxy of the company may be there."""
-    assert not forbidden_address(ip_address(text))
+    assert not is_forbidden_address(ip_address(text))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ PLANTED = ("hunter2", "380501234567")
 """The key and the phone number that are written into the files, in every place."""
 
 
-def refusal(directory: Path, text: bytes, mode: int = 0o644) -> str:
+def load_refused(directory: Path, text: bytes, mode: int = 0o644) -> str:
     """What `load` says of a file called config.yaml."""
     path = directory / "config.yaml"
     path.write_bytes(text)
@@ -29,15 +29,15 @@ def refusal(directory: Path, text: bytes, mode: int = 0o644) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_every_problem_of_a_bad_file_is_told_in_the_pinned_words(case: Path, tmp_path: Path) -> None:
+def test_every_problem_of_a_bad_file_is_reported_in_the_pinned_words(case: Path, tmp_path: Path) -> None:
     """Position, key, message and hint of every problem are those in the .txt beside the file."""
-    assert refusal(tmp_path, case.read_bytes()) + "\n" == case.with_suffix(".txt").read_text()
+    assert load_refused(tmp_path, case.read_bytes()) + "\n" == case.with_suffix(".txt").read_text()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_no_message_repeats_a_key_or_a_phone_number(case: Path, tmp_path: Path) -> None:
     """Whatever the place that a key or a phone number was written in, no problem shows it."""
-    message = refusal(tmp_path, case.read_bytes())
+    message = load_refused(tmp_path, case.read_bytes())
     assert not [planted for planted in PLANTED if planted in message]
 
 
@@ -63,11 +63,11 @@ def test_no_pinned_message_is_left_without_its_file() -> None:
 )
 def test_what_is_no_text_is_refused_as_a_whole(data: bytes, message: str, tmp_path: Path) -> None:
     """Bytes that aren't UTF-8, control characters and huge files get one clear sentence."""
-    assert refusal(tmp_path, data) == message
+    assert load_refused(tmp_path, data) == message
 
 
 def test_a_path_that_is_no_readable_file_is_refused(tmp_path: Path) -> None:
-    """A missing file and a directory are told apart, and neither is an unexpected exception."""
+    """A missing file and a directory have different messages, and neither is an unexpected exception."""
     with pytest.raises(
         ConfigError, match=r"config\.yaml: no such file or directory \[SMSBAT-C001\]\n  hint: "
     ):
@@ -76,9 +76,9 @@ def test_a_path_that_is_no_readable_file_is_refused(tmp_path: Path) -> None:
         load(tmp_path, {})
 
 
-def test_a_list_of_problems_that_nobody_reads_is_cut(tmp_path: Path) -> None:
+def test_a_very_long_list_of_problems_is_cut(tmp_path: Path) -> None:
     """After a hundred problems their number is enough; `check` still has them all."""
     text = "".join(f"unknown{number}: 1\n" for number in range(150))
-    lines = refusal(tmp_path, text.encode()).splitlines()
+    lines = load_refused(tmp_path, text.encode()).splitlines()
     assert lines[-1] == "and 51 more problems"
     assert len(check(tmp_path / "config.yaml", {}).problems) == 151

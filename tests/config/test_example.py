@@ -12,12 +12,12 @@ from exporter.config import Settings, check
 from exporter.config.models import Account, Drop, Exposition, Limits, Section, Storage
 from exporter.config.problem import KeyPath
 from exporter.config.yaml_reader import parse
-from tests.config.files import ACCOUNT, report
+from tests.config.files import ACCOUNT, check_text
 
 EXAMPLE = Path(__file__).parent.parent.parent / "config.example.yaml"
 
 
-def schema_keys() -> Iterator[str]:
+def list_schema_keys() -> Iterator[str]:
     """Every key that some section has."""
     schema = Settings.model_json_schema()
     for section in (schema, *schema["$defs"].values()):
@@ -25,7 +25,7 @@ def schema_keys() -> Iterator[str]:
 
 
 def test_the_example_has_no_problems_and_warns_of_absent_secrets_only() -> None:
-    """Someone who copies it gets a file that works as soon as the secrets are there."""
+    """A copy of it works as soon as the secrets exist."""
     found = check(EXAMPLE, {})
     assert found.problems == ()
     assert {warning.key for warning in found.warnings} <= {
@@ -35,15 +35,17 @@ def test_the_example_has_no_problems_and_warns_of_absent_secrets_only() -> None:
     }
 
 
-@pytest.mark.parametrize("key", sorted(set(schema_keys())))
+@pytest.mark.parametrize("key", sorted(set(list_schema_keys())))
 def test_every_key_is_in_the_example(key: str) -> None:
     """As a key of the file, or of a line that is commented out."""
     written = {part for path in parse(EXAMPLE.read_text(), {}).places for part in path}
     assert key in written or re.search(rf"^ *# {key}: \S", EXAMPLE.read_text(), re.MULTILINE)
 
 
-def defaults(section: type[Section], written: Section, *leave_out: str) -> dict[str, tuple[object, object]]:
-    """Of the keys with a default: the default and what the example has."""
+def list_defaults(
+    section: type[Section], written: Section, *leave_out: str
+) -> dict[str, tuple[object, object]]:
+    """List the keys with a default: the default, and the value in the example."""
     return {
         name: (field.default, getattr(written, name))
         for name, field in section.model_fields.items()
@@ -54,17 +56,17 @@ def defaults(section: type[Section], written: Section, *leave_out: str) -> dict[
 def test_the_values_in_the_example_are_the_defaults(tmp_path: Path) -> None:
     """Where a key has a default, the example shows it."""
     example = check(EXAMPLE, {}).settings
-    bare = report(tmp_path, ACCOUNT).settings
+    bare = check_text(tmp_path, ACCOUNT).settings
     assert example is not None
     assert bare is not None
     assert example.profiles == bare.profiles
     assert example.windows == bare.windows
     pairs = (
-        defaults(Account, example.accounts[0])
-        | defaults(Drop, example.drop[0])
-        | defaults(Storage, example.storage)
-        | defaults(Limits, example.limits)
-        | defaults(Exposition, example.exposition)
+        list_defaults(Account, example.accounts[0])
+        | list_defaults(Drop, example.drop[0])
+        | list_defaults(Storage, example.storage)
+        | list_defaults(Limits, example.limits)
+        | list_defaults(Exposition, example.exposition)
     )
     assert {key: shown for key, (_, shown) in pairs.items()} == {
         key: default for key, (default, _) in pairs.items()

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from exporter.config import load
-from exporter.config.error_messages import known_keys
+from exporter.config.error_messages import list_known_keys
 from exporter.runtime.errors import ConfigError
 from tests.config.files import ACCOUNT
 from tests.config.test_bad_files import CASES
@@ -20,7 +20,8 @@ from tests.config.test_bad_files import CASES
 SEEDS = [path.read_bytes() for path in CASES] + [ACCOUNT.encode()]
 SECTIONS = ["accounts", "profiles", "campaigns", "drop", "storage", "windows", "limits", "webhook", "intake"]
 WORDS = sorted(
-    {key for section in SECTIONS for key in known_keys((section,))} | {*known_keys(()), "otp", "auth"}
+    {key for section in SECTIONS for key in list_known_keys((section,))}
+    | {*list_known_keys(()), "otp", "auth"}
 )
 
 leaves = st.one_of(

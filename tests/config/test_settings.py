@@ -12,15 +12,15 @@ from pydantic import ValidationError
 from exporter.config import Settings, Window, load
 from exporter.config.addresses import Listen
 from exporter.domain.model import SECOND_US, NewMessage, Policy, Priority
-from tests.config.files import ACCOUNT, report
+from tests.config.files import ACCOUNT, check_text
 
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
 
 
-def settings(directory: Path, text: str, environ: Mapping[str, str] | None = None) -> Settings:
+def load_text(directory: Path, text: str, environ: Mapping[str, str] | None = None) -> Settings:
     """The settings in a file that has no problems."""
-    found = report(directory, text, environ)
+    found = check_text(directory, text, environ)
     assert found.problems == ()
     assert found.settings is not None
     return found.settings
@@ -28,7 +28,7 @@ def settings(directory: Path, text: str, environ: Mapping[str, str] | None = Non
 
 def test_an_account_is_all_that_must_be_written(tmp_path: Path) -> None:
     """Everything else has a default that makes sense, and the features that listen are off."""
-    whole = settings(tmp_path, ACCOUNT)
+    whole = load_text(tmp_path, ACCOUNT)
     (account,) = whole.accounts
     assert (account.requests_per_second, account.max_in_flight, account.timeout) == (10.0, 10, 10 * SECOND_US)
     assert (account.currency, account.ca_file, account.auth.method) == ("UAH", None, "header")
@@ -46,7 +46,7 @@ def test_an_account_is_all_that_must_be_written(tmp_path: Path) -> None:
 
 def test_the_built_in_profiles_are_there_without_being_written(tmp_path: Path) -> None:
     """`otp`, `default` and `campaign` have the values of the documentation."""
-    whole = settings(tmp_path, ACCOUNT)
+    whole = load_text(tmp_path, ACCOUNT)
     assert whole.policies == {
         "otp": Policy(
             3 * SECOND_US, 5 * SECOND_US, 5 * SECOND_US, 2 * MINUTE_US, 30 * SECOND_US, 0.95, Priority.HIGH
@@ -60,8 +60,8 @@ def test_the_built_in_profiles_are_there_without_being_written(tmp_path: Path) -
 
 def test_a_written_key_of_a_built_in_profile_replaces_that_key_only(tmp_path: Path) -> None:
     """The rest of `otp` stays as it is built in."""
-    whole = settings(tmp_path, ACCOUNT + "profiles: {otp: {deadline: 40s}}")
-    built_in = settings(tmp_path, ACCOUNT).profiles["otp"]
+    whole = load_text(tmp_path, ACCOUNT + "profiles: {otp: {deadline: 40s}}")
+    built_in = load_text(tmp_path, ACCOUNT).profiles["otp"]
     assert whole.profiles["otp"] == built_in.model_copy(update={"deadline": 40 * SECOND_US})
 
 
@@ -69,13 +69,13 @@ def test_a_written_key_of_a_built_in_profile_replaces_that_key_only(tmp_path: Pa
 def test_a_new_profile_starts_from_default_as_written(order: str, tmp_path: Path) -> None:
     """Wherever in the file `default` stands, its written values are what a new profile begins with."""
     text = ACCOUNT + "profiles:\n  " + order.replace("{}", "default: {interval: 7s}")
-    slow = settings(tmp_path, text).profiles["slow"]
+    slow = load_text(tmp_path, text).profiles["slow"]
     assert (slow.interval, slow.deadline, slow.give_up_after) == (7 * SECOND_US, 10 * MINUTE_US, 24 * HOUR_US)
 
 
 def test_a_campaign_has_its_listed_profile_or_that_of_its_name_or_default(tmp_path: Path) -> None:
     """The list wins over the name, and the name over `default`; being listed changes nothing by itself."""
-    whole = settings(
+    whole = load_text(
         tmp_path,
         ACCOUNT + "profiles: {slow: {deadline: 10m}}\n"
         "campaigns: [{name: sale, profile: campaign}, {name: otp, profile: slow}, "
@@ -97,17 +97,17 @@ def test_a_campaign_has_its_listed_profile_or_that_of_its_name_or_default(tmp_pa
 
 def test_the_only_account_needs_no_mention(tmp_path: Path) -> None:
     """Campaigns and drop directories belong to the account, when there is one."""
-    whole = settings(
+    whole = load_text(
         tmp_path, ACCOUNT + "campaigns: [{name: sale, messages: [abc]}]\ndrop: [{directory: in}]"
     )
-    assert list(whole.listed_messages()) == [NewMessage("abc", "sale", "main")]
+    assert list(whole.list_messages()) == [NewMessage("abc", "sale", "main")]
     assert whole.drop[0].account == "main"
 
 
 def test_with_several_accounts_a_campaign_without_ids_belongs_to_none(tmp_path: Path) -> None:
-    """It only says which profile its messages have, whoever sent them."""
+    """It only says which profile its messages have, from any account."""
     second = ACCOUNT.replace("main", "second").replace("\naccounts:\n", "")
-    whole = settings(tmp_path, ACCOUNT + second + "campaigns: [{name: sale, profile: campaign}]")
+    whole = load_text(tmp_path, ACCOUNT + second + "campaigns: [{name: sale, profile: campaign}]")
     assert [account.name for account in whole.accounts] == ["main", "second"]
     assert whole.campaigns[0].account is None
 
@@ -115,26 +115,26 @@ def test_with_several_accounts_a_campaign_without_ids_belongs_to_none(tmp_path: 
 def test_a_name_from_the_environment_is_not_shown_as_a_hint(tmp_path: Path) -> None:
     """Not even when it is the only one that could be meant."""
     text = ACCOUNT.replace("main", "${WHO}") + "drop: [{directory: in, account: hunter}]"
-    (problem,) = report(tmp_path, text, {"WHO": "hunter2"}).problems
+    (problem,) = check_text(tmp_path, text, {"WHO": "hunter2"}).problems
     assert (problem.key, problem.message, problem.hint) == ("drop[0].account", "no account has this name", "")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
     """Some editors put one in front."""
-    assert settings(tmp_path, "\N{ZERO WIDTH NO-BREAK SPACE}" + ACCOUNT) == settings(tmp_path, ACCOUNT)
+    assert load_text(tmp_path, "\N{ZERO WIDTH NO-BREAK SPACE}" + ACCOUNT) == load_text(tmp_path, ACCOUNT)
 
 
 def test_spellings_that_other_programs_take_for_numbers_stay_text(tmp_path: Path) -> None:
     """Leading zeros, exponents, dates and truth values are ids and names like any other."""
     ids = "0012, 1e10, 0x1F, 2026-11-23, yes, 12_30, 1234567"
-    whole = settings(tmp_path, ACCOUNT + f"campaigns: [{{name: on, messages: [{ids}]}}, {{name: 12:30}}]")
-    assert [message.message_id for message in whole.listed_messages()] == ids.split(", ")
+    whole = load_text(tmp_path, ACCOUNT + f"campaigns: [{{name: on, messages: [{ids}]}}, {{name: 12:30}}]")
+    assert [message.message_id for message in whole.list_messages()] == ids.split(", ")
     assert [campaign.name for campaign in whole.campaigns] == ["on", "12:30"]
 
 
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     """Secrets, directories and state are found wherever the program is started from."""
-    whole = settings(
+    whole = load_text(
         tmp_path, ACCOUNT + "drop: [{directory: in}, {directory: /srv/in}]\nstorage: {path: state}"
     )
     assert whole.accounts[0].auth.api_key_file == tmp_path / "key"
@@ -144,21 +144,21 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
 
 def test_a_section_with_everything_commented_out_is_not_written(tmp_path: Path) -> None:
     """`drop:` with nothing below it means the same as no `drop`."""
-    assert settings(tmp_path, ACCOUNT + "drop:\nprofiles:\n# otp:\n") == settings(tmp_path, ACCOUNT)
+    assert load_text(tmp_path, ACCOUNT + "drop:\nprofiles:\n# otp:\n") == load_text(tmp_path, ACCOUNT)
 
 
 def test_values_come_from_the_environment_where_the_file_says_so(tmp_path: Path) -> None:
     """`${NAME}` is replaced, also inside a text and for numbers, and `$$` is a dollar sign."""
     text = ACCOUNT.replace("main", "${WHO}-$$-$x") + "limits: {max_tracked: '${MANY}'}"
-    whole = settings(tmp_path, text, {"WHO": "${MANY}", "MANY": "7"})
-    # What a variable holds is a value: it is not looked through again.
+    whole = load_text(tmp_path, text, {"WHO": "${MANY}", "MANY": "7"})
+    # The content of a variable is a value: nothing in it is replaced again.
     assert whole.accounts[0].name == "${MANY}-$-$x"
     assert whole.limits.max_tracked == 7
 
 
 def test_a_webhook_has_safe_defaults_and_reads_networks(tmp_path: Path) -> None:
     """WebhookEvent is verified, unknown ids are ignored, and addresses are parsed."""
-    webhook = settings(
+    webhook = load_text(
         tmp_path,
         ACCOUNT
         + 'webhook: {listen: "[::1]:10979", token_file: t, trusted_proxies: [10.0.0.0/8, "2001:db8::1"]}',
@@ -170,8 +170,8 @@ def test_a_webhook_has_safe_defaults_and_reads_networks(tmp_path: Path) -> None:
 
 
 def test_settings_can_not_be_changed(tmp_path: Path) -> None:
-    """A reload makes new settings; nobody edits those that others hold."""
-    whole = settings(tmp_path, ACCOUNT)
+    """A reload makes new settings; settings in use never change."""
+    whole = load_text(tmp_path, ACCOUNT)
     with pytest.raises(ValidationError, match="frozen"):
         whole.storage.retention = 1
 
@@ -180,9 +180,9 @@ def test_a_key_in_the_file_is_accepted_with_a_warning_if_others_cannot_read_it(t
     """0640 is the widest mode; the warning shows no key."""
     text = ACCOUNT.replace("api_key_file: key", "api_key: hunter2")
     for mode, accepted in {0o600: True, 0o640: True, 0o644: False, 0o660: False, 0o604: False}.items():
-        found = report(tmp_path, text, mode=mode)
+        found = check_text(tmp_path, text, mode=mode)
         assert (found.settings is not None) == accepted, oct(mode)
-    found = report(tmp_path, text)
+    found = check_text(tmp_path, text)
     assert found.settings is not None
     assert found.settings.accounts[0].secret().read().reveal() == "hunter2"
     assert found.settings.warnings == found.warnings
@@ -191,18 +191,18 @@ def test_a_key_in_the_file_is_accepted_with_a_warning_if_others_cannot_read_it(t
 
 
 def test_a_key_from_the_environment_does_not_make_the_file_a_secret(tmp_path: Path) -> None:
-    """Only what stands in the file itself must be hidden from others."""
+    """Only a key in the file itself must be hidden from others."""
     text = ACCOUNT.replace("api_key_file: key", "api_key: '${KEY}'")
-    assert report(tmp_path, text, {"KEY": "hunter2"}, mode=0o644).problems == ()
+    assert check_text(tmp_path, text, {"KEY": "hunter2"}, mode=0o644).problems == ()
     part = text.replace("${KEY}", "hunter${KEY}")
-    assert len(report(tmp_path, part, {"KEY": "2"}, mode=0o644).problems) == 1
+    assert len(check_text(tmp_path, part, {"KEY": "2"}, mode=0o644).problems) == 1
 
 
 def test_secrets_that_are_not_there_yet_are_warnings(tmp_path: Path) -> None:
     """Each file is named by its key and not by its path, which could be a key in the wrong place."""
     (tmp_path / "key").write_text("hunter2\n")
     text = ACCOUNT + "webhook: {listen: ':1', token_file: hunter3}\nintake: {token_file: key}"
-    found = report(tmp_path, text)
+    found = check_text(tmp_path, text)
     assert [(warning.key, warning.message) for warning in found.warnings] == [
         ("webhook.token_file", "can't be used now: no such file or directory")
     ]
@@ -215,7 +215,7 @@ def test_no_dump_of_the_settings_shows_a_secret_or_an_id(tmp_path: Path) -> None
         ACCOUNT.replace("api_key_file: key", "api_key: hunter2")
         + "campaigns: [{name: a, messages: [abc123]}]"
     )
-    whole = settings(tmp_path, text)
+    whole = load_text(tmp_path, text)
     assert "<secret>" in whole.model_dump_json()
     for shown in (repr(whole), str(whole), str(whole.model_dump()), whole.model_dump_json()):
         assert "hunter2" not in shown
@@ -233,10 +233,10 @@ def test_the_schema_can_be_exported(tmp_path: Path) -> None:
     assert definitions["Campaign"]["required"] == ["name"]
     assert definitions["Drop"]["required"] == ["directory"]
     assert definitions["Auth"]["properties"]["method"]["enum"] == ["header", "key-as-password", "basic"]
-    assert settings(tmp_path, ACCOUNT) is not None
+    assert load_text(tmp_path, ACCOUNT) is not None
 
 
 def test_loading_gives_the_same_settings_as_checking(tmp_path: Path) -> None:
     """There is one way to read a file."""
-    found = report(tmp_path, ACCOUNT)
+    found = check_text(tmp_path, ACCOUNT)
     assert load(tmp_path / "config.yaml", {}) == found.settings

@@ -60,12 +60,34 @@ def test_anything_else_is_no_duration(text: str) -> None:
         ("10SEC", "write 10s"),
         ("100 milliseconds", "write 100ms"),
         ("100MS", "write 100ms"),
+        ("1y", "write 365d"),
+        ("2 years", "write 730d"),
+        ("3mo", "write 90d"),
+        ("1 month", "write 30d"),
+        ("1.5h", "write 1h30m"),
+        ("0.5 days", "write 12h"),
+        ("30m1h", "write 1h30m"),
+        ("1h 30min", "write 1h30m"),
     ],
 )
 def test_a_hint_says_what_was_probably_meant(text: str, hint: str) -> None:
     """A number with words becomes a number with a unit, and the hint can be followed."""
     assert duration_hint(text) == hint
     assert parse_duration_us(hint.removeprefix("write ")) is not None
+
+
+@pytest.mark.parametrize("text", ["20 years", "10000000000s"])
+def test_a_hint_asks_for_nothing_that_is_refused(text: str) -> None:
+    """What is meant may be more than there can be."""
+    assert duration_hint(text) == "write at most 3650d"
+
+
+@pytest.mark.parametrize(
+    "text", ["1M", "5mb", "3 microseconds", "10us", "2 fortnights", "1e3s", "1,5h", "inf", "true", "-5s", "y"]
+)
+def test_a_hint_guesses_at_nothing(text: str) -> None:
+    """A unit that is none here, or could be two, is not taken for another."""
+    assert duration_hint(text) == "write a number and a unit, such as 250ms, 30s, 5m, 1h30m or 7d"
 
 
 @given(st.text())

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from exporter.dashboards import contents
+from tools.dashboards import render_files
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"(\d+)(ms|[smhdw])")
@@ -46,13 +46,13 @@ class Accelerated:
         """The files of rules, by name."""
         return {
             Path(name).name: json.dumps(self._of(yaml.safe_load(text)))
-            for name, text in contents().items()
+            for name, text in render_files().items()
             if name.startswith("prometheus/smsbat.")
         }
 
     def prometheus(self, alertmanager: str, targets: Mapping[str, str]) -> dict[str, Any]:
         """The example for Prometheus, with these targets (host:port) by job."""
-        config = self._of(yaml.safe_load(contents()["prometheus/prometheus.example.yaml"]))
+        config = self._of(yaml.safe_load(render_files()["prometheus/prometheus.example.yaml"]))
         config["global"]["scrape_timeout"] = config["global"]["scrape_interval"]
         config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
         config["scrape_configs"] = [
@@ -62,7 +62,7 @@ class Accelerated:
 
     def alertmanager(self, receiver_url: str) -> dict[str, Any]:
         """The example for Alertmanager, with everything sent to `receiver_url`."""
-        config = self._of(yaml.safe_load(contents()["alertmanager/alertmanager.example.yaml"]))
+        config = self._of(yaml.safe_load(render_files()["alertmanager/alertmanager.example.yaml"]))
         for receiver in config["receivers"]:
             receiver["webhook_configs"] = [{"url": f"{receiver_url}/{receiver['name']}"}]
         return dict(config)

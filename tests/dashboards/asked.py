@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from exporter.dashboards import contents
+from tools.dashboards import render_files
 
 EVERYTHING = {"$account": ".+", "$campaign": ".+"}
 """What the variables hold when All is chosen."""
@@ -31,7 +31,7 @@ class Asked(NamedTuple):
 def queries() -> dict[str, Asked]:
     """By dashboard, panel and letter: `smsbat-cost: Spend A`."""
     found = {}
-    for name, text in contents().items():
+    for name, text in render_files().items():
         if name.startswith("dashboards/"):
             board = json.loads(text)
             for panel in panels(board):

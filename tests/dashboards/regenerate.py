@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporter.dashboards import constants, contents
-from exporter.dashboards.constants import LAG_SECONDS, Limit
+from exporter.metrics.thresholds import LAG_SECONDS, Threshold
 from tests.dashboards import cost_scenes, delivery_scenes, operation_scenes
 from tests.dashboards.scenes import Scene, documents
+from tools.dashboards import constants, render_files
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = "docs/runbooks.md"
@@ -27,16 +27,16 @@ _BEGIN, _END = "<!-- thresholds: made by program -->\n", "<!-- end of thresholds
 
 def expected() -> dict[str, str]:
     """What each file must hold, by its path in the checkout."""
-    files = {f"grafana/{name}": text for name, text in contents().items()}
+    files = {f"grafana/{name}": text for name, text in render_files().items()}
     for topic, scenes in SCENES.items():
         tests = documents(topic, scenes)
         files |= {f"grafana/prometheus/tests/{name}": text for name, text in tests.items()}
     return files | {RUNBOOKS: _with_table((ROOT / RUNBOOKS).read_text("utf-8"))}
 
 
-def limits() -> tuple[Limit, ...]:
+def limits() -> tuple[Threshold, ...]:
     """Every threshold, in order of appearance."""
-    named = (value for value in vars(constants).values() if isinstance(value, Limit))
+    named = (value for value in vars(constants).values() if isinstance(value, Threshold))
     return (*named, *LAG_SECONDS.values())
 
 
@@ -48,7 +48,7 @@ def _with_table(runbooks: str) -> str:
     return f"{before}{_BEGIN}\n" + "\n".join(lines) + f"\n\n{_END}{after}"
 
 
-def _written(limit: Limit) -> str:
+def _written(limit: Threshold) -> str:
     return f"{limit.value:.0%}" if limit.unit == "ratio" else f"{limit} {limit.unit}".strip()
 
 

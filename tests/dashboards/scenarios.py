@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.dashboards import topics
-from exporter.dashboards.constants import JOB
-from exporter.simulator import SCENARIOS
+from exporter.simulator.scenarios import SCENARIOS
 from tests.dashboards.stage import SPEED, Demo, Stage, staged
 from tests.kit.waiting import until
+from tools.dashboards import build_rule_groups
+from tools.dashboards.constants import JOB
 
 CALM_SECONDS = 90.0
 """Three quarters of an hour of the demo: what is normal must be known before."""
@@ -136,7 +136,7 @@ def main() -> int:
                 print(f"  {label} {_words(names)}")
         sys.stdout.flush()
     if chosen == list(CASES):
-        every = {alert.name for topic in topics().values() for alert in topic.alerts}
+        every = {alert.name for topic in build_rule_groups().values() for alert in topic.alerts}
         never = frozenset(every - all_fired)
         print(f"fired nowhere: {_words(never)}")
         bad += bool(never)

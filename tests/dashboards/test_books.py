@@ -1,4 +1,4 @@
-"""What the headlines say is what the provider's books say over the same range, as far as increase() can.
+"""What the headlines say is what the provider's totals say over the same range, as far as increase() can.
 
 Daemon and simulated provider share an event loop in virtual time, and a real
 Prometheus is asked what the panels ask. Every series is born before the range
@@ -20,17 +20,19 @@ import pytest
 
 from exporter.app import Daemon, Options
 from exporter.config import load
-from exporter.dashboards.constants import JOB
 from exporter.domain.model import NANOS_PER_UNIT, SECOND_US
-from exporter.simulator import CampaignTally, Simulator, SimulatorSettings, TrafficKind, tally
-from exporter.simulator.book import Book
-from exporter.simulator.fate import NEVER_AT
+from exporter.simulator.sent_messages import SentMessages
+from exporter.simulator.server import Simulator
+from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.timeline import NEVER_AT, TrafficKind
 from tests.dashboards.asked import queries
 from tests.kit.daemon import KEY, sum_of
 from tests.kit.prometheus import Prometheus, prometheus
+from tests.kit.totals import Totals, select, sum_totals
 from tests.kit.virtual import loop_clock
 from tests.kit.waiting import until
 from tests.kit.web import free_port
+from tools.dashboards.constants import JOB
 
 pytestmark = pytest.mark.needs("prometheus")
 SCRAPE_SECONDS = 1
@@ -65,7 +67,7 @@ storage: {{path: {state}}}
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What the books say of the messages sent in the range."""
+    """What the provider's totals say of the messages sent in the range."""
 
     sent: int
     delivered: int
@@ -128,17 +130,17 @@ async def _two_lots(folder: Path, address: str, running: Prometheus) -> Seen:
         config = _configured(folder, provider.url)
         daemon = Daemon(Options(config, (address,)), load(config, {}), {}, clock)
         tasks.create_task(daemon.run(stop))
-        book = provider.book
-        _drop(folder, book)
-        begun_at = await _settled(book, address, running) - EDGE_SECONDS
-        before = await tally(book)
-        _drop(folder, book)
-        ended_at = await _settled(book, address, running) + EDGE_SECONDS
-        after = await tally(book)
+        sent = provider.sent_messages
+        _drop(folder, sent)
+        begun_at = await _wait_until_settled(sent, address, running) - EDGE_SECONDS
+        before = await sum_totals(sent)
+        _drop(folder, sent)
+        ended_at = await _wait_until_settled(sent, address, running) + EDGE_SECONDS
+        after = await sum_totals(sent)
         stop.set()
     seconds = round(ended_at - begun_at, 3)
     excess = seconds / (seconds - 2 * EDGE_SECONDS)
-    return Seen(_due(before, after, _hanging(book)), running, ended_at, seconds, excess)
+    return Seen(_due(after - before, _hanging(sent)), running, ended_at, seconds, excess)
 
 
 def _configured(folder: Path, url: str) -> Path:
@@ -150,31 +152,31 @@ def _configured(folder: Path, url: str) -> Path:
     return config
 
 
-def _drop(folder: Path, book: Book) -> None:
+def _drop(folder: Path, sent: SentMessages) -> None:
     """Send a lot, and drop its ids."""
-    first = len(book)
+    first = len(sent)
     draft = folder / f"{first}.tmp"
     with draft.open("w", newline="", encoding="ascii") as file:
         rows = csv.writer(file)
         rows.writerow(("message_id", "campaign", "sent_at"))
         for campaign, kind in KINDS.items():
-            sent_at = f"{book.clock.now() / SECOND_US:.6f}"
-            rows.writerows((one, campaign, sent_at) for one in book.send(kind, campaign, MESSAGES))
+            sent_at = f"{sent.clock.now() / SECOND_US:.6f}"
+            rows.writerows((one, campaign, sent_at) for one in sent.send(kind, campaign, MESSAGES))
     draft.rename(folder / "drop" / f"{first}.csv")
 
 
-def _hanging(book: Book) -> int:
-    return sum(book.fate(index).final_at == NEVER_AT for index in range(len(book)))
+def _hanging(sent: SentMessages) -> int:
+    return sum(sent.timeline_of(index).final_at == NEVER_AT for index in range(len(sent)))
 
 
-async def _settled(book: Book, address: str, running: Prometheus) -> float:
-    """Wait until all is known that can be; returns when Prometheus has seen it."""
-    ended = len(book) - _hanging(book)
+async def _wait_until_settled(sent: SentMessages, address: str, running: Prometheus) -> float:
+    """Wait until all is known that can be; returns when Prometheus has scraped it."""
+    ended = len(sent) - _hanging(sent)
 
     def known() -> bool:
         return sum_of(address, "smsbat_messages_finished_total") == ended and sum_of(
             address, "smsbat_slo_messages_total"
-        ) == len(book)
+        ) == len(sent)
 
     async with asyncio.timeout(MOST_SECONDS):
         while not await asyncio.to_thread(known):  # noqa: ASYNC110 - metrics have no event
@@ -194,43 +196,23 @@ def _scraped_now(running: Prometheus) -> float:
     return until(latest, "another scrape")
 
 
-def _due(before: dict[str, CampaignTally], after: dict[str, CampaignTally], hanging: int) -> Due:
+def _due(grew: Totals, hanging: int) -> Due:
     cost: Counter[str] = Counter()
     paid: Counter[str] = Counter()
-    delivered = 0
-    for campaign, one in after.items():
-        arrived = one.finished["delivered"] - before[campaign].finished["delivered"]
-        delivered += arrived
-        for currency, nanos in (one.cost_nanos - before[campaign].cost_nanos).items():
-            cost[currency] += nanos
-            paid[currency] += arrived
-
-    def grew(what: str) -> int:
-        return sum(_count(one, what) for one in after.values()) - sum(
-            _count(one, what) for one in before.values()
-        )
-
+    for (campaign, currency), nanos in select(grew, "cost_nanos").items():
+        cost[currency] += nanos
+        paid[currency] += grew[campaign, "finished", "delivered"]
+    finished, fallbacks = select(grew, "finished"), select(grew, "fallbacks")
     return Due(
-        sent=grew("sent"),
-        delivered=delivered,
-        ended=grew("ended"),
+        sent=select(grew, "messages").total(),
+        delivered=sum(count for (_, status), count in finished.items() if status == "delivered"),
+        ended=finished.total(),
         cost={currency: nanos / NANOS_PER_UNIT for currency, nanos in cost.items()},
         paid=dict(paid),
-        used=grew("used"),
-        parts=grew("parts"),
+        used=sum(count for (_, _, status), count in fallbacks.items() if status != "not_used"),
+        parts=select(grew, "parts").total(),
         hanging=hanging,
     )
-
-
-def _count(one: CampaignTally, what: str) -> int:
-    match what:
-        case "sent":
-            return sum(one.messages.values())
-        case "ended":
-            return sum(one.finished.values())
-        case "used":
-            return sum(count for (_, status), count in one.fallbacks.items() if status != "not_used")
-    return one.parts
 
 
 def test_the_range_is_long_beside_its_edges(seen: Seen) -> None:
@@ -250,7 +232,7 @@ def test_the_range_is_long_beside_its_edges(seen: Seen) -> None:
         ("smsbat-cost: Spend", "cost"),
     ],
 )
-def test_counts_and_money_are_those_of_the_books(seen: Seen, place: str, what: str) -> None:
+def test_counts_and_money_are_those_of_the_provider(seen: Seen, place: str, what: str) -> None:
     """Never less, and no more than the scrapes' distance from the edges explains; each currency alone."""
     due = getattr(seen.due, what)
     due = due if isinstance(due, dict) else {"": due}
@@ -267,8 +249,8 @@ def _close(seen: Seen, shown: float, due: float) -> bool:
     return due / seen.excess * (1 - ROUNDING) <= shown <= due * seen.excess * (1 + ROUNDING)
 
 
-def test_shares_are_those_of_the_books(seen: Seen) -> None:
-    """Missed, budget used, fallbacks, parts and prices are the quotients of the books' sums."""
+def test_shares_are_those_of_the_provider(seen: Seen) -> None:
+    """Missed, budget used, fallbacks, parts and prices are the quotients of the provider's totals."""
     due = seen.due
     missed = due.sent - due.delivered
     assert _close(seen, 1 - seen.shown("smsbat-delivery: In time")[""], missed / due.sent)

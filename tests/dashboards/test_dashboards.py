@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from exporter.dashboards import constants, contents
-from exporter.dashboards.constants import STATUS_COLOURS
 from exporter.domain.model import Status
 from tests.dashboards.asked import panels
 from tests.dashboards.schema import BOARD_KEYS, PANEL_KEYS, TARGET_KEYS, UNITS
+from tools.dashboards import constants, render_files
+from tools.dashboards.constants import STATUS_COLOURS
 
 BOARDS: dict[str, dict[str, Any]] = {
-    name: json.loads(text) for name, text in contents().items() if name.endswith(".json")
+    name: json.loads(text) for name, text in render_files().items() if name.endswith(".json")
 }
 MOST_WORDS_OF_A_TITLE = 5
 UNITS_IN_A_TITLE = re.compile(r"\((s|ms|%|seconds|UAH|USD|EUR)\)|\bin (seconds|percent)\b")

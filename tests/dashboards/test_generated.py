@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from exporter.dashboards import contents, write
 from tests.dashboards.regenerate import ROOT, expected
 
 EXPECTED = expected()
@@ -22,11 +19,3 @@ def test_nothing_is_left_over_from_earlier() -> None:
     """The folder `grafana/` holds no file that nobody makes any more."""
     found = {str(path.relative_to(ROOT)) for path in (ROOT / "grafana").rglob("*") if path.is_file()}
     assert found == {name for name in EXPECTED if name.startswith("grafana/")}
-
-
-def test_write_makes_folders_and_says_what_it_wrote(tmp_path: Path) -> None:
-    """Every file lies at its path below a folder that need not exist, and is returned."""
-    written = write(tmp_path / "new" / "folder")
-    assert {str(path.relative_to(tmp_path / "new" / "folder")): path.read_text() for path in written} == (
-        contents()
-    )

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from exporter.dashboards import topics
-from exporter.dashboards.alert import Alert
 from tests.dashboards.asked import queries
 from tests.dashboards.labels import labels_of
 from tests.dashboards.test_promql import RECORDED, concrete, possible_labels
+from tools.dashboards import build_rule_groups
+from tools.dashboards.alert import Alert
 
 
 def _kept(name: str) -> frozenset[str]:
@@ -30,7 +30,7 @@ def test_what_names_a_series_is_left_of_its_labels(place: str) -> None:
 
 @pytest.mark.parametrize(
     "alert",
-    [alert for topic in topics().values() for alert in topic.alerts],
+    [alert for topic in build_rule_groups().values() for alert in topic.alerts],
     ids=lambda alert: " ".join((alert.name, *alert.extra_labels.values())),
 )
 def test_what_an_alert_says_is_left_of_its_labels(alert: Alert) -> None:

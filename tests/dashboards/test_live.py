@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.dashboards import topics
-from exporter.dashboards.constants import JOB
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Type
 from tests.conftest import program
@@ -22,6 +20,8 @@ from tests.dashboards.stage import HURRIED, Stage, staged
 from tests.kit.alerting import Told
 from tests.kit.waiting import until
 from tests.kit.web import ask
+from tools.dashboards import build_rule_groups
+from tools.dashboards.constants import JOB
 
 RANGE_SECONDS = 10
 LOOK_EVERY_SECONDS = 1.0
@@ -83,7 +83,9 @@ def test_prometheus_has_no_trouble_with_the_rules(world: Stage) -> None:
     found = until(rules, "every rule is evaluated")
     assert found is not None
     assert [(rule["name"], rule["lastError"]) for rule in found if rule["health"] != "ok"] == []
-    assert len(found) == sum(len(topic.recorded) + len(topic.alerts) for topic in topics().values())
+    assert len(found) == sum(
+        len(topic.recorded) + len(topic.alerts) for topic in build_rule_groups().values()
+    )
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")

@@ -25,11 +25,11 @@ from promql_parser import (
     VectorSelector,
 )
 
-from exporter.dashboards import contents, topics
-from exporter.dashboards.constants import SCRAPE_INTERVAL_SECONDS
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Family, Type
 from tests.conftest import program
+from tools.dashboards import build_rule_groups, render_files
+from tools.dashboards.constants import SCRAPE_INTERVAL_SECONDS
 
 NOT_SHOWN = {
     "smsbat_delivery_ratio": "for readers without queries; the panels divide the counters",
@@ -53,7 +53,7 @@ OTHER_METRICS = {
     "process_open_fds": frozenset[str](),
     "process_max_fds": frozenset[str](),
 }
-RECORDED = {rule.record: rule.expr for topic in topics().values() for rule in topic.recorded}
+RECORDED = {rule.record: rule.expr for topic in build_rule_groups().values() for rule in topic.recorded}
 RECORDED_LABELS = frozenset({"account", "campaign", "currency"})
 RATES = {"rate", "increase", "changes"}
 UNGUARDED = re.compile(r":lower_bound|:deviation")
@@ -76,7 +76,7 @@ def _variable_queries(board: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _dashboard_queries() -> Iterator[Query]:
-    for name, text in contents().items():
+    for name, text in render_files().items():
         if not name.endswith(".json"):
             continue
         board = json.loads(text)
@@ -94,7 +94,7 @@ def _dashboard_queries() -> Iterator[Query]:
 def _rule_queries() -> Iterator[Query]:
     for record, expr in RECORDED.items():
         yield Query(f"rule {record}", expr, in_dashboard=False)
-    for topic in topics().values():
+    for topic in build_rule_groups().values():
         for alert in topic.alerts:
             yield Query(f"alert {alert.name} {alert.severity}", alert.expr, in_dashboard=False)
 
@@ -282,6 +282,9 @@ def test_every_recorded_series_is_read() -> None:
     """No rule records what no alert and no other rule reads."""
     read = {selector.name for query in QUERIES for selector in _selectors(query)}
     read |= set(
-        re.findall(r"\b\w+:\w+:\w+\b", " ".join(a.description for t in topics().values() for a in t.alerts))
+        re.findall(
+            r"\b\w+:\w+:\w+\b",
+            " ".join(a.description for t in build_rule_groups().values() for a in t.alerts),
+        )
     )
     assert RECORDED.keys() <= read

@@ -12,16 +12,16 @@ import pytest
 import yaml
 from promql_parser import BinaryExpr, Call, Expr
 
-from exporter.dashboards import burn, constants, contents, topics
-from exporter.dashboards.alert import FOR, Alert
-from exporter.dashboards.burn import ObjectiveClass
 from tests.conftest import program
 from tests.dashboards.regenerate import ROOT, RUNBOOKS, SCENES
 from tests.dashboards.scenes import KINDS, documents
+from tools.dashboards import build_rule_groups, burn, constants, render_files
+from tools.dashboards.alert import FOR, Alert
+from tools.dashboards.burn import ObjectiveClass
 
 PROMETHEUS = ROOT / "grafana" / "prometheus"
-CONTENTS = contents()
-ALERTS = [alert for topic in topics().values() for alert in topic.alerts]
+CONTENTS = render_files()
+ALERTS = [alert for topic in build_rule_groups().values() for alert in topic.alerts]
 EVERY_ALERT = [
     pytest.param(alert, id=" ".join((alert.name, *alert.extra_labels.values()))) for alert in ALERTS
 ]
@@ -47,7 +47,7 @@ def test_promtool_finds_nothing_wrong_with_the_rules() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     example = _run("promtool", "check", "config", PROMETHEUS / "prometheus.example.yaml")
     assert example.returncode == 0, example.stdout + example.stderr
-    assert example.stdout.count("rules found") == len(topics())
+    assert example.stdout.count("rules found") == len(build_rule_groups())
 
 
 @pytest.mark.needs("amtool")
@@ -59,7 +59,7 @@ def test_amtool_finds_nothing_wrong_with_the_example() -> None:
 
 def test_recorded_series_are_named_for_level_metric_and_operation() -> None:
     """Each recorded name has the three parts that Prometheus recommends, and is unique."""
-    names = [rule.record for topic in topics().values() for rule in topic.recorded]
+    names = [rule.record for topic in build_rule_groups().values() for rule in topic.recorded]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"(campaign|account):[a-z_]+:[a-z_0-9]+", name) for name in names)
 
@@ -146,18 +146,18 @@ def test_inhibition_names_alerts_that_exist() -> None:
 def test_a_burn_rate_that_can_not_be_reached_is_refused() -> None:
     """14.4 times what an objective of 0.95 allows is 72 % of all messages: nobody would ever be told."""
     with pytest.raises(ValueError, match="waits for 72% misses"):
-        burn.classes((ObjectiveClass(0.95, 1.01, (14.4, 6, 1)),))
+        burn.check_classes((ObjectiveClass(0.95, 1.01, (14.4, 6, 1)),))
 
 
 def test_every_objective_has_one_class() -> None:
     """Classes without a gap from 0.4 to 1; a table with a gap is refused."""
     for percent in range(40, 101):
-        assert sum(one.low <= percent / 100 < one.high for one in burn.classes()) == 1
+        assert sum(one.low <= percent / 100 < one.high for one in burn.check_classes()) == 1
     with pytest.raises(ValueError, match=r"no class for objectives from 0\.9 to 0\.95"):
-        burn.classes((ObjectiveClass(0.95, 1.01, (1, 1, 1)), ObjectiveClass(0.4, 0.9, (1, 1, 1))))
+        burn.check_classes((ObjectiveClass(0.95, 1.01, (1, 1, 1)), ObjectiveClass(0.4, 0.9, (1, 1, 1))))
 
 
-@pytest.mark.parametrize("one", burn.classes(), ids=lambda one: f"from {one.low}")
+@pytest.mark.parametrize("one", burn.check_classes(), ids=lambda one: f"from {one.low}")
 def test_a_faster_pace_asks_for_more(one: ObjectiveClass) -> None:
     """The shorter the window, the larger the factor, and none is below the budget itself."""
     assert list(one.factors) == sorted(one.factors, reverse=True)

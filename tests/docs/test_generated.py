@@ -28,7 +28,7 @@ def test_every_metric_has_a_query_and_no_other() -> None:
 
 def test_every_label_value_that_is_counted_is_on_the_page() -> None:
     """The words that series begin with, or that a snapshot has, are among those listed for their label."""
-    listed = {value for values in metrics.label_values().values() for value in values}
+    list_problems = {value for values in metrics.label_values().values() for value in values}
     own = {
         value
         for metric in Instruments().registry.collect()
@@ -38,4 +38,4 @@ def test_every_label_value_that_is_counted_is_on_the_page() -> None:
         if label != "le"
     }
     of_state = {word for key in EXAMPLE.values for word in (key.label1, key.label2) if word.islower()}
-    assert own | of_state <= listed
+    assert own | of_state <= list_problems

@@ -23,8 +23,8 @@ from exporter.domain.model import (
 from exporter.metrics.exposition import Format, Renderer
 from tests.docs.pages import Page
 from tests.engine.provider import Provider
-from tests.engine.rig import Rig, running
-from tests.engine.settings import settings_of
+from tests.engine.rig import Rig, start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 PAGE = Page("docs/numbers.md")
@@ -72,14 +72,14 @@ async def test_the_example_is_what_the_program_counts(tmp_path: Path) -> None:
     (profiles,) = (
         loaded for block in PAGE.of_language("yaml") if "profiles" in (loaded := yaml.safe_load(block.text))
     )
-    settings = settings_of(campaigns={CAMPAIGN: "order"}, windows=["1h"], **profiles)
+    settings = make_settings(campaigns={CAMPAIGN: "order"}, windows=["1h"], **profiles)
     loop = asyncio.get_running_loop()
     noon_seconds = loop.time()
 
     def answer(message_id: str) -> Reply:
         return told(message_id, round((loop.time() - noon_seconds) * SECOND_US))
 
-    async with running(tmp_path, Provider(answer), settings) as rig:
+    async with start_rig(tmp_path, Provider(answer), settings) as rig:
         noon = rig.clock.now()
         found = {}
         for clock in sorted({row[1] for row in MESSAGES.values()} | set(SAMPLES.header[1:]), key=minutes):

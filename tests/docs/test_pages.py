@@ -92,8 +92,8 @@ def test_blocks_of_yaml_can_be_used(text: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("made-up\n", "ascii")
     path = tmp_path / "config.yaml"
     path.write_text(text, "utf-8")
-    report = check(path, {})
-    assert (report.problems, report.warnings) == ((), ())
+    check_text = check(path, {})
+    assert (check_text.problems, check_text.warnings) == ((), ())
 
 
 def queries() -> Iterator[promql.Query]:
@@ -130,8 +130,8 @@ def said_by_help(*command: str) -> str:
 @cache
 def flags() -> dict[str, set[str]]:
     """The flags of each command."""
-    listed = said_by_help().partition("COMMAND\n")[2].partition("\n\n")[0]
-    names = re.findall(r"^ {4}([a-z][a-z-]*)", listed, re.MULTILINE)
+    list_problems = said_by_help().partition("COMMAND\n")[2].partition("\n\n")[0]
+    names = re.findall(r"^ {4}([a-z][a-z-]*)", list_problems, re.MULTILINE)
     return {name: set(re.findall(r"--[a-z][a-z.-]*", said_by_help(name))) for name in names}
 
 

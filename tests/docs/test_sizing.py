@@ -16,7 +16,7 @@ from exporter.metrics.instruments import Instruments
 from exporter.store import Arrival
 from exporter.store.sqlite import SqliteStore
 from tests.docs.pages import Page
-from tests.engine.settings import settings_of
+from tests.engine.settings import make_settings
 
 PAGE = Page("docs/sizing.md")
 BENCH = Page("bench/README.md")
@@ -82,7 +82,7 @@ def test_series_of_an_account_and_the_process_are_about_as_many() -> None:
 
     def shown(*accounts: str) -> int:
         instruments = Instruments()
-        instruments.configure(settings_of(*accounts))
+        instruments.configure(make_settings(*accounts))
         return lines(generate_latest(instruments.registry))
 
     account = shown("one", "two") - shown("one")
@@ -93,8 +93,8 @@ def test_series_of_an_account_and_the_process_are_about_as_many() -> None:
 def test_a_message_takes_as_much_disk_as_is_said(tmp_path: Path) -> None:
     """Messages with UUIDs for ids, written as they come in, take less than what the page plans with."""
     store = SqliteStore(tmp_path, now=SECOND_US)
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "orders")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "orders")
     ids = [str(uuid.UUID(int=number * (2**128 // MESSAGES))) for number in range(MESSAGES)]
     for start in range(0, MESSAGES, 1_000):
         arrivals = [Arrival(campaign, one, SECOND_US, SECOND_US) for one in ids[start : start + 1_000]]

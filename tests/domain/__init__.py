@@ -1,1 +1,1 @@
-"""Tests of the pure core: what messages go through, when they are looked at, and what is counted."""
+"""Tests of the pure core: what happens to messages, when they are polled, and what is counted."""

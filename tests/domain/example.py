@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from exporter.domain.lifecycle import Count, Observed, PollFailed, Step, Tick
-from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Policy, Priority, Status, Verdict, Via
+from exporter.domain import lifecycle
+from exporter.domain.lifecycle import Count, Event, Observed, PollFailed, Step, Tick
+from exporter.domain.model import (
+    FINISHED,
+    SECOND_US,
+    Answer,
+    Message,
+    Outcome,
+    Policy,
+    Priority,
+    Status,
+    Verdict,
+    Via,
+)
 from exporter.domain.snapshot import Kind
 
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 3600 * SECOND_US
 SENT_AT = 1_700_000_000 * SECOND_US
-ANSWERING_US = 1_000 * SECOND_US
-"""The account's answering clock when the example was accepted."""
+UPTIME_AT_ACCEPT_US = 1_000 * SECOND_US
+"""The account's provider uptime when the example was accepted."""
 
 DEFAULT = Policy(
     first_poll_us=5 * SECOND_US,
@@ -56,7 +68,7 @@ MESSAGE = Message(
     due_at=SENT_AT + 5 * SECOND_US,
     polled_at=0,
     finished_at=0,
-    uptime_at_accept_us=ANSWERING_US,
+    uptime_at_accept_us=UPTIME_AT_ACCEPT_US,
     polls=0,
     failures=0,
     refusals=0,
@@ -65,26 +77,26 @@ MESSAGE = Message(
 """Just accepted."""
 
 
-def saw(
+def make_observed(
     status: Status, after_us: int, *, via: Via = Via.POLL, occurred_after_us: int | None = None, row: int = 1
 ) -> Observed:
     """The provider says `status`, `after_us` after sending; it answers all the time."""
     occurred_at = 0 if occurred_after_us is None else SENT_AT + occurred_after_us
-    return Observed(row, SENT_AT + after_us, ANSWERING_US + after_us, Answer(status), via, occurred_at)
+    return Observed(row, SENT_AT + after_us, UPTIME_AT_ACCEPT_US + after_us, Answer(status), via, occurred_at)
 
 
-def failed(outcome: Outcome, after_us: int, *, answering_after_us: int | None = None) -> PollFailed:
-    """A request brings nothing; the answering clock ran for `answering_after_us` (default: all the time)."""
-    uptime_us = ANSWERING_US + (after_us if answering_after_us is None else answering_after_us)
+def make_failed(outcome: Outcome, after_us: int, *, uptime_after_us: int | None = None) -> PollFailed:
+    """A poll fails; the provider uptime grew by `uptime_after_us` (default: all the time)."""
+    uptime_us = UPTIME_AT_ACCEPT_US + (after_us if uptime_after_us is None else uptime_after_us)
     return PollFailed(1, SENT_AT + after_us, uptime_us, outcome)
 
 
-def tick(after_us: int) -> Tick:
+def make_tick(after_us: int) -> Tick:
     """Only time passes."""
     return Tick(1, SENT_AT + after_us, 0)
 
 
-def total(counts: Iterable[Count]) -> Counter[tuple[Kind, str, str]]:
+def sum_counts(counts: Iterable[Count]) -> Counter[tuple[Kind, str, str]]:
     """What the counts come to, series by series; nothing that comes to 0."""
     sums: Counter[tuple[Kind, str, str]] = Counter()
     for kind, label1, label2, amount in counts:
@@ -92,6 +104,36 @@ def total(counts: Iterable[Count]) -> Counter[tuple[Kind, str, str]]:
     return Counter({series: amount for series, amount in sums.items() if amount})
 
 
-def counted(step: Step, kind: Kind) -> dict[str, int]:
+def count_by_label(step: Step, kind: Kind) -> dict[str, int]:
     """What a step counts of one kind, by the first label."""
-    return {label1: amount for (k, label1, _), amount in total(step.counts).items() if k is kind}
+    return {label1: amount for (k, label1, _), amount in sum_counts(step.counts).items() if k is kind}
+
+
+def advance(message: Message, event: Event) -> Step:
+    """One event, under the profile `default`."""
+    return lifecycle.advance(message, event, DEFAULT, "UAH")
+
+
+def walk(events: Sequence[Event], message: Message = MESSAGE) -> list[Step]:
+    """All events, one after the other."""
+    steps = []
+    for event in events:
+        steps.append(advance(message, event))
+        message = steps[-1].message
+    return steps
+
+
+def sum_steps(steps: list[Step]) -> dict[tuple[Kind, str, str], int]:
+    """What all steps come to."""
+    return dict(sum_counts(count for step in steps for count in step.counts))
+
+
+def make_in_status(status: Status) -> Message:
+    """A message that got to `status` some time ago, judged where that takes it."""
+    ended = status in FINISHED
+    return MESSAGE._replace(
+        status=status,
+        outcome=status if ended else Status.NEW,
+        verdict=Verdict.MISSED if ended else Verdict.NONE,
+        finished_at=SENT_AT + SECOND_US if ended else 0,
+    )

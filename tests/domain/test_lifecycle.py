@@ -1,8 +1,7 @@
-"""What an event makes of a message: the table of moves, the verdicts, and what is counted once."""
+"""What an event does to a message: the table of moves, the verdicts, and what is counted once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import permutations
 
 import pytest
@@ -10,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain import lifecycle
-from exporter.domain.lifecycle import MOVES, Event, Observed, Step
+from exporter.domain.lifecycle import MOVES, Event, Observed
 from exporter.domain.model import (
     FINAL_BY_PROVIDER,
     FINISHED,
     GIVEN_UP,
     SECOND_US,
     Answer,
-    Message,
     Outcome,
     Status,
     Verdict,
@@ -25,25 +23,27 @@ from exporter.domain.model import (
 )
 from exporter.domain.snapshot import Kind
 from tests.domain.example import (
-    DEFAULT,
     HOUR_US,
     MESSAGE,
     SENT_AT,
-    counted,
-    failed,
-    saw,
-    tick,
-    total,
+    advance,
+    count_by_label,
+    make_failed,
+    make_in_status,
+    make_observed,
+    make_tick,
+    sum_steps,
+    walk,
 )
 
 ALL = frozenset(Status)
 UNDER_WAY = frozenset({Status.SCHEDULED, Status.PROCESSING, Status.OTHER})
-TELLABLE = UNDER_WAY | FINAL_BY_PROVIDER
-"""What an answer can say."""
+REPORTED = UNDER_WAY | FINAL_BY_PROVIDER
+"""The statuses that an answer can have."""
 DELIVERED, PROCESSING, SCHEDULED = Status.DELIVERED, Status.PROCESSING, Status.SCHEDULED
 
 LEGAL = {
-    Status.NEW: TELLABLE | GIVEN_UP,
+    Status.NEW: REPORTED | GIVEN_UP,
     Status.SCHEDULED: {Status.PROCESSING, Status.OTHER} | FINISHED,
     Status.PROCESSING: {Status.OTHER} | FINISHED,
     Status.OTHER: {Status.SCHEDULED, Status.PROCESSING} | FINISHED,
@@ -56,78 +56,48 @@ LEGAL = {
 }
 
 
-def advance(message: Message, event: Event) -> Step:
-    """One event, under the profile `default`."""
-    return lifecycle.advance(message, event, DEFAULT, "UAH")
-
-
-def walk(events: Sequence[Event], message: Message = MESSAGE) -> list[Step]:
-    """All events, one after the other."""
-    steps = []
-    for event in events:
-        steps.append(advance(message, event))
-        message = steps[-1].message
-    return steps
-
-
-def sums(steps: list[Step]) -> dict[tuple[Kind, str, str], int]:
-    """What all steps come to."""
-    return dict(total(count for step in steps for count in step.counts))
-
-
-def in_status(status: Status) -> Message:
-    """A message that got to `status` some time ago, judged where that takes it."""
-    ended = status in FINISHED
-    return MESSAGE._replace(
-        status=status,
-        outcome=status if ended else Status.NEW,
-        verdict=Verdict.MISSED if ended else Verdict.NONE,
-        finished_at=SENT_AT + SECOND_US if ended else 0,
-    )
-
-
 # --- the table of moves -----------------------------------------------------------------------------
 
 
 def test_the_table_is_the_documented_one() -> None:
-    """Statuses move forward only, ends absorb, and what we gave up can still end late."""
+    """Statuses move forward only, final ones never move, and what we gave up can still finish late."""
     assert {status: set(moves) for status, moves in MOVES.items()} == {
         status: set(moves) for status, moves in LEGAL.items()
     }
 
 
 @pytest.mark.parametrize("via", list(Via))
-@pytest.mark.parametrize("told", sorted(TELLABLE))
+@pytest.mark.parametrize("reported", sorted(REPORTED))
 @pytest.mark.parametrize("known", sorted(ALL))
-def test_each_pair_of_statuses(known: Status, told: Status, via: Via) -> None:
+def test_each_pair_of_statuses(known: Status, reported: Status, via: Via) -> None:
     """An answer moves a message where the table says, and nowhere else; the gauge follows it."""
-    step = advance(in_status(known), saw(told, 2 * SECOND_US, via=via))
-    after = told if told in LEGAL[known] else known
+    step = advance(make_in_status(known), make_observed(reported, 2 * SECOND_US, via=via))
+    after = reported if reported in LEGAL[known] else known
     assert step.message.status is after
-    moved = {known.word: -1, told.word: 1} if after is not known else {}
-    assert counted(step, Kind.MESSAGES) == moved
+    moved = {known.word: -1, reported.word: 1} if after is not known else {}
+    assert count_by_label(step, Kind.MESSAGES) == moved
 
 
-@pytest.mark.parametrize("end", sorted(FINAL_BY_PROVIDER))
+@pytest.mark.parametrize("final", sorted(FINAL_BY_PROVIDER))
 @pytest.mark.parametrize(
     "event",
     [
-        *(saw(status, HOUR_US, via=via) for status in sorted(TELLABLE) for via in Via),
-        *(failed(outcome, HOUR_US) for outcome in Outcome),
-        tick(1000 * HOUR_US),
+        *(make_observed(status, HOUR_US, via=via) for status in sorted(REPORTED) for via in Via),
+        *(make_failed(outcome, HOUR_US) for outcome in Outcome),
+        make_tick(1000 * HOUR_US),
     ],
     ids=repr,
 )
-def test_an_end_absorbs(end: Status, event: Event) -> None:
+def test_a_final_status_never_changes(final: Status, event: Event) -> None:
     """After the provider's final status no event changes or counts anything about the message."""
-    step = advance(in_status(end), event)
-    assert (step.message.status, step.message.outcome, step.counts) == (end, end, ())
+    step = advance(make_in_status(final), event)
+    assert (step.message.status, step.message.outcome, step.counts) == (final, final, ())
     assert not step.newly_finished
     assert not step.newly_delivered
 
 
 @pytest.mark.parametrize(
-    ("known", "told", "via", "conflict"),
+    ("known", "reported", "via", "conflict"),
     [
         (DELIVERED, Status.UNDELIVERABLE, Via.POLL, True),
         (DELIVERED, Status.UNDELIVERABLE, Via.WEBHOOK, True),
@@ -138,25 +108,27 @@ def test_an_end_absorbs(end: Status, event: Event) -> None:
         (PROCESSING, SCHEDULED, Via.WEBHOOK, False),
         (DELIVERED, DELIVERED, Via.POLL, False),
         (PROCESSING, PROCESSING, Via.POLL, False),
-        # It was we who gave up.
+        # It was not the provider that ended these.
         (Status.EXPIRED, PROCESSING, Via.POLL, False),
         (Status.EXPIRED, DELIVERED, Via.POLL, False),
     ],
 )
 def test_a_conflict_is_the_provider_against_itself(
-    known: Status, told: Status, via: Via, *, conflict: bool
+    known: Status, reported: Status, via: Via, *, conflict: bool
 ) -> None:
     """Only an answer that contradicts an earlier one is a conflict: not a late one, not a repeated one."""
-    assert advance(in_status(known), saw(told, 2 * SECOND_US, via=via)).conflict is conflict
+    assert (
+        advance(make_in_status(known), make_observed(reported, 2 * SECOND_US, via=via)).conflict is conflict
+    )
 
 
 @pytest.mark.parametrize("known", [Status.NEW, SCHEDULED])
 def test_a_move_and_the_expiry_in_one_answer(known: Status) -> None:
     """An answer that moves a message whose time has run out takes it to `expired`, counted once."""
-    step = advance(in_status(known), saw(PROCESSING, 25 * HOUR_US))
+    step = advance(make_in_status(known), make_observed(PROCESSING, 25 * HOUR_US))
     assert step.message.status is Status.EXPIRED
-    assert counted(step, Kind.MESSAGES) == {known.word: -1, "expired": 1}
-    assert counted(step, Kind.FINISHED) == {"expired": 1}
+    assert count_by_label(step, Kind.MESSAGES) == {known.word: -1, "expired": 1}
+    assert count_by_label(step, Kind.FINISHED) == {"expired": 1}
 
 
 # --- what must hold for any history -----------------------------------------------------------------
@@ -164,7 +136,7 @@ def test_a_move_and_the_expiry_in_one_answer(known: Status) -> None:
 durations = st.integers(min_value=0, max_value=100 * HOUR_US)
 answers = st.builds(
     Answer,
-    status=st.sampled_from(sorted(TELLABLE)),
+    status=st.sampled_from(sorted(REPORTED)),
     parts=st.integers(0, 5),
     cost_nanos=st.none() | st.integers(0, 10**9),
     currency=st.sampled_from(["", "USD"]),
@@ -196,7 +168,7 @@ def test_any_history(history: list[Event]) -> None:
     """Whatever comes: finished and judged at most once, one status each, no count but the gauge falls."""
     steps = walk(history)
     last = steps[-1].message if steps else MESSAGE
-    come_to = sums(steps)
+    come_to = sum_steps(steps)
     statuses = {label: n for (kind, label, _), n in come_to.items() if kind is Kind.MESSAGES}
     assert statuses == ({"new": -1, last.status.word: 1} if last.status is not Status.NEW else {})
     finished = sum(n for (kind, *_), n in come_to.items() if kind is Kind.FINISHED)
@@ -209,22 +181,28 @@ def test_any_history(history: list[Event]) -> None:
     assert all(count.amount >= 0 for s in steps for count in s.counts if count.kind is not Kind.MESSAGES)
     assert sum(step.newly_delivered for step in steps) == (last.status is DELIVERED)
     outcomes = [step.message.outcome for step in steps if not step.message.pending]
-    assert len(set(outcomes)) <= 1, "the first end is the one that counts"
+    assert len(set(outcomes)) <= 1, "the first final status is the one that counts"
 
 
 webhooks_under_way = st.builds(
-    saw, st.sampled_from(sorted(UNDER_WAY)), st.integers(0, 60 * SECOND_US), via=st.just(Via.WEBHOOK)
+    make_observed,
+    st.sampled_from(sorted(UNDER_WAY)),
+    st.integers(0, 60 * SECOND_US),
+    via=st.just(Via.WEBHOOK),
 )
-polls_under_way = st.builds(saw, st.sampled_from(sorted(UNDER_WAY)), st.integers(0, 60 * SECOND_US))
-ends = st.builds(
-    saw, st.sampled_from(sorted(FINAL_BY_PROVIDER)), st.integers(0, 60 * SECOND_US), via=st.sampled_from(Via)
+polls_under_way = st.builds(make_observed, st.sampled_from(sorted(UNDER_WAY)), st.integers(0, 60 * SECOND_US))
+final_statuses = st.builds(
+    make_observed,
+    st.sampled_from(sorted(FINAL_BY_PROVIDER)),
+    st.integers(0, 60 * SECOND_US),
+    via=st.sampled_from(Via),
 )
 
 
-@given(st.lists(st.one_of(webhooks_under_way, polls_under_way), max_size=4), ends)
-def test_one_end_in_any_order(before: list[Event], end: Observed) -> None:
+@given(st.lists(st.one_of(webhooks_under_way, polls_under_way), max_size=4), final_statuses)
+def test_one_final_status_in_any_order(before: list[Event], final: Observed) -> None:
     """All permutations of a history with one final status come to the same totals."""
-    results = [sums(walk(order)) for order in permutations([*before, end])]
+    results = [sum_steps(walk(order)) for order in permutations([*before, final])]
     assert all(result == results[0] for result in results)
 
 
@@ -233,11 +211,13 @@ def test_one_end_in_any_order(before: list[Event], end: Observed) -> None:
     st.sampled_from(sorted(permutations(sorted(FINAL_BY_PROVIDER), 2))),
     st.integers(1, 3),
 )
-def test_two_ends_in_any_order(before: list[Event], statuses: tuple[Status, Status], repeats: int) -> None:
+def test_two_final_statuses_in_any_order(
+    before: list[Event], statuses: tuple[Status, Status], repeats: int
+) -> None:
     """With two different final statuses exactly one is counted, and one is a conflict."""
-    first, second = (saw(status, SECOND_US, via=Via.WEBHOOK) for status in statuses)
+    first, second = (make_observed(status, SECOND_US, via=Via.WEBHOOK) for status in statuses)
     for order in permutations([*before, first, second]):
         steps = walk(order * repeats)
         assert sum(step.newly_finished for step in steps) == 1
-        assert sum(n for (kind, *_), n in sums(steps).items() if kind is Kind.FINISHED) == 1
+        assert sum(n for (kind, *_), n in sum_steps(steps).items() if kind is Kind.FINISHED) == 1
         assert sum(step.conflict for step in walk(order)) == 1

@@ -61,7 +61,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", GOOD)
 def test_what_the_provider_calls_an_id_is_accepted(text: str) -> None:
-    """Ids as in the provider's examples, and the extremes of the alphabet, have no refusal."""
+    """Ids as in the provider's examples, and the extremes of the alphabet, are accepted."""
     assert message_ids.reject_reason(text) == ""
 
 
@@ -74,7 +74,7 @@ def test_a_hostile_id_is_refused_with_its_reason(text: str, reason: str) -> None
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]{1,140}\n?"))
 @example("abc\n")
 def test_an_accepted_id_means_itself_in_a_url(text: str) -> None:
-    """Whatever is accepted needs no quoting, is one path segment and of bounded length."""
+    """An accepted id needs no quoting, is one path segment and has a bounded length."""
     if message_ids.reject_reason(text) == "":
         assert quote(text, safe="") == text
         assert text.isascii()
@@ -84,5 +84,5 @@ def test_an_accepted_id_means_itself_in_a_url(text: str) -> None:
 
 @given(st.from_regex(r"\A(\+[0-9]{9,15}|00[0-9]{9,13}|380[0-9]{9})\Z"))
 def test_a_phone_number_is_never_an_id(text: str) -> None:
-    """Whatever has a phone number's shape as a whole is refused as one."""
+    """A text with the shape of a phone number is rejected as one."""
     assert message_ids.reject_reason(text) == "looks_like_phone"

@@ -1,4 +1,4 @@
-"""When a message is looked at next, alone and in any history together with `lifecycle`."""
+"""When a message is polled next, alone and in any history together with `lifecycle`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from exporter.domain import lifecycle
-from exporter.domain.lifecycle import Event, Observed, PollFailed, Step, Tick, tolerance_us
+from exporter.domain.lifecycle import Event, Observed, PollFailed, Step, Tick, compute_tolerance_us
 from exporter.domain.model import (
     FINAL_BY_PROVIDER,
     SECOND_US,
@@ -22,10 +22,9 @@ from exporter.domain.model import (
     Verdict,
     Via,
 )
-from exporter.domain.schedule import CLOSEST_US, JITTER_RATIO, first_look_at, next_look_at
+from exporter.domain.schedule import CLOSEST_US, JITTER_RATIO, first_poll_at, next_poll_at
 from exporter.domain.snapshot import Kind
 from tests.domain.example import (
-    ANSWERING_US,
     CAMPAIGN,
     DEFAULT,
     HOUR_US,
@@ -33,7 +32,8 @@ from tests.domain.example import (
     MINUTE_US,
     OTP,
     SENT_AT,
-    saw,
+    UPTIME_AT_ACCEPT_US,
+    make_observed,
 )
 
 PROFILES = (OTP, DEFAULT, CAMPAIGN)
@@ -43,11 +43,13 @@ policies = st.sampled_from(PROFILES)
 HUGE = 10**9
 
 
-def after(message: Message, policy: Policy = DEFAULT, *, seconds: float = 0, u: float = 0.5) -> float:
-    """Seconds until the next look, `seconds` after sending; the provider answers all the time."""
+def compute_seconds_to_poll(
+    message: Message, policy: Policy = DEFAULT, *, seconds: float = 0, u: float = 0.5
+) -> float:
+    """Seconds until the next poll, `seconds` after sending; the provider answers all the time."""
     past_us = int(seconds * SECOND_US)
     now = SENT_AT + past_us
-    return (next_look_at(message, policy, now, ANSWERING_US + past_us, u) - now) / SECOND_US
+    return (next_poll_at(message, policy, now, UPTIME_AT_ACCEPT_US + past_us, u) - now) / SECOND_US
 
 
 @given(
@@ -59,62 +61,66 @@ def after(message: Message, policy: Policy = DEFAULT, *, seconds: float = 0, u: 
     answered_us=st.integers(0, 200 * HOUR_US),
     u=units,
 )
-def test_bounds(  # noqa: PLR0913 - all that the next look depends on
+def test_bounds(  # noqa: PLR0913 - all that the next poll depends on
     *, policy: Policy, polls: int, failures: int, verdict: Verdict, past_us: int, answered_us: int, u: float
 ) -> None:
-    """No two looks are closer than the provider's second, none further apart than the longest interval."""
+    """No two polls are closer than the provider's second, none further apart than the longest interval."""
     message = MESSAGE._replace(polls=polls, failures=failures, verdict=verdict)
     now = SENT_AT + past_us
-    delay_us = next_look_at(message, policy, now, ANSWERING_US + answered_us, u) - now
-    # A look just before the deadline waits for it, and half a second more.
+    delay_us = next_poll_at(message, policy, now, UPTIME_AT_ACCEPT_US + answered_us, u) - now
+    # A poll just before the deadline is moved to it, and up to half a second after it.
     moved_us = policy.interval_us // 2 + SECOND_US // 2 if verdict is Verdict.NONE else 0
     assert SECOND_US < CLOSEST_US <= delay_us
     assert delay_us <= policy.max_interval_us * (1 + JITTER_RATIO) + moved_us
 
 
 @given(policies, st.integers(0, 50), st.integers(0, 50), st.integers(0, 200 * HOUR_US), units)
-def test_a_look_at_the_deadline(policy: Policy, polls: int, failures: int, past_us: int, u: float) -> None:
-    """An unjudged message is never looked at so late that it can't be judged any more."""
+def test_an_unjudged_message_is_polled_at_its_deadline(
+    policy: Policy, polls: int, failures: int, past_us: int, u: float
+) -> None:
+    """An unjudged message is never polled so late that it can't be judged any more."""
     past_us %= policy.deadline_us
     message = MESSAGE._replace(polls=polls, failures=failures)
-    look_at = next_look_at(message, policy, SENT_AT + past_us, ANSWERING_US + past_us, u)
+    poll_at = next_poll_at(message, policy, SENT_AT + past_us, UPTIME_AT_ACCEPT_US + past_us, u)
     deadline_at = SENT_AT + policy.deadline_us
-    assert look_at <= deadline_at + tolerance_us(policy.deadline_us) - SECOND_US // 2
+    assert poll_at <= deadline_at + compute_tolerance_us(policy.deadline_us) - SECOND_US // 2
 
 
 @given(policies, st.integers(1, 50), units)
-def test_a_judged_message_needs_no_look_at_its_deadline(policy: Policy, polls: int, u: float) -> None:
-    """Once judged, the deadline moves no look."""
+def test_a_judged_message_needs_no_poll_at_its_deadline(policy: Policy, polls: int, u: float) -> None:
+    """After the verdict, the deadline moves no poll."""
     now = SENT_AT + policy.deadline_us - SECOND_US
-    looks = {
-        next_look_at(
+    polls_at = {
+        next_poll_at(
             JUDGED._replace(polls=polls, sent_at=sent_at), policy, now, JUDGED.uptime_at_accept_us, u
         )
         for sent_at in (SENT_AT, SENT_AT - HOUR_US)
     }
-    assert len(looks) == 1
+    assert len(polls_at) == 1
 
 
 @given(policies, st.integers(1, 100), st.integers(0, 10**12), units)
-def test_a_look_when_the_time_runs_out(policy: Policy, polls: int, answered_us: int, u: float) -> None:
-    """The last interval is cut so that the look falls on the end of the message's time."""
+def test_a_poll_when_the_time_runs_out(policy: Policy, polls: int, answered_us: int, u: float) -> None:
+    """The last interval is shortened, so that a poll comes when the message's time is over."""
     answered_us %= policy.give_up_after_us
     now = SENT_AT + 1000 * HOUR_US
     message = JUDGED._replace(polls=polls)
-    look_at = next_look_at(message, policy, now, ANSWERING_US + answered_us, u)
-    assert look_at - now <= max(CLOSEST_US, policy.give_up_after_us - answered_us)
+    poll_at = next_poll_at(message, policy, now, UPTIME_AT_ACCEPT_US + answered_us, u)
+    assert poll_at - now <= max(CLOSEST_US, policy.give_up_after_us - answered_us)
 
 
 def test_intervals_grow() -> None:
-    """Each answered look is followed by a longer interval, up to the longest."""
-    delays = [after(JUDGED._replace(polls=n), seconds=3600) for n in (0, 1, 2, 3, 4, 30, HUGE)]
+    """After each answered poll the interval is longer, up to the longest."""
+    delays = [
+        compute_seconds_to_poll(JUDGED._replace(polls=n), seconds=3600) for n in (0, 1, 2, 3, 4, 30, HUGE)
+    ]
     assert delays == [5, 5, 7.5, 11.25, 16.875, 1800, 1800]
 
 
 @pytest.mark.parametrize(("u", "seconds"), [(0, 4.5), (0.5, 5), (1, 5.5)])
 def test_intervals_jitter(u: float, seconds: float) -> None:
     """An interval is up to a tenth longer or shorter, so that what came together doesn't stay together."""
-    assert after(JUDGED._replace(polls=1), seconds=3600, u=u) == pytest.approx(seconds)
+    assert compute_seconds_to_poll(JUDGED._replace(polls=1), seconds=3600, u=u) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -123,27 +129,27 @@ def test_intervals_jitter(u: float, seconds: float) -> None:
 def test_failures_back_off_with_full_jitter(failures: int, ceiling: float) -> None:
     """After failures the delay is anywhere between the closest and a ceiling that doubles."""
     message = JUDGED._replace(failures=failures, polls=7)
-    assert after(message, seconds=3600, u=0) == CLOSEST_US / SECOND_US
-    assert after(message, seconds=3600, u=0.5) == pytest.approx(max(ceiling / 2, 1.05))
-    assert after(message, seconds=3600, u=1) == pytest.approx(ceiling)
+    assert compute_seconds_to_poll(message, seconds=3600, u=0) == CLOSEST_US / SECOND_US
+    assert compute_seconds_to_poll(message, seconds=3600, u=0.5) == pytest.approx(max(ceiling / 2, 1.05))
+    assert compute_seconds_to_poll(message, seconds=3600, u=1) == pytest.approx(ceiling)
 
 
 @pytest.mark.parametrize(("sent_seconds_ago", "seconds"), [(0, 5), (2, 3), (5, 0), (86_400, 0), (-3600, 5)])
-def test_the_first_look(sent_seconds_ago: int, seconds: int) -> None:
-    """The first look comes `first_poll` after sending; at once when that is past, never later than that."""
+def test_the_first_poll(sent_seconds_ago: int, seconds: int) -> None:
+    """The first poll comes `first_poll` after sending; at once when that is past, never later than that."""
     sent_at = SENT_AT - sent_seconds_ago * SECOND_US
-    assert first_look_at(DEFAULT, sent_at, SENT_AT) - SENT_AT == seconds * SECOND_US
+    assert first_poll_at(DEFAULT, sent_at, SENT_AT) - SENT_AT == seconds * SECOND_US
 
 
-def test_the_looks_of_an_otp() -> None:
-    """A one-time password is looked at every five seconds, and once right after its deadline."""
-    message, now = MESSAGE, first_look_at(OTP, SENT_AT, SENT_AT)
+def test_the_polls_of_an_otp() -> None:
+    """A one-time password is polled every five seconds, and once right after its deadline."""
+    message, now = MESSAGE, first_poll_at(OTP, SENT_AT, SENT_AT)
     seconds: list[float] = []
     while message.pending and len(seconds) < 100:
         seconds.append((now - SENT_AT) / SECOND_US)
-        event = saw(Status.PROCESSING, now - SENT_AT)
+        event = make_observed(Status.PROCESSING, now - SENT_AT)
         message = lifecycle.advance(message, event, OTP, "").message
-        now = next_look_at(message, OTP, now, event.uptime_us, 0.5)
+        now = next_poll_at(message, OTP, now, event.uptime_us, 0.5)
     assert seconds[:8] == [3, 8, 13, 18, 23, 30.25, 35.25, 40.25]
     assert seconds[-1] == pytest.approx(OTP.give_up_after_us / SECOND_US)
     assert message.outcome is Status.EXPIRED
@@ -161,8 +167,8 @@ class Histories(RuleBasedStateMachine):
         """Accept a few messages."""
         self.policy = policy
         self.now = SENT_AT
-        self.uptime_us = ANSWERING_US
-        self.answering = True
+        self.uptime_us = UPTIME_AT_ACCEPT_US
+        self.provider_answers = True
         self.messages = {
             row: MESSAGE._replace(row=row, sent_at=SENT_AT - age) for row, age in enumerate(ages)
         }
@@ -176,7 +182,7 @@ class Histories(RuleBasedStateMachine):
         step = lifecycle.advance(before, event, self.policy, "UAH")
         message = step.message
         if message.pending and not isinstance(event, Tick):
-            due_at = next_look_at(message, self.policy, event.at, event.uptime_us, u)
+            due_at = next_poll_at(message, self.policy, event.at, event.uptime_us, u)
             assert due_at >= event.at + CLOSEST_US
             message = message._replace(due_at=due_at)
         assert before.pending or message.outcome is before.outcome
@@ -202,8 +208,8 @@ class Histories(RuleBasedStateMachine):
         u=units,
     )
     def answered(self, pick: int, status: Status, u: float) -> None:
-        """A look brings a status."""
-        self.answering = True
+        """A poll brings a status."""
+        self.provider_answers = True
         self._take(Observed(self._row(pick), self.now, self.uptime_us, Answer(status)), u)
 
     @rule(
@@ -211,8 +217,8 @@ class Histories(RuleBasedStateMachine):
         status=st.sampled_from(sorted(FINAL_BY_PROVIDER)),
         early=st.integers(-HOUR_US, 30 * HOUR_US),
     )
-    def told(self, pick: int, status: Status, early: int) -> None:
-        """A webhook brings an end, and its own time."""
+    def webhook_reports_final(self, pick: int, status: Status, early: int) -> None:
+        """A webhook brings a final status with its own time."""
         answer = Answer(status)
         at = self.now
         event = Observed(self._row(pick), at, self.uptime_us, answer, Via.WEBHOOK, at - early)
@@ -220,8 +226,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 2), outcome=st.sampled_from(list(Outcome)[1:]), u=units)
     def failed(self, pick: int, outcome: Outcome, u: float) -> None:
-        """A look brings nothing; only some failures mean that the provider answers."""
-        self.answering = outcome in {Outcome.NOT_FOUND, Outcome.CLIENT_ERROR}
+        """A poll brings no status; only some failures mean that the provider answers."""
+        self.provider_answers = outcome in {Outcome.NOT_FOUND, Outcome.CLIENT_ERROR}
         before = self.messages[self._row(pick)]
         step = self._take(PollFailed(before.row, self.now, self.uptime_us, outcome), u)
         if step.newly_finished and outcome not in {Outcome.NOT_FOUND, Outcome.CLIENT_ERROR}:
@@ -229,7 +235,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 2))
     def ticked(self, pick: int) -> None:
-        """The sweep comes by."""
+        """Garbage collection passes the message."""
         before = self.messages[self._row(pick)]
         step = self._take(Tick(before.row, self.now, 0), 0)
         if step.newly_finished:
@@ -238,9 +244,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule(us=st.integers(0, 100 * HOUR_US) | st.integers(0, MINUTE_US))
     def time_passes(self, us: int) -> None:
-        """Both clocks go on, the answering one only while the provider answers."""
+        """Time passes; the provider uptime grows only while the provider answers."""
         self.now += us
-        self.uptime_us += us if self.answering else 0
+        self.uptime_us += us if self.provider_answers else 0
 
     @rule(pick=st.integers(0, 2))
     def until_due(self, pick: int) -> None:
@@ -249,7 +255,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(us=st.integers(-24 * HOUR_US, 24 * HOUR_US))
     def clock_is_set(self, us: int) -> None:
-        """The wall clock jumps; the answering clock knows nothing of it."""
+        """The wall clock jumps; the provider uptime doesn't."""
         self.now += us
 
     @invariant()
@@ -260,15 +266,15 @@ class Histories(RuleBasedStateMachine):
         assert min(self.gauge.values()) >= 0
 
     @invariant()
-    def tracked_less_finished_is_pending(self) -> None:
-        """Each message is finished at most once, and what isn't is pending."""
+    def pending_is_tracked_minus_finished(self) -> None:
+        """Each message is finished at most once, and is pending before."""
         pending = sum(message.pending for message in self.messages.values())
         assert len(self.messages) - self.counts[Kind.FINISHED] == pending
         assert max(self.finished.values(), default=0) <= 1
 
     @invariant()
     def each_message_is_judged_once(self) -> None:
-        """The verdicts that were given are those that the messages have; an end never lacks one."""
+        """The verdicts in the steps are those of the messages; a finished message always has one."""
         recount = Counter(m.verdict for m in self.messages.values() if m.verdict)
         del self.verdicts[Verdict.NONE]
         assert self.verdicts == recount

@@ -1,1 +1,1 @@
-"""The whole program with real things: processes, sockets, files, signals, a real Prometheus."""
+"""The whole program with real processes, sockets, files and signals, and a real Prometheus."""

@@ -1,4 +1,4 @@
-"""What these tests share: a simulated provider that runs while a module's tests do."""
+"""The simulated provider of each module's tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tests.kit.provider import Provider, simulated
 
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
-    """A simulated provider in which messages end within seconds, without a limit of requests."""
+    """A simulated provider whose messages are finished within seconds, without a rate limit."""
     with simulated(tmp_path_factory.mktemp("provider"), speed=1200) as running:
         yield running

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.kit.processes import ROOT, once
-
-MADE_BY_TESTS = "prometheus/tests/"
-"""The unit tests of the rules lie beside them, and are no part of the package."""
-
-
-def _files(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): path.read_text("utf-8")
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+from tests.kit.grafana import read_committed, read_files
+from tests.kit.processes import ROOT, environment, once
 
 
 def test_the_command_writes_what_is_committed(tmp_path: Path) -> None:
-    """Every file of `grafana/` that users need, below a folder that is made, each one named."""
+    """Every file of `grafana/` that users need, in a new folder, each one named in the output."""
     ended = once("dashboards", "--out=new/folder", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    committed = _files(ROOT / "grafana")
-    expected = {name: text for name, text in committed.items() if not name.startswith(MADE_BY_TESTS)}
-    assert _files(tmp_path / "new" / "folder") == expected
+    expected = read_committed()
+    assert read_files(tmp_path / "new" / "folder") == expected
     assert sorted(ended.stdout.splitlines()) == [f"new/folder/{name}" for name in sorted(expected)]
 
 
@@ -46,3 +36,13 @@ def test_a_place_that_can_not_be_written_is_named(
     assert ended.returncode == code
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_an_incomplete_installation_is_named(tmp_path: Path) -> None:
+    """A package without its folder writes nothing, and says what is missing and what to do."""
+    shutil.copytree(ROOT / "exporter", tmp_path / "exporter")
+    ended = once("dashboards", "--out=out", cwd=tmp_path, env=environment(PYTHONPATH=str(tmp_path)))
+    assert ended.returncode == 1
+    assert f"{tmp_path / 'exporter' / 'grafana'} is missing" in ended.stderr
+    assert "install smsbat-exporter again" in ended.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Signals that end the daemon: with nothing lost, and at once when asked twice; how soon, `bench` tells."""
+"""Signals that stop the daemon: without loss, or at once with a second signal; `bench life` says how soon."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ IN_FLIGHT = 10
 
 @pytest.fixture
 def home(tmp_path: Path, provider: Provider) -> Iterator[Home]:
-    """A daemon's folder; at the end the provider is well again."""
+    """A daemon's folder; at the end the provider has no faults any more."""
     yield Home(tmp_path / "home", provider.url, rate=200, in_flight=IN_FLIGHT)
     provider.heal()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_daemon_ends_when_asked(home: Home, number: signal.Signals) -> None:
-    """0, and its last line says that all is saved."""
+def test_an_idle_daemon_stops_on_a_signal(home: Home, number: signal.Signals) -> None:
+    """0, and its last line says that everything is saved."""
     with home.start() as daemon:
         address = address_of(daemon)
         daemon.signal(number)
@@ -34,8 +34,8 @@ def test_an_idle_daemon_ends_when_asked(home: Home, number: signal.Signals) -> N
         assert ask(address, "/metrics").status == 0
 
 
-def test_a_busy_daemon_ends_when_asked_and_its_next_run_goes_on(home: Home, provider: Provider) -> None:
-    """0 under full load; what it had learned is there again, the rest follows."""
+def test_a_busy_daemon_stops_on_a_signal_and_its_next_run_continues(home: Home, provider: Provider) -> None:
+    """0 under full load; its results are there after the restart, the rest follows."""
     provider.fault("delay", delay_seconds=0.03)
     ids = provider.send("otp", "otp", 900)
     home.put("ids.txt", id_lines(ids))
@@ -60,8 +60,8 @@ def test_a_busy_daemon_ends_when_asked_and_its_next_run_goes_on(home: Home, prov
         assert sum_of(address, "smsbat_messages_tracked_total") == len(ids)
 
 
-def test_a_hanging_provider_keeps_no_daemon_from_ending(tmp_path: Path) -> None:
-    """0 with every slot taken by a request that is never answered, and may take an hour; and no slot more."""
+def test_a_hanging_provider_does_not_delay_stopping(tmp_path: Path) -> None:
+    """0, with every slot taken by a request that is never answered and may take an hour."""
     with simulated(tmp_path) as provider:
         provider.fault("hang")
         home = Home(tmp_path / "home", provider.url, rate=200, in_flight=IN_FLIGHT, profiles={"otp": "otp"})
@@ -69,16 +69,16 @@ def test_a_hanging_provider_keeps_no_daemon_from_ending(tmp_path: Path) -> None:
         home.put("otp/ids.txt", id_lines(provider.send("otp", "otp", 100)))
         with home.start() as daemon:
             address = address_of(daemon)
-            until(lambda: provider.requests() >= IN_FLIGHT, "its slots are taken")
+            until(lambda: provider.requests() >= IN_FLIGHT, "all slots are taken")
             assert ask(address, "/-/healthy").status == 200
             daemon.signal(signal.SIGTERM)
             assert daemon.ends() == 0
             assert "Traceback" not in daemon.said()
-        assert provider.most_in_hand() == IN_FLIGHT
+        assert provider.most_in_flight() == IN_FLIGHT
 
 
-def test_a_second_signal_ends_it_at_once(home: Home) -> None:
-    """Whatever the first one has begun: both wait for a process that is held, then it goes on."""
+def test_a_second_signal_kills_it_at_once(home: Home) -> None:
+    """Both signals wait for a process that is stopped, and take effect when it continues."""
     with home.start() as daemon:
         address_of(daemon)
         daemon.signal(signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT)

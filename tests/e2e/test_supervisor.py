@@ -1,4 +1,4 @@
-"""What systemd hears of the daemon: that it is ready, and that it lives."""
+"""What the daemon reports to systemd: that it is ready, and that it is alive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.kit.web import ask
 
 
 @contextmanager
-def _listening(address: str) -> Iterator[socket.socket]:
+def _listen(address: str) -> Iterator[socket.socket]:
     """A socket as systemd holds it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
@@ -26,8 +26,8 @@ def _listening(address: str) -> Iterator[socket.socket]:
         yield listener
 
 
-def _started(home: Home, notify_socket: str, **more: str) -> Running:
-    """A daemon that was told of a supervisor."""
+def _start(home: Home, notify_socket: str, **more: str) -> Running:
+    """A daemon that was started by systemd."""
     flags = [f"--config.file={home.config}", "--web.listen-address=127.0.0.1:0", "--log.format=json"]
     env = environment(NOTIFY_SOCKET=notify_socket, **more)
     return Running([*EXPORTER, "run", *flags], home.folder / "daemon.log", env=env)
@@ -40,46 +40,46 @@ def home(tmp_path: Path, provider: Provider) -> Home:
 
 
 def test_ready_means_that_a_scrape_is_answered(home: Home, tmp_path: Path) -> None:
-    """The first news is READY=1, and whoever scrapes then gets an answer; signs of life follow."""
+    """Once READY=1 is sent a scrape is answered; signs of life follow."""
     address = str(tmp_path / "notify")
-    with _listening(address) as listener, _started(home, address, WATCHDOG_USEC="60000000") as daemon:
-        heard = [listener.recv(64)]
-        while heard[-1] != b"READY=1":
-            assert heard[-1] == b"WATCHDOG=1"
-            heard.append(listener.recv(64))
+    with _listen(address) as listener, _start(home, address, WATCHDOG_USEC="60000000") as daemon:
+        received = [listener.recv(64)]
+        while received[-1] != b"READY=1":
+            assert received[-1] == b"WATCHDOG=1"
+            received.append(listener.recv(64))
         assert ask(address_of(daemon), "/metrics").status == 200
         assert [listener.recv(64), listener.recv(64)] == [b"WATCHDOG=1", b"WATCHDOG=1"]
 
 
 def test_a_daemon_that_can_not_work_is_never_ready(home: Home, tmp_path: Path) -> None:
-    """It ends with its code and without a word, so that `systemctl start` fails."""
+    """It exits with its code and sends nothing, so that `systemctl start` fails."""
     home.config.write_text("accounts: []\n", "ascii")
     address = str(tmp_path / "notify")
-    with _listening(address) as listener, _started(home, address) as daemon:
+    with _listen(address) as listener, _start(home, address) as daemon:
         assert daemon.ends() == 78
         listener.settimeout(0)
         with pytest.raises(BlockingIOError):
             listener.recv(64)
 
 
-def test_a_supervisor_that_is_gone_is_told_of_once_and_missed_no_more(home: Home, tmp_path: Path) -> None:
-    """The daemon works as without one; a line of its log says why nobody hears it."""
+def test_a_failing_notification_is_logged_once_and_sent_again(home: Home, tmp_path: Path) -> None:
+    """The daemon works as without systemd; one line of its log has the reason."""
     address = str(tmp_path / "nobody")
-    with _started(home, address, WATCHDOG_USEC="60000000") as daemon:
+    with _start(home, address, WATCHDOG_USEC="60000000") as daemon:
         assert ask(address_of(daemon), "/metrics").status == 200
-        assert daemon.event("supervisor_deaf")["reason"] == "No such file or directory"
-        with _listening(address) as listener:
+        assert daemon.event("systemd_notification_failed")["reason"] == "No such file or directory"
+        with _listen(address) as listener:
             assert listener.recv(64) == b"WATCHDOG=1"
-        assert [line["event"] for line in daemon.events()].count("supervisor_deaf") == 1
+        assert [line["event"] for line in daemon.events()].count("systemd_notification_failed") == 1
 
 
 def test_only_a_watchdog_gets_signs_of_life(tmp_path: Path) -> None:
-    """Without WATCHDOG_USEC just the one word; the address may be abstract."""
+    """Without WATCHDOG_USEC only READY=1 is sent; the address may be abstract."""
     name = f"smsbat-{tmp_path.name}-{id(tmp_path)}"
-    with _listening(f"\0{name}") as listener:
+    with _listen(f"\0{name}") as listener:
         plain = Notifier({"NOTIFY_SOCKET": f"@{name}"})
-        plain.alive()
-        plain.ready()
+        plain.notify_alive()
+        plain.notify_ready()
         assert listener.recv(64) == b"READY=1"
-        Notifier({"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "60000000"}).alive()
+        Notifier({"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "60000000"}).notify_alive()
         assert listener.recv(64) == b"WATCHDOG=1"

@@ -1,4 +1,4 @@
-"""A web configuration as an operator meets it: the flag, its twin, and what is wrong with a file."""
+"""A web configuration as operators use it: the flag, its environment variable, and bad files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.authority import PASSWORD, authority, furnished, hashed
+from tests.http.authority import PASSWORD, get_authority, hash_password, write_certificates
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import environment, once
 from tests.kit.waiting import HANG_SECONDS, until
@@ -17,7 +17,7 @@ from tests.kit.web import ask
 
 GOOD = f"""\
 tls_server_config: {{cert_file: server.crt, key_file: server.key}}
-basic_auth_users: {{prometheus: {hashed()}}}
+basic_auth_users: {{prometheus: {hash_password()}}}
 """
 BAD = """\
 tls_server_config: {cert_file: nowhere.crt, key_file: server.key}
@@ -29,14 +29,14 @@ basic_auth_users: {prometheus: hunter2}
 def home(tmp_path: Path) -> Home:
     """A daemon's folder with certificates."""
     home = Home(tmp_path / "home", "http://127.0.0.1:9")
-    furnished(home.folder)
+    write_certificates(home.folder)
     return home
 
 
-def status_of(address: str, password: str) -> int:
-    """What a scraper gets over TLS."""
+def request_status(address: str, password: str) -> int:
+    """Scrape over TLS; returns the status."""
     context = ssl.create_default_context()
-    authority().configure_trust(context)
+    get_authority().configure_trust(context)
     connection = HTTPSConnection(
         "localhost", int(address.rpartition(":")[2]), timeout=HANG_SECONDS, context=context
     )
@@ -48,28 +48,32 @@ def status_of(address: str, password: str) -> int:
         connection.close()
 
 
-def test_the_daemon_serves_over_tls_to_who_knows_a_password(home: Home) -> None:
-    """And takes a new file while it runs; nothing secret is in its log."""
+def test_the_daemon_serves_over_tls_with_a_password(home: Home) -> None:
+    """And uses a new file while it runs; no secret is in its log."""
     web = home.folder / "web.yml"
     web.write_text(GOOD)
     with home.start(f"--web.config.file={web}") as daemon:
         address = address_of(daemon)
-        assert (status_of(address, PASSWORD), status_of(address, "wrong")) == (200, 401)
+        assert (request_status(address, PASSWORD), request_status(address, "wrong")) == (200, 401)
         assert ask(address, "/metrics").text == "this port speaks HTTPS\n"
-        web.write_text(GOOD.replace(hashed(), hashed("new")))
-        until(lambda: status_of(address, "new") == 200, "the new password is known")
-        assert status_of(address, PASSWORD) == 401
+        web.write_text(GOOD.replace(hash_password(), hash_password("new")))
+        until(lambda: request_status(address, "new") == 200, "the new password is accepted")
+        assert request_status(address, PASSWORD) == 401
         web.write_text(BAD)
         problems = daemon.event("web_config_failed")["problems"]
         assert f"{web}:2:20: basic_auth_users.prometheus: is not a bcrypt hash [SMSBAT-C009]\n" in problems
-        assert status_of(address, "new") == 200
+        assert request_status(address, "new") == 200
         said = daemon.said()
-        assert not [secret for secret in (PASSWORD, hashed(), hashed("new"), "hunter2") if secret in said]
+        assert not [
+            secret
+            for secret in (PASSWORD, hash_password(), hash_password("new"), "hunter2")
+            if secret in said
+        ]
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "check-config"])
 def test_a_bad_file_ends_with_78_and_all_its_problems(home: Home, command: str) -> None:
-    """Each with its place and a hint, before anything listens; the twin of the flag counts as well."""
+    """Each with its place and a hint, before anything listens; also by the environment variable."""
     web = home.folder / "web.yml"
     web.write_text(BAD)
     arguments = {"run": [f"--config.file={home.config}"], "demo": [], "check-config": [str(home.config)]}
@@ -94,7 +98,7 @@ def test_check_config_says_when_both_files_are_fine(home: Home) -> None:
     assert (ended.returncode, ended.stdout) == (0, "config.yaml: fine\nweb.yml: fine\n")
 
 
-def test_an_empty_flag_asks_for_nothing(home: Home) -> None:
-    """No TLS and no password, as without it."""
+def test_an_empty_flag_requires_nothing(home: Home) -> None:
+    """No TLS and no password, as without the flag."""
     with home.start("--web.config.file=") as daemon:
         assert ask(address_of(daemon), "/-/healthy").status == 200

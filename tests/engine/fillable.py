@@ -14,7 +14,7 @@ from exporter.store.sqlite import SqliteStore
 
 
 class FillableStore(SqliteStore):
-    """The store on a disk that can be filled by hand."""
+    """A store whose disk is full while `full` is set."""
 
     full = False
 
@@ -22,15 +22,15 @@ class FillableStore(SqliteStore):
         if self.full:
             raise StoreFull("no room to write")
 
-    def account_id(self, account: str) -> int:
+    def ensure_account(self, account: str) -> int:
         """See `Store`."""
         self._refuse_when_full()
-        return super().account_id(account)
+        return super().ensure_account(account)
 
-    def campaign_id(self, account_id: int, campaign: str) -> int:
+    def ensure_campaign(self, account_id: int, campaign: str) -> int:
         """See `Store`."""
         self._refuse_when_full()
-        return super().campaign_id(account_id, campaign)
+        return super().ensure_campaign(account_id, campaign)
 
     def track(self, *args: Any, file: FileProgress | None, **kwargs: Any) -> Accepted:  # noqa: ANN401 - passed on
         """See `Store`."""

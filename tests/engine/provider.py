@@ -1,4 +1,4 @@
-"""The provider, at the edge where the poller asks: a function from ids to replies, and a log of requests."""
+"""The provider, in place of the client: a function from ids to replies, and a list of the requests."""
 
 from __future__ import annotations
 
@@ -24,44 +24,45 @@ class Request(NamedTuple):
     message_id: str
 
 
-def told(status: Status) -> Reply:
-    """An answer with a status, and what usually comes with it."""
+def make_reply(status: Status) -> Reply:
+    """An answer with a status, parts and, if delivered, a cost."""
     cost_nanos = NANOS if status is Status.DELIVERED else None
     return Reply(Outcome.OK, Answer(status, parts=1, cost_nanos=cost_nanos))
 
 
-def delivered(_: str) -> Reply:
-    """Everything has arrived."""
-    return told(Status.DELIVERED)
+def answer_delivered(_: str) -> Reply:
+    """Answer that the message is delivered."""
+    return make_reply(Status.DELIVERED)
 
 
-def under_way(_: str) -> Reply:
-    """Nothing has arrived yet."""
-    return told(Status.PROCESSING)
+def answer_under_way(_: str) -> Reply:
+    """Answer that the message is under way."""
+    return make_reply(Status.PROCESSING)
 
 
-def always(outcome: Outcome, retry_after_seconds: int | None = None) -> Callable[[str], Reply]:
-    """Everything fails in this way."""
+def answer_with(outcome: Outcome, retry_after_seconds: int | None = None) -> Callable[[str], Reply]:
+    """Make a function that answers each request with this failure."""
     wait_us = None if retry_after_seconds is None else retry_after_seconds * SECOND_US
     reply = Reply(outcome, retry_after_us=wait_us)
     return lambda _: reply
 
 
-refused = always(Outcome.CONNECT)
+refuse_connection = answer_with(Outcome.CONNECT)
 
 
 class Provider:
     """Answers what `answer` says, after `latency_seconds`; both may be replaced at any time."""
 
-    def __init__(self, answer: Callable[[str], Reply] = delivered, latency_seconds: float = 0.05) -> None:
-        """Nobody has asked yet."""
+    def __init__(
+        self, answer: Callable[[str], Reply] = answer_delivered, latency_seconds: float = 0.05
+    ) -> None:
         self.answer = answer
         self.latency_seconds = latency_seconds
         self.requests: list[Request] = []
         self.in_flight = 0
 
     async def fetch(self, message_id: str) -> Reply:
-        """See `poller.Fetch`."""
+        """Answer one request: see `poller.Fetch`."""
         self.requests.append(Request(asyncio.get_running_loop().time(), message_id))
         reply = self.answer(message_id)
         self.in_flight += 1
@@ -71,16 +72,16 @@ class Provider:
             self.in_flight -= 1
         return reply
 
-    def since(self, at_seconds: float) -> list[Request]:
+    def list_since(self, at_seconds: float) -> list[Request]:
         """The requests that came from then on."""
         return [request for request in self.requests if request.at_seconds >= at_seconds]
 
-    def asked(self) -> Counter[str]:
-        """How often each message was asked about."""
+    def count_requests(self) -> Counter[str]:
+        """How often each message was requested."""
         return Counter(request.message_id for request in self.requests)
 
 
-def closest_seconds(requests: Sequence[Request]) -> float:
+def find_closest_seconds(requests: Sequence[Request]) -> float:
     """The shortest time between two requests for the same message."""
     latest: dict[str, float] = {}
     closest = float("inf")
@@ -90,23 +91,23 @@ def closest_seconds(requests: Sequence[Request]) -> float:
     return closest
 
 
-def most_within(requests: Sequence[Request], seconds: float) -> int:
-    """The most requests that came within any stretch of that length."""
+def count_most_within(requests: Sequence[Request], seconds: float) -> int:
+    """The most requests that came within any period of that length."""
     inside: deque[float] = deque()
     most = 0
     for request in requests:
         inside.append(request.at_seconds)
-        # A stretch that is just as long has one request at either end, at the same rate.
+        # At the exact rate, a period of just this length has a request at its start and at its end.
         while request.at_seconds - inside[0] > seconds - 1e-6:
             inside.popleft()
         most = max(most, len(inside))
     return most
 
 
-def widest_gap_seconds(requests: Sequence[Request]) -> float:
-    """The longest silence between two requests in a row."""
-    instants = [request.at_seconds for request in requests]
-    return max(later - earlier for earlier, later in pairwise(instants))
+def find_widest_gap_seconds(requests: Sequence[Request]) -> float:
+    """The longest time without a request between two requests."""
+    times = [request.at_seconds for request in requests]
+    return max(later - earlier for earlier, later in pairwise(times))
 
 
 class BucketLimit:
@@ -118,7 +119,7 @@ class BucketLimit:
         """Let `rate` requests a second through to `inside`, and a second's worth at once."""
         self._rate = rate
         self._inside = inside
-        self._refusal = always(Outcome.RATE_LIMITED, retry_after_seconds)
+        self._refusal = answer_with(Outcome.RATE_LIMITED, retry_after_seconds)
         self._tokens = rate
         self._at_seconds = 0.0
         self.refused_at: list[float] = []

@@ -23,14 +23,14 @@ from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from tests.engine.fillable import FillableStore
 from tests.engine.provider import Provider
-from tests.engine.settings import settings_of
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VirtualExecutor, loop_clock, quick_folder
 
 PENDING_WORDS = ("new", "scheduled", "processing", "other")
 
 
 class Rig:
-    """One daemon after the other on the same state; see `running`."""
+    """One daemon after the other on the same state; see `start_rig`."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Rig:
         providers: Mapping[str, Provider],
         thread: Executor,
     ) -> None:
-        """Nothing runs before `start`; `thread` is the store's."""
+        """`thread` runs the store's verbs."""
         self.folder = folder
         self.settings = settings
         self.providers = providers
@@ -52,18 +52,18 @@ class Rig:
         self.processor: WebhookProcessor
         self.maintenance: Maintenance
         self.snapshot: Snapshot
-        self.brought = 0
-        """Ids that were handed over so far: known ones use up rows too."""
-        self._lives = 0
+        self.submitted = 0
+        """How many ids were tracked so far; known ones use up rows too."""
+        self._crashes = 0
         self._ready: asyncio.Event
         self._stop: asyncio.Event
         self._reload: asyncio.Event
         self._main: asyncio.Task[None]
 
-    # --- lives ------------------------------------------------------------------------------------
+    # --- start and stop ---------------------------------------------------------------------------
 
     async def start(self, wall_error_us: Callable[[], int] = lambda: 0) -> None:
-        """Begin a life on the state that there is."""
+        """Start a daemon on the present state."""
         self.clock = loop_clock(wall_error_us)
         self.instruments = Instruments()
         self.instruments.configure(self.settings)
@@ -79,23 +79,25 @@ class Rig:
         ready = asyncio.get_running_loop().create_task(self._ready.wait())
         await asyncio.wait({ready, self._main}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
-        self._raise_what_ended_it()
+        self._raise_its_error()
 
     async def stop(self) -> None:
-        """End a life in order, as the daemon does on a signal."""
+        """Stop the daemon in order, as on a signal."""
         self._stop.set()
         await self._main
         await self.tracker.drain()
         self.store.close()
 
     async def crash(self) -> None:
-        """End a life between two moments: only what the disk held at this one is left."""
-        self._lives += 1
-        image = self.folder.parent / f"{self._lives}-{self.folder.name.partition('-')[2] or self.folder.name}"
+        """Kill the daemon: only what is on the disk at this moment is left."""
+        self._crashes += 1
+        image = (
+            self.folder.parent / f"{self._crashes}-{self.folder.name.partition('-')[2] or self.folder.name}"
+        )
         shutil.copytree(self.folder, image)
         self._main.cancel()
         await asyncio.wait({self._main})
-        # What its end wrote goes to a copy that nobody opens again.
+        # What the cancelled tasks wrote is in a copy that is not opened again.
         self.store.close()
         shutil.rmtree(self.folder)
         self.folder = image
@@ -108,20 +110,20 @@ class Rig:
                 loops.create_task(self.tracker.commit_forever()),
                 loops.create_task(self.processor.run()),
                 loops.create_task(self.maintenance.run()),
-                loops.create_task(self._feed()),
+                loops.create_task(self._run_workers()),
             ]
             self._ready.set()
             await self._stop.wait()
             for task in work:
                 task.cancel()
 
-    async def _feed(self) -> None:
+    async def _run_workers(self) -> None:
         while True:
             async with asyncio.TaskGroup() as group:
-                feeds = group.create_task(self._poll())
+                workers = group.create_task(self._poll())
                 await self._reload.wait()
                 self._reload.clear()
-                feeds.cancel()
+                workers.cancel()
             await self.tracker.configure(self.settings)
             self.instruments.configure(self.settings)
 
@@ -141,26 +143,26 @@ class Rig:
     def _publish(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
 
-    # --- what happens to it -----------------------------------------------------------------------
+    # --- what tests do ----------------------------------------------------------------------------
 
     def reload(self, settings: Settings | None = None) -> None:
-        """Take new settings, or the same once more."""
+        """Reload with new settings, or with the same once more."""
         self.settings = settings or self.settings
         self._reload.set()
 
     def slow_down(self, seconds: float) -> None:
-        """Let each of the store's verbs take that long from now on."""
+        """Let each call of the store take that long from now on."""
         assert isinstance(self.thread, VirtualExecutor)
         self.thread.seconds = seconds
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass; raises whatever ended this life meanwhile."""
+        """Let time pass; raises the error that ended the daemon meanwhile."""
         await asyncio.wait({self._main}, timeout=seconds)
-        self._raise_what_ended_it()
+        self._raise_its_error()
         await self.maintenance.publish()
 
-    async def until(self, condition: Callable[[], bool], within_seconds: float) -> float:
-        """Let time pass until the condition holds; returns how many seconds that took."""
+    async def wait_until(self, condition: Callable[[], bool], within_seconds: float) -> float:
+        """Let time pass until the condition is true; returns how many seconds that took."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while not condition():
@@ -181,21 +183,21 @@ class Rig:
         ids = [f"{prefix}-{campaign[:20]}-{number:06}" for number in range(count)]
         sent_at = self.clock.now() - age_seconds * SECOND_US
         batch = [NewMessage(message_id, campaign, account, sent_at) for message_id in ids]
-        self.brought += count
+        self.submitted += count
         for start in range(0, count, 10_000):
             tracked = await self.tracker.track(batch[start : start + 10_000], Source.INTAKE)
             assert tracked == Tracked(len(batch[start : start + 10_000]), 0)
         return ids
 
-    def _raise_what_ended_it(self) -> None:
+    def _raise_its_error(self) -> None:
         if self._main.done() and not self._main.cancelled():
             self._main.result()
 
-    # --- what is to be seen -----------------------------------------------------------------------
+    # --- what tests read --------------------------------------------------------------------------
 
     @property
     def now_seconds(self) -> float:
-        """Virtual time, as the provider's log has it; unlike the program's clock it knows of no lives."""
+        """Virtual time, as in the provider's requests; unlike the daemon's clock it never starts again."""
         return asyncio.get_running_loop().time()
 
     @property
@@ -205,7 +207,7 @@ class Rig:
 
     @property
     def api_requests(self) -> dict[str, int]:
-        """Requests of the account `main` in this life by outcome, without those that did not occur."""
+        """Requests of the account `main` since the start, by outcome; outcomes with none are left out."""
         family = next(f for f in self.instruments.registry.collect() if f.name == "smsbat_api_requests")
         return {
             s.labels["outcome"]: int(s.value)
@@ -213,11 +215,11 @@ class Rig:
             if s.name.endswith("_total") and s.labels["account"] == "main" and s.value
         }
 
-    def gauge(self, name: str, **labels: str) -> float | None:
-        """A sample of this process's own instruments."""
+    def read_gauge(self, name: str, **labels: str) -> float | None:
+        """A sample of the daemon's instruments."""
         return self.instruments.registry.get_sample_value(name, {"account": "main"} | labels)
 
-    def counted(self, kind: Kind, label1: str | None = None, campaign: str | None = None) -> int:
+    def sum_series(self, kind: Kind, label1: str | None = None, campaign: str | None = None) -> int:
         """A series as published, summed over all campaigns and labels that are not named."""
         return sum(
             value
@@ -227,34 +229,36 @@ class Rig:
             and campaign in {None, self.snapshot.campaigns[key.campaign_id].campaign}
         )
 
-    def finished(self, word: str | None = None) -> int:
-        """How many messages have ended (so)."""
-        return self.counted(Kind.FINISHED, word)
+    def count_finished(self, word: str | None = None) -> int:
+        """How many messages are finished, with this status or with any."""
+        return self.sum_series(Kind.FINISHED, word)
 
     @property
     def pending(self) -> int:
         """How many messages the series show as pending."""
-        return sum(self.counted(Kind.MESSAGES, word) for word in PENDING_WORDS)
+        return sum(self.sum_series(Kind.MESSAGES, word) for word in PENDING_WORDS)
 
-    async def recount(self) -> None:
+    async def check_counts(self) -> None:
         """Assert that the published series are what a recount of the store's messages gives."""
-        messages = await self.stored()
+        messages = await self.read_messages()
         by_status = Counter(message.status for message in messages)
-        assert [self.counted(Kind.MESSAGES, status.word) for status in Status] == [
+        assert [self.sum_series(Kind.MESSAGES, status.word) for status in Status] == [
             by_status[s] for s in Status
         ]
-        ends = Counter(message.outcome for message in messages if not message.pending)
-        assert [self.counted(Kind.FINISHED, status.word) for status in Status] == [ends[s] for s in Status]
-        assert self.counted(Kind.TRACKED) - self.counted(Kind.FINISHED) == self.pending
+        outcomes = Counter(message.outcome for message in messages if not message.pending)
+        assert [self.sum_series(Kind.FINISHED, status.word) for status in Status] == [
+            outcomes[s] for s in Status
+        ]
+        assert self.sum_series(Kind.TRACKED) - self.sum_series(Kind.FINISHED) == self.pending
         assert self.pending == self.tracker.state.pending == sum(message.pending for message in messages)
 
-    async def stored(self) -> list[Message]:
+    async def read_messages(self) -> list[Message]:
         """All messages, read from the store."""
-        return await self.tracker.claim(range(1, self.brought + 1))
+        return await self.tracker.claim(range(1, self.submitted + 1))
 
 
 @asynccontextmanager
-async def running(
+async def start_rig(
     tmp_path: Path,
     provider: Provider | Mapping[str, Provider],
     settings: Settings | None = None,
@@ -266,7 +270,7 @@ async def running(
     with quick_folder(tmp_path) as folder:
         providers = provider if isinstance(provider, Mapping) else {"main": provider}
         rig = Rig(
-            folder / "0-state", settings or settings_of(*providers), providers, thread or VirtualExecutor()
+            folder / "0-state", settings or make_settings(*providers), providers, thread or VirtualExecutor()
         )
         await rig.start(wall_error_us)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from exporter.config import Settings
 
 
-def settings_of(
+def make_settings(
     *accounts: str,
     rate: float = 10,
     max_in_flight: int = 10,

@@ -10,9 +10,9 @@ from pathlib import Path
 from exporter.domain.model import NewMessage, Reply, Source, Status
 from exporter.domain.snapshot import Kind
 from exporter.metrics.collector import Collector
-from tests.engine.provider import Provider, told, under_way
-from tests.engine.rig import running
-from tests.engine.settings import settings_of
+from tests.engine.provider import Provider, answer_under_way, make_reply
+from tests.engine.rig import start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 from tests.kit.waiting import HANG_SECONDS
 
@@ -23,8 +23,8 @@ QUICK = {"default": {"interval": "1m", "max_interval": "2m"}}
 @VIRTUAL
 async def test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series(tmp_path: Path) -> None:
     """The first few have their names; all others are `_other`, and how often is counted."""
-    settings = settings_of(limits={"max_campaigns": "50"})
-    async with running(tmp_path, Provider(under_way), settings) as rig:
+    settings = make_settings(limits={"max_campaigns": "50"})
+    async with start_rig(tmp_path, Provider(answer_under_way), settings) as rig:
         series: set[int] = set()
         for start in range(0, 100_000, 5_000):
             batch = [NewMessage(f"m{n}", f"group-{n}", "main") for n in range(start, start + 5_000)]
@@ -33,8 +33,8 @@ async def test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series(
             series.add(len(rig.snapshot.values))
         assert len(rig.snapshot.campaigns) == 51
         assert len(series) == 1
-        assert rig.counted(Kind.TRACKED) == 100_000
-        assert rig.counted(Kind.TRACKED, campaign="_other") == 100_000 - 50
+        assert rig.sum_series(Kind.TRACKED) == 100_000
+        assert rig.sum_series(Kind.TRACKED, campaign="_other") == 100_000 - 50
         overflow = rig.instruments.registry.get_sample_value(
             "smsbat_label_overflow_total", {"label": "campaign"}
         )
@@ -42,15 +42,15 @@ async def test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series(
 
 
 @VIRTUAL
-async def test_names_that_can_be_no_label_are_counted_under_other(tmp_path: Path) -> None:
+async def test_names_that_can_not_be_a_label_are_counted_as_other(tmp_path: Path) -> None:
     """Too long, unprintable, or a phone number: the message is tracked, its campaign's name is not."""
-    async with running(tmp_path, Provider(under_way)) as rig:
+    async with start_rig(tmp_path, Provider(answer_under_way)) as rig:
         names = ["x" * 65, "two\nlines", "+380501234567", "380501234567", "", "\x1b[31m"]
         batch = [NewMessage(f"m{n}", name, "main") for n, name in enumerate(names)]
         assert (await rig.tracker.track(batch, Source.DROP)).accepted == len(names)
         await rig.pass_time(10)
         assert {name.campaign for name in rig.snapshot.campaigns.values()} == {"_other"}
-        assert rig.counted(Kind.TRACKED, campaign="_other") == len(names)
+        assert rig.sum_series(Kind.TRACKED, campaign="_other") == len(names)
 
 
 @VIRTUAL
@@ -59,17 +59,17 @@ async def test_hours_of_traffic_leave_nothing_behind(tmp_path: Path) -> None:
     chance = random.Random(19)
 
     def answer(_: str) -> Reply:
-        return told(Status.DELIVERED if chance.random() < 0.5 else Status.PROCESSING)
+        return make_reply(Status.DELIVERED if chance.random() < 0.5 else Status.PROCESSING)
 
-    settings = settings_of(storage={"retention": "10m"}, profiles=QUICK)
-    async with running(tmp_path, Provider(answer), settings) as rig:
+    settings = make_settings(storage={"retention": "10m"}, profiles=QUICK)
+    async with start_rig(tmp_path, Provider(answer), settings) as rig:
         kept: list[int] = []
         for part in range(12):
             await rig.send(50, prefix=f"p{part}")
             await rig.pass_time(5 * MINUTES)
             assert len(rig.account.agenda) == rig.pending
-            kept.append(rig.counted(Kind.MESSAGES))
-        assert rig.counted(Kind.TRACKED) == 12 * 50
+            kept.append(rig.sum_series(Kind.MESSAGES))
+        assert rig.sum_series(Kind.TRACKED) == 12 * 50
         assert max(kept) <= 4 * 50
         # A status, a source, a channel more or less: what one campaign can have at all.
         assert len(rig.snapshot.values) < 60
@@ -77,13 +77,13 @@ async def test_hours_of_traffic_leave_nothing_behind(tmp_path: Path) -> None:
 
 async def test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape(tmp_path: Path) -> None:
     """While the store's thread waits for the disk, `/metrics` is served from memory."""
-    provider = Provider(under_way, latency_seconds=0.001)
+    provider = Provider(answer_under_way, latency_seconds=0.001)
     released = threading.Event()
-    settings = settings_of(rate=100)
+    settings = make_settings(rate=100)
     with ThreadPoolExecutor(1) as disk:
-        async with running(tmp_path, provider, settings, thread=disk) as rig:
+        async with start_rig(tmp_path, provider, settings, thread=disk) as rig:
             await rig.send(50, age_seconds=5)
-            await rig.until(lambda: len(provider.requests) > 5, HANG_SECONDS)
+            await rig.wait_until(lambda: len(provider.requests) > 5, HANG_SECONDS)
             hanging = disk.submit(released.wait, HANG_SECONDS)
             try:
                 with Collector(rig.instruments.registry, created=False) as collector:
@@ -95,5 +95,5 @@ async def test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape(tmp_path
                 assert not hanging.done()
             finally:
                 released.set()
-            asked = len(provider.requests)
-            await rig.until(lambda: len(provider.requests) > asked, HANG_SECONDS)
+            sent_before = len(provider.requests)
+            await rig.wait_until(lambda: len(provider.requests) > sent_before, HANG_SECONDS)

@@ -1,4 +1,4 @@
-"""Each message is judged once against its deadline; a stall is seen at once, nothing is seen too early."""
+"""Each message is judged once against its deadline; a stall shows at once, and nothing shows too early."""
 
 from __future__ import annotations
 
@@ -10,44 +10,48 @@ from pathlib import Path
 import pytest
 
 from exporter.domain.aggregates import COHORT_US
-from exporter.domain.lifecycle import tolerance_us
+from exporter.domain.lifecycle import compute_tolerance_us
 from exporter.domain.model import SECOND_US, Reply, Status, Verdict
 from exporter.domain.snapshot import Kind
-from tests.engine.provider import Provider, delivered, refused, told, under_way
-from tests.engine.rig import Rig, running
-from tests.engine.settings import settings_of
+from tests.engine.provider import Provider, answer_delivered, answer_under_way, make_reply, refuse_connection
+from tests.engine.rig import Rig, start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 pytestmark = VIRTUAL
 
 MINUTES = 60
 HOURS = 3_600
-OTP = settings_of(rate=50, campaigns={"otp": "otp"})
-"""With a rate at which everybody can be looked at in time."""
+OTP = make_settings(rate=50, campaigns={"otp": "otp"})
+"""With a rate at which all messages can be polled in time."""
 OTP_DEADLINE_SECONDS = 30
-KEEP_SECONDS = 5
-BEAT_SECONDS = 1
+PERSIST_SECONDS = 5
+HEARTBEAT_SECONDS = 1
 
 
-def shown_after_seconds(deadline_seconds: int) -> float:
-    """When at the latest the verdict over a message is counted: once its whole cohort is of age."""
-    tolerance = tolerance_us(deadline_seconds * SECOND_US)
-    return deadline_seconds + (COHORT_US + tolerance) / SECOND_US + KEEP_SECONDS + BEAT_SECONDS
+def compute_shown_after_seconds(deadline_seconds: int) -> float:
+    """When the verdict on a message is counted at the latest: once its whole cohort is mature."""
+    tolerance = compute_tolerance_us(deadline_seconds * SECOND_US)
+    return deadline_seconds + (COHORT_US + tolerance) / SECOND_US + PERSIST_SECONDS + HEARTBEAT_SECONDS
 
 
-def judged(rig: Rig) -> tuple[int, int, int]:
+def read_verdicts(rig: Rig) -> tuple[int, int, int]:
     """Counts of judged, missed and unobserved messages."""
-    return rig.counted(Kind.SLO_MESSAGES), rig.counted(Kind.SLO_MISSED), rig.counted(Kind.SLO_UNOBSERVED)
+    return (
+        rig.sum_series(Kind.SLO_MESSAGES),
+        rig.sum_series(Kind.SLO_MISSED),
+        rig.sum_series(Kind.SLO_UNOBSERVED),
+    )
 
 
-def after_seconds(rig: Callable[[], Rig], seconds: float, then: Status) -> Callable[[str], Reply]:
-    """Each message is under way for that long since the first request for it."""
+def answer_after_seconds(rig: Callable[[], Rig], seconds: float, then: Status) -> Callable[[str], Reply]:
+    """Each message is under way for that long after its first poll."""
     first: dict[str, float] = {}
 
     def answer(message_id: str) -> Reply:
         now = rig().now_seconds
         since = now - first.setdefault(message_id, now)
-        return told(then if since >= seconds else Status.PROCESSING)
+        return make_reply(then if since >= seconds else Status.PROCESSING)
 
     return answer
 
@@ -55,35 +59,35 @@ def after_seconds(rig: Callable[[], Rig], seconds: float, then: Status) -> Calla
 async def test_every_message_is_judged_exactly_once(tmp_path: Path) -> None:
     """Fast and slow, failed and never answered, with an outage and a crash between: the sums are right."""
     chance = random.Random(5)
-    fates: dict[str, tuple[float, Status]] = {}
+    timelines: dict[str, tuple[float, Status]] = {}
     provider = Provider()
-    async with running(tmp_path, provider, OTP) as rig:
+    async with start_rig(tmp_path, provider, OTP) as rig:
 
         def answer(message_id: str) -> Reply:
-            ends_at, status = fates[message_id]
-            return told(status if rig.now_seconds >= ends_at else Status.PROCESSING)
+            ends_at, status = timelines[message_id]
+            return make_reply(status if rig.now_seconds >= ends_at else Status.PROCESSING)
 
         provider.answer = answer
         for number in range(240):
             now = rig.now_seconds
             message_id = f"n{number}-otp-000000"
-            end = chance.choice(
+            final = chance.choice(
                 [Status.DELIVERED, Status.DELIVERED, Status.UNDELIVERABLE, Status.PERMANENTERROR]
             )
-            fates[message_id] = now + chance.choice([2, 10, 20, 60, 10_000]), end
+            timelines[message_id] = now + chance.choice([2, 10, 20, 60, 10_000]), final
             await rig.send(1, "otp", prefix=f"n{number}")
             await rig.pass_time(1)
             if number == 100:
-                provider.answer = refused
+                provider.answer = refuse_connection
             if number == 170:
                 provider.answer = answer
             if number == 200:
                 await rig.crash()
                 await rig.start()
         await rig.pass_time(6 * MINUTES)
-        messages, missed, unobserved = judged(rig)
-        assert messages + unobserved == rig.counted(Kind.TRACKED) == 240
-        verdicts = Counter(message.verdict for message in await rig.stored())
+        messages, missed, unobserved = read_verdicts(rig)
+        assert messages + unobserved == rig.sum_series(Kind.TRACKED) == 240
+        verdicts = Counter(message.verdict for message in await rig.read_messages())
         assert verdicts == {
             Verdict.MET: messages - missed,
             Verdict.MISSED: missed,
@@ -92,24 +96,26 @@ async def test_every_message_is_judged_exactly_once(tmp_path: Path) -> None:
         assert min(messages - missed, missed, unobserved) > 20
 
 
-async def test_nothing_else_is_met_than_what_was_delivered_in_time(tmp_path: Path) -> None:
-    """Where everybody can be looked at in time, the verdicts are the truth."""
+async def test_only_messages_delivered_in_time_are_met(tmp_path: Path) -> None:
+    """When all messages can be polled in time, the verdicts are exact."""
     chance = random.Random(6)
-    fates: dict[str, tuple[float, Status]] = {}
+    timelines: dict[str, tuple[float, Status]] = {}
     provider = Provider()
     in_time = 0
-    async with running(tmp_path, provider, OTP) as rig:
-        provider.answer = lambda i: told(fates[i][1] if rig.now_seconds >= fates[i][0] else Status.PROCESSING)
+    async with start_rig(tmp_path, provider, OTP) as rig:
+        provider.answer = lambda i: make_reply(
+            timelines[i][1] if rig.now_seconds >= timelines[i][0] else Status.PROCESSING
+        )
         for number in range(120):
-            # Not within the second after the deadline, in which a look may come a little late.
+            # Not within the second after the deadline, in which a poll may come a little late.
             seconds = chance.choice([1, 8, 15, 25, 29.9, 32, 45, 10_000])
-            end = chance.choice([Status.DELIVERED, Status.UNDELIVERABLE])
-            in_time += end is Status.DELIVERED and seconds < OTP_DEADLINE_SECONDS
-            fates[f"n{number}-otp-000000"] = rig.now_seconds + seconds, end
+            final = chance.choice([Status.DELIVERED, Status.UNDELIVERABLE])
+            in_time += final is Status.DELIVERED and seconds < OTP_DEADLINE_SECONDS
+            timelines[f"n{number}-otp-000000"] = rig.now_seconds + seconds, final
             await rig.send(1, "otp", prefix=f"n{number}")
             await rig.pass_time(1)
         await rig.pass_time(4 * MINUTES)
-        assert judged(rig) == (120, 120 - in_time, 0)
+        assert read_verdicts(rig) == (120, 120 - in_time, 0)
 
 
 @pytest.mark.parametrize(("profile", "deadline_seconds"), [("otp", 30), ("default", 300)])
@@ -117,78 +123,80 @@ async def test_a_stall_shows_when_the_first_deadline_has_passed(
     tmp_path: Path, profile: str, deadline_seconds: int
 ) -> None:
     """From one moment on nothing is delivered: the misses begin to grow a deadline and a cohort later."""
-    provider = Provider(delivered)
-    async with running(tmp_path, provider, settings_of(rate=50, campaigns={"news": profile})) as rig:
+    provider = Provider(answer_delivered)
+    async with start_rig(tmp_path, provider, make_settings(rate=50, campaigns={"alerts": profile})) as rig:
         number = 0
 
-        async def traffic(seconds: int) -> None:
+        async def send_traffic(seconds: int) -> None:
             nonlocal number
             for _ in range(seconds):
                 number += 1
-                await rig.send(1, "news", prefix=f"n{number}")
+                await rig.send(1, "alerts", prefix=f"n{number}")
                 await rig.pass_time(1)
 
-        await traffic(4 * MINUTES)
-        provider.answer = under_way
+        await send_traffic(4 * MINUTES)
+        provider.answer = answer_under_way
         stalled_at = rig.now_seconds
-        while rig.counted(Kind.SLO_MISSED) < 5:
-            await traffic(1)
-            assert rig.now_seconds - stalled_at <= shown_after_seconds(deadline_seconds) + 5
-        assert rig.counted(Kind.SLO_UNOBSERVED) == 0
+        while rig.sum_series(Kind.SLO_MISSED) < 5:
+            await send_traffic(1)
+            assert rig.now_seconds - stalled_at <= compute_shown_after_seconds(deadline_seconds) + 5
+        assert rig.sum_series(Kind.SLO_UNOBSERVED) == 0
 
 
 async def test_an_outage_shows_as_unobserved_and_misses_nothing(tmp_path: Path) -> None:
-    """Who could not look can't tell: within the tolerance after the deadline, and five seconds more."""
-    provider = Provider(refused)
-    async with running(tmp_path, provider, OTP) as rig:
+    """Without an answered poll nothing is known; that shows within the tolerance and 5 s more."""
+    provider = Provider(refuse_connection)
+    async with start_rig(tmp_path, provider, OTP) as rig:
         await rig.send(50, "otp")
         await rig.pass_time(OTP_DEADLINE_SECONDS)
-        assert judged(rig) == (0, 0, 0)
+        assert read_verdicts(rig) == (0, 0, 0)
         await rig.pass_time(
-            tolerance_us(OTP_DEADLINE_SECONDS * SECOND_US) / SECOND_US + KEEP_SECONDS + BEAT_SECONDS
+            compute_tolerance_us(OTP_DEADLINE_SECONDS * SECOND_US) / SECOND_US
+            + PERSIST_SECONDS
+            + HEARTBEAT_SECONDS
         )
-        assert judged(rig) == (0, 0, 50)
-        provider.answer = delivered
+        assert read_verdicts(rig) == (0, 0, 50)
+        provider.answer = answer_delivered
         await rig.pass_time(5 * MINUTES)
-        assert judged(rig) == (0, 0, 50)
-        assert rig.finished("delivered") == 50
+        assert read_verdicts(rig) == (0, 0, 50)
+        assert rig.count_finished("delivered") == 50
 
 
 async def test_a_campaign_sees_no_misses_before_its_deadline(tmp_path: Path) -> None:
     """What takes 50 of 60 minutes is neither missed nor judged before the hour, and all met after it."""
     provider = Provider()
-    async with running(tmp_path, provider, settings_of(campaigns={"sale": "campaign"})) as rig:
-        provider.answer = after_seconds(lambda: rig, 49 * MINUTES, Status.DELIVERED)
+    async with start_rig(tmp_path, provider, make_settings(campaigns={"sale": "campaign"})) as rig:
+        provider.answer = answer_after_seconds(lambda: rig, 49 * MINUTES, Status.DELIVERED)
         await rig.send(100, "sale")
         for _ in range(60):
             await rig.pass_time(1 * MINUTES)
-            assert judged(rig) == (0, 0, 0)
+            assert read_verdicts(rig) == (0, 0, 0)
             assert not rig.snapshot.delivery_ratios
-        await rig.pass_time(shown_after_seconds(1 * HOURS) - 1 * HOURS)
-        assert judged(rig) == (100, 0, 0)
+        await rig.pass_time(compute_shown_after_seconds(1 * HOURS) - 1 * HOURS)
+        assert read_verdicts(rig) == (100, 0, 0)
 
 
-async def test_successes_never_stand_without_the_failures_of_their_time(tmp_path: Path) -> None:
-    """Half is delivered at once, half never: no moment shows the fast half alone."""
+async def test_successes_never_show_without_the_failures_of_their_time(tmp_path: Path) -> None:
+    """Half is delivered at once, half never: the fast half is never shown alone."""
     provider = Provider(
-        lambda message_id: told(Status.PROCESSING if message_id[-1] in "02468" else Status.DELIVERED)
+        lambda message_id: make_reply(Status.PROCESSING if message_id[-1] in "02468" else Status.DELIVERED)
     )
-    async with running(tmp_path, provider, OTP) as rig:
+    async with start_rig(tmp_path, provider, OTP) as rig:
         for number in range(3 * MINUTES):
             if number < 60:
                 await rig.send(2, "otp", prefix=f"n{number}")
             await rig.pass_time(1)
-            messages, missed, _ = judged(rig)
+            messages, missed, _ = read_verdicts(rig)
             assert messages == 2 * missed
-        assert judged(rig) == (120, 60, 0)
+        assert read_verdicts(rig) == (120, 60, 0)
 
 
 async def test_a_ratio_is_there_only_where_there_is_something_to_judge(tmp_path: Path) -> None:
-    """No message, or none old enough: no sample. The window over: no sample any more."""
+    """No message, or none old enough: no sample. After the window: no sample any more."""
     provider = Provider(
-        lambda message_id: told(Status.UNDELIVERABLE if message_id[-1] == "0" else Status.DELIVERED)
+        lambda message_id: make_reply(Status.UNDELIVERABLE if message_id[-1] == "0" else Status.DELIVERED)
     )
-    async with running(tmp_path, provider, OTP) as rig:
+    async with start_rig(tmp_path, provider, OTP) as rig:
         await rig.pass_time(1 * MINUTES)
         assert not rig.snapshot.delivery_ratios
         assert not rig.snapshot.fallback_ratios
@@ -196,7 +204,7 @@ async def test_a_ratio_is_there_only_where_there_is_something_to_judge(tmp_path:
         await rig.pass_time(OTP_DEADLINE_SECONDS)
         assert not rig.snapshot.delivery_ratios
         assert set(rig.snapshot.fallback_ratios.values()) == {0.0}
-        await rig.pass_time(2 * COHORT_US / SECOND_US + BEAT_SECONDS)
+        await rig.pass_time(2 * COHORT_US / SECOND_US + HEARTBEAT_SECONDS)
         assert set(rig.snapshot.delivery_ratios.values()) == {0.9}
         await rig.pass_time(8 * MINUTES)
         assert not rig.snapshot.delivery_ratios

@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: every message is counted once, and somebody will ask about it."""
+"""Whatever happens, in whatever order: every message is counted once, and will be polled."""
 
 from __future__ import annotations
 
@@ -17,19 +17,26 @@ from exporter.config import Settings
 from exporter.domain.model import SECOND_US, NewMessage, Outcome, Priority, Reply, Source, Status
 from exporter.domain.snapshot import Kind
 from exporter.engine.tracker import Tracked
-from tests.engine.provider import HANGING, Provider, closest_seconds, delivered, most_within, told
+from tests.engine.provider import (
+    HANGING,
+    Provider,
+    answer_delivered,
+    count_most_within,
+    find_closest_seconds,
+    make_reply,
+)
 from tests.engine.rig import Rig
-from tests.engine.settings import settings_of
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VirtualExecutor, quick_folder
 
 RATE = 40
-"""High enough for messages to be read ahead of their turn."""
+"""High enough for messages to be read in advance."""
 REPLIES = [
     *(
-        told(status)
+        make_reply(status)
         for status in (Status.SCHEDULED, Status.PROCESSING, Status.DELIVERED, Status.UNDELIVERABLE)
     ),
-    told(Status.OTHER),
+    make_reply(Status.OTHER),
     *(
         Reply(outcome)
         for outcome in (
@@ -46,13 +53,13 @@ REPLIES = [
     HANGING,
 ]
 SETTINGS = [
-    settings_of(rate=rate, max_in_flight=slots, campaigns={"otp": otp, "sale": "campaign"})
+    make_settings(rate=rate, max_in_flight=slots, campaigns={"otp": otp, "sale": "campaign"})
     for rate, slots, otp in ((RATE, 10, "otp"), (RATE, 1, "otp"), (2, 3, "default"))
 ]
 
 
 class Daemon(RuleBasedStateMachine):
-    """Tracker, poller, maintenance and store; a model of them knows only how many ids were brought."""
+    """Tracker, poller, maintenance and store; their model knows only how many ids were tracked."""
 
     def __init__(self) -> None:
         """One daemon, one provider, one folder, in a loop of its own."""
@@ -69,7 +76,7 @@ class Daemon(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        """Begin the first life."""
+        """Start the first daemon."""
         self.runner.run(self.rig.start())
 
     @rule(
@@ -77,35 +84,35 @@ class Daemon(RuleBasedStateMachine):
         campaign=st.sampled_from(["otp", "orders", "sale"]),
         age=st.sampled_from([0, 60]),
     )
-    def bring_new_ids(self, count: int, campaign: str, age: int) -> None:
-        """Ids come in."""
+    def track_new_ids(self, count: int, campaign: str, age: int) -> None:
+        """New ids are tracked."""
         if not self.rig.store.full:
             self.runner.run(self.rig.send(count, campaign, prefix=f"b{self.sent}", age_seconds=age))
             self.sent += count
 
     @rule()
     @precondition(lambda self: self.sent and not self.rig.store.full)
-    def bring_known_ids(self) -> None:
-        """Ids come in once more."""
-        messages = self.runner.run(self.rig.stored())[-20:]
+    def track_known_ids(self) -> None:
+        """Known ids are tracked once more."""
+        messages = self.runner.run(self.rig.read_messages())[-20:]
         known = [NewMessage(message.message_id, "otp", "main") for message in messages]
-        self.rig.brought += len(known)
+        self.rig.submitted += len(known)
         assert self.runner.run(self.rig.tracker.track(known, Source.DROP)) == Tracked(0, len(known))
 
     @rule(replies=st.lists(st.sampled_from(REPLIES), min_size=1, max_size=4))
-    def change_what_the_provider_says(self, replies: list[Reply]) -> None:
-        """From now on it says these in turn."""
+    def change_replies(self, replies: list[Reply]) -> None:
+        """From now on it gives these replies in turn."""
         turns = iter(range(10**9))
         self.provider.answer = lambda _: replies[next(turns) % len(replies)]
 
     @rule(seconds=st.sampled_from([0.1, 1, 7, 30, 70]))
     def let_time_pass(self, seconds: float) -> None:
-        """Nothing else happens."""
+        """Only time passes."""
         self.runner.run(self.rig.pass_time(seconds))
 
     @rule(settings=st.sampled_from(SETTINGS), verb_seconds=st.sampled_from([0, 0.000_2]))
     def reload(self, settings: Settings, verb_seconds: float) -> None:
-        """New settings, perhaps in the middle of a commit."""
+        """Reload, perhaps in the middle of a commit."""
         self.rig.slow_down(verb_seconds)
         self.runner.run(self.rig.pass_time(0.05))
         self.rig.reload(settings)
@@ -114,7 +121,7 @@ class Daemon(RuleBasedStateMachine):
 
     @rule(pause_seconds=st.sampled_from([0, 0.2, 20]))
     def crash(self, pause_seconds: float) -> None:
-        """The process dies, and another begins a while later."""
+        """The process is killed, and another starts a while later."""
         self.runner.run(self.rig.crash())
         self.runner.run(asyncio.sleep(pause_seconds))
         self.runner.run(self.rig.start())
@@ -122,13 +129,13 @@ class Daemon(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: not self.rig.store.full)
     def restart(self) -> None:
-        """The process ends in order, and another begins at once."""
+        """The process stops in order, and another starts at once."""
         self.runner.run(self.rig.stop())
         self.runner.run(self.rig.start())
 
     @rule(seconds=st.sampled_from([1, 10]))
     def fill_the_disk_for_a_while(self, seconds: float) -> None:
-        """There is no room, and then there is."""
+        """The disk is full, and then has room again."""
         self.rig.store.full = True
         self.runner.run(self.rig.pass_time(seconds))
         self.rig.store.full = False
@@ -136,50 +143,50 @@ class Daemon(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_those_of_the_store(self) -> None:
-        """Tracked less finished is pending, at every moment, and the store says the same."""
+        """Pending = tracked - finished at every moment, and the store agrees."""
         if hasattr(self.rig, "snapshot"):
             self.runner.run(self.rig.pass_time(0))
-            self.runner.run(self.rig.recount())
-            assert self.rig.counted(Kind.TRACKED) == self.sent
+            self.runner.run(self.rig.check_counts())
+            assert self.rig.sum_series(Kind.TRACKED) == self.sent
 
     @invariant()
-    def the_provider_is_treated_as_agreed(self) -> None:
-        """No message within a second, no more than the rate."""
-        assert closest_seconds(self.provider.requests) >= 1
-        assert most_within(self.provider.requests, 5) <= RATE * 5 + RATE / 10 + 1
+    def the_limits_of_the_provider_are_kept(self) -> None:
+        """No message twice within a second, and never more than the rate."""
+        assert find_closest_seconds(self.provider.requests) >= 1
+        assert count_most_within(self.provider.requests, 5) <= RATE * 5 + RATE / 10 + 1
 
     def teardown(self) -> None:
-        """Each pending message has exactly one place on the agenda, and in the end all are delivered."""
+        """Check that each pending message is on the agenda exactly once, and that all are delivered then."""
         try:
-            self.runner.run(self._all_are_planned_once())
+            self.runner.run(self._check_all_are_planned_once())
             self.runner.run(self.rig.stop())
         finally:
             self.resources.close()
 
-    async def _all_are_planned_once(self) -> None:
+    async def _check_all_are_planned_once(self) -> None:
         rig = self.rig
-        # Nothing in flight, and nothing taken that could not be asked: what waits is on the agenda.
+        # Nothing is in flight, and nothing is taken from the agenda: all that waits is on it.
         self.provider.answer = lambda _: Reply(Outcome.RATE_LIMITED, retry_after_us=30 * SECOND_US)
         await rig.pass_time(45)
         rig.reload()
         await rig.pass_time(0.01)
         assert self.provider.in_flight == 0
-        pending = {m.row: m.revision for m in await rig.stored() if m.pending}
+        pending = {m.row: m.revision for m in await rig.read_messages() if m.pending}
         agenda = rig.account.agenda
         agenda.advance(rig.clock.monotonic() + 10**13)
         entries = [entry for p in Priority for entry in iter(partial(agenda.pop, p), None)]
         assert sorted((entry.row, entry.revision) for entry in entries) == sorted(pending.items())
-        self.provider.answer = delivered
-        # This agenda has been emptied, far into the future.
+        self.provider.answer = answer_delivered
+        # The agenda is empty now, and far in the future.
         await rig.crash()
         await rig.start()
-        await rig.until(lambda: rig.pending == 0, 120)
+        await rig.wait_until(lambda: rig.pending == 0, 120)
 
 
 Daemon.TestCase.settings = hypothesis.settings(
     max_examples=25,
     stateful_step_count=25,
-    # A machine takes too long to shrink; `Phase.shrink` is to be put back by whoever looks for a cause.
+    # Shrinking takes too long here; add `Phase.shrink` to find the cause of a failure.
     phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
 )
 test_daemon = Daemon.TestCase

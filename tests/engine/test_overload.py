@@ -1,4 +1,4 @@
-"""More is due than the rate allows: what matters goes first, and nothing starves."""
+"""More is due than the rate allows: what matters goes first, and no message starves."""
 
 from __future__ import annotations
 
@@ -11,39 +11,47 @@ from statistics import median
 import pytest
 
 from exporter.domain.model import Reply, Status
-from tests.engine.provider import Provider, Request, closest_seconds, delivered, most_within, told, under_way
-from tests.engine.rig import Rig, running
-from tests.engine.settings import settings_of
+from tests.engine.provider import (
+    Provider,
+    Request,
+    answer_delivered,
+    answer_under_way,
+    count_most_within,
+    find_closest_seconds,
+    make_reply,
+)
+from tests.engine.rig import Rig, start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 pytestmark = VIRTUAL
 
 MINUTES = 60
-CLASSES = settings_of(campaigns={"otp": "otp", "sale": "campaign"})
+CLASSES = make_settings(campaigns={"otp": "otp", "sale": "campaign"})
 OTP_FIRST_POLL_SECONDS = 3
 
 
-def of_campaign(requests: Iterable[Request], campaign: str) -> list[Request]:
+def select_campaign(requests: Iterable[Request], campaign: str) -> list[Request]:
     """The requests about one campaign's messages, by what `Rig.send` calls them."""
     return [request for request in requests if f"-{campaign}-" in request.message_id]
 
 
-def passwords_arrive() -> Provider:
-    """A provider that has delivered each password by the second look, and nothing of a campaign."""
+def deliver_passwords() -> Provider:
+    """A provider that has delivered each password by the second poll, and nothing of a campaign."""
     seen: set[str] = set()
 
     def answer(message_id: str) -> Reply:
         if message_id in seen:
-            return told(Status.DELIVERED)
+            return make_reply(Status.DELIVERED)
         if "-otp-" in message_id:
             seen.add(message_id)
-        return told(Status.PROCESSING)
+        return make_reply(Status.PROCESSING)
 
     return Provider(answer)
 
 
-async def password_lags_seconds(rig: Rig, provider: Provider, minutes: int) -> list[float]:
-    """Send a one-time password about each second; how late each was asked about for the first time."""
+async def measure_password_lags_seconds(rig: Rig, provider: Provider, minutes: int) -> list[float]:
+    """Send a one-time password about each second; how late the first poll of each was."""
     due_at: dict[str, float] = {}
     began = rig.now_seconds
     chance = random.Random(2)
@@ -53,7 +61,7 @@ async def password_lags_seconds(rig: Rig, provider: Provider, minutes: int) -> l
         await rig.pass_time(chance.uniform(0, 2))
     await rig.pass_time(10)
     first: dict[str, float] = {}
-    for at_seconds, message_id in provider.since(began):
+    for at_seconds, message_id in provider.list_since(began):
         first.setdefault(message_id, at_seconds)
     return [first[message_id] - due for message_id, due in due_at.items()]
 
@@ -63,14 +71,14 @@ async def test_a_campaign_of_100_000_does_not_delay_one_time_passwords(tmp_path:
 
     A tick of the schedule (100 ms) and a token of the rate (100 ms) are what they wait either way.
     """
-    provider = passwords_arrive()
-    async with running(tmp_path / "alone", provider, CLASSES) as rig:
-        alone = await password_lags_seconds(rig, provider, 1)
-    provider = passwords_arrive()
-    async with running(tmp_path / "beside", provider, CLASSES) as rig:
+    provider = deliver_passwords()
+    async with start_rig(tmp_path / "alone", provider, CLASSES) as rig:
+        alone = await measure_password_lags_seconds(rig, provider, 1)
+    provider = deliver_passwords()
+    async with start_rig(tmp_path / "beside", provider, CLASSES) as rig:
         await rig.send(100_000, "sale", age_seconds=60)
-        beside = await password_lags_seconds(rig, provider, 2)
-        sale = of_campaign(provider.requests, "sale")
+        beside = await measure_password_lags_seconds(rig, provider, 2)
+        sale = select_campaign(provider.requests, "sale")
     assert max(beside) <= max(alone) + 0.21
     assert median(beside) <= median(alone) + 0.1
     assert len(sale) > 120 * (10 - 2) * 0.95
@@ -78,39 +86,39 @@ async def test_a_campaign_of_100_000_does_not_delay_one_time_passwords(tmp_path:
 
 async def test_low_priority_gets_its_tenth_when_high_could_take_all(tmp_path: Path) -> None:
     """Passwords enough for ten times the rate leave a campaign 10 %, and ordinary messages 20 %."""
-    provider = Provider(under_way)
-    settings = settings_of(
+    provider = Provider(answer_under_way)
+    settings = make_settings(
         campaigns={"otp": "otp", "sale": "campaign"}, profiles={"otp": {"give_up_after": "1h"}}
     )
-    async with running(tmp_path, provider, settings) as rig:
+    async with start_rig(tmp_path, provider, settings) as rig:
         await rig.send(500, "otp")
         await rig.send(1_000, "sale", age_seconds=60)
         await rig.pass_time(100)
-        share = len(of_campaign(provider.since(10), "sale")) / len(provider.since(10))
+        share = len(select_campaign(provider.list_since(10), "sale")) / len(provider.list_since(10))
         assert share == pytest.approx(0.10, abs=0.01)
         await rig.send(1_000, "orders", age_seconds=60)
         three_classes = rig.now_seconds
         await rig.pass_time(100)
-        requests = provider.since(three_classes)
-        assert len(of_campaign(requests, "sale")) / len(requests) == pytest.approx(0.10, abs=0.01)
-        assert len(of_campaign(requests, "orders")) / len(requests) == pytest.approx(0.20, abs=0.01)
+        requests = provider.list_since(three_classes)
+        assert len(select_campaign(requests, "sale")) / len(requests) == pytest.approx(0.10, abs=0.01)
+        assert len(select_campaign(requests, "orders")) / len(requests) == pytest.approx(0.20, abs=0.01)
 
 
 async def test_slow_answers_about_a_campaign_leave_slots_for_passwords(tmp_path: Path) -> None:
     """Requests that take 10 s each would fill all ten slots with a campaign: two are never given to it."""
-    provider = Provider(under_way, latency_seconds=10)
-    async with running(tmp_path, provider, CLASSES) as rig:
+    provider = Provider(answer_under_way, latency_seconds=10)
+    async with start_rig(tmp_path, provider, CLASSES) as rig:
         await rig.send(1_000, "sale", age_seconds=60)
         await rig.pass_time(30)
         assert provider.in_flight == 8
         (message_id,) = await rig.send(1, "otp")
         await rig.pass_time(OTP_FIRST_POLL_SECONDS + 0.3)
-        assert message_id in provider.asked()
+        assert message_id in provider.count_requests()
         assert provider.in_flight == 9
 
 
-async def test_ten_times_more_than_the_rate_loses_nobody(tmp_path: Path) -> None:
-    """Messages that live 2 minutes, ten times as many as can be asked about: none is given up unasked."""
+async def test_ten_times_more_than_the_rate_loses_no_message(tmp_path: Path) -> None:
+    """Messages that live 2 minutes, ten times as many as can be polled: none is given up without a poll."""
     profile = {
         "first_poll": "3s",
         "interval": "3s",
@@ -118,67 +126,67 @@ async def test_ten_times_more_than_the_rate_loses_nobody(tmp_path: Path) -> None
         "give_up_after": "2m",
         "deadline": "30s",
     }
-    settings = settings_of(profiles={"default": profile})
-    provider = Provider(under_way)
-    async with running(tmp_path, provider, settings) as rig:
+    settings = make_settings(profiles={"default": profile})
+    provider = Provider(answer_under_way)
+    async with start_rig(tmp_path, provider, settings) as rig:
         for second in range(20):
             await rig.send(30, prefix=f"s{second}")
             await rig.pass_time(1)
-        await rig.until(lambda: rig.pending == 0, 10 * MINUTES)
-        assert rig.finished("expired") == rig.finished() == 600
-        assert all(message.polls >= 1 for message in await rig.stored())
-        assert len(provider.asked()) == 600
-        assert most_within(provider.requests, 10) <= 10 * 10 + 1
-        assert closest_seconds(provider.requests) >= 1
+        await rig.wait_until(lambda: rig.pending == 0, 10 * MINUTES)
+        assert rig.count_finished("expired") == rig.count_finished() == 600
+        assert all(message.polls >= 1 for message in await rig.read_messages())
+        assert len(provider.count_requests()) == 600
+        assert count_most_within(provider.requests, 10) <= 10 * 10 + 1
+        assert find_closest_seconds(provider.requests) >= 1
 
 
-async def test_first_looks_go_before_repeated_ones(tmp_path: Path) -> None:
-    """While a thousand messages wait to be asked about again, a new one has three of four turns."""
-    provider = Provider(under_way)
-    async with running(tmp_path, provider) as rig:
+async def test_first_polls_go_before_repeated_ones(tmp_path: Path) -> None:
+    """While a thousand messages wait for their next poll, new ones get three of four turns."""
+    provider = Provider(answer_under_way)
+    async with start_rig(tmp_path, provider) as rig:
         old = set(await rig.send(1_000, prefix="old"))
         await rig.pass_time(200)
         new = set(await rig.send(100, prefix="new", age_seconds=5))
         asked_new = rig.now_seconds
         await rig.pass_time(100 / 7.5 + 2)
-        first = {request.message_id for request in provider.since(asked_new)}
+        first = {request.message_id for request in provider.list_since(asked_new)}
         assert new <= first
         assert old & first
 
 
-async def test_everyone_waits_about_as_long_in_a_class(tmp_path: Path) -> None:
-    """Ten times more looks wanted than possible: no wait between two is 3 times as long as another."""
+async def test_messages_of_a_class_wait_about_equally_long(tmp_path: Path) -> None:
+    """Ten times more polls due than possible: no wait between two is 3 times as long as another."""
     profile = {"first_poll": "5s", "interval": "5s", "max_interval": "5s"}
-    provider = Provider(under_way)
-    async with running(tmp_path, provider, settings_of(profiles={"default": profile})) as rig:
+    provider = Provider(answer_under_way)
+    async with start_rig(tmp_path, provider, make_settings(profiles={"default": profile})) as rig:
         await rig.send(500)
         await rig.pass_time(6 * MINUTES)
-        looks: dict[str, list[float]] = {}
-        for at_seconds, message_id in provider.since(120):
-            looks.setdefault(message_id, []).append(at_seconds)
-        waits = [later - earlier for instants in looks.values() for earlier, later in pairwise(instants)]
-        assert len(looks) == 500
+        polled_at: dict[str, list[float]] = {}
+        for at_seconds, message_id in provider.list_since(120):
+            polled_at.setdefault(message_id, []).append(at_seconds)
+        waits = [later - earlier for times in polled_at.values() for earlier, later in pairwise(times)]
+        assert len(polled_at) == 500
         assert max(waits) / min(waits) < 3
-        assert rig.gauge("smsbat_poll_lag_seconds", priority="normal") == pytest.approx(45, abs=8)
-        assert rig.gauge("smsbat_polls_due", priority="normal") == pytest.approx(450, abs=50)
+        assert rig.read_gauge("smsbat_poll_lag_seconds", priority="normal") == pytest.approx(45, abs=8)
+        assert rig.read_gauge("smsbat_polls_due", priority="normal") == pytest.approx(450, abs=50)
 
 
 async def test_the_budget_is_used_in_full(tmp_path: Path) -> None:
     """With enough due, no token is wasted over answers that take as long as usual."""
-    provider = Provider(delivered, latency_seconds=0.4)
-    async with running(tmp_path, provider) as rig:
+    provider = Provider(answer_delivered, latency_seconds=0.4)
+    async with start_rig(tmp_path, provider) as rig:
         await rig.send(3_000, age_seconds=5)
         began = rig.now_seconds
         await rig.pass_time(100)
-        assert len(provider.since(began)) == pytest.approx(1_000, abs=5)
+        assert len(provider.list_since(began)) == pytest.approx(1_000, abs=5)
 
 
-async def test_nobody_sleeps_over_what_is_being_read(tmp_path: Path) -> None:
-    """Messages that are off the agenda and not yet out of the store have their turn when they are read."""
-    provider = Provider(delivered, latency_seconds=0.001)
-    async with running(tmp_path, provider, settings_of(rate=100)) as rig:
+async def test_messages_that_are_being_read_get_their_turn(tmp_path: Path) -> None:
+    """Messages that left the agenda and are not yet read from the store are polled once they are read."""
+    provider = Provider(answer_delivered, latency_seconds=0.001)
+    async with start_rig(tmp_path, provider, make_settings(rate=100)) as rig:
         rig.slow_down(0.1)
         for batch in range(3):
             await rig.send(12, prefix=f"b{batch}", age_seconds=5)
             await rig.pass_time(1)
-            assert len(provider.asked()) == 12 * (batch + 1)
+            assert len(provider.count_requests()) == 12 * (batch + 1)

@@ -1,4 +1,4 @@
-"""Certificates of this run, and the folder of a web configuration."""
+"""Certificates for this run, and the files that web configurations name."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ PASSWORD = "correct horse battery staple"
 
 
 @cache
-def authority() -> trustme.CA:
-    """The authority that vouches for our server and its clients."""
+def get_authority() -> trustme.CA:
+    """The authority that signs the certificates of our server and its clients."""
     return trustme.CA()
 
 
 @cache
-def foreign_authority() -> trustme.CA:
-    """One that nobody has heard of."""
+def get_foreign_authority() -> trustme.CA:
+    """An authority that nobody trusts."""
     return trustme.CA()
 
 
 @cache
-def hashed(password: str = PASSWORD, cost: int = 4) -> str:
-    """Its bcrypt hash, as cheap as can be."""
+def hash_password(password: str = PASSWORD, cost: int = 4) -> str:
+    """The bcrypt hash of a password, as cheap as possible."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
 
 
-def basic(user: str, password: str | bytes) -> str:
-    """The header of a client that knows them."""
-    shown = password if isinstance(password, bytes) else password.encode()
-    return f"Basic {b64encode(user.encode() + b':' + shown).decode()}"
+def encode_basic(user: str, password: str | bytes) -> str:
+    """The header of HTTP Basic authentication."""
+    secret = password if isinstance(password, bytes) else password.encode()
+    return f"Basic {b64encode(user.encode() + b':' + secret).decode()}"
 
 
-def furnished(folder: Path, *names: str) -> Path:
-    """The folder, with the files that web configurations in it name; the certificate is for `names`."""
-    leaf = authority().issue_cert(*(names or ("localhost", "127.0.0.1")))
+def write_certificates(folder: Path, *names: str) -> Path:
+    """Write the files that web configurations name; the certificate is for `names`."""
+    leaf = get_authority().issue_cert(*(names or ("localhost", "127.0.0.1")))
     (folder / "server.crt").write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
     leaf.private_key_pem.write_to_path(str(folder / "server.key"))
-    authority().cert_pem.write_to_path(str(folder / "ca.pem"))
+    get_authority().cert_pem.write_to_path(str(folder / "ca.pem"))
     return folder
 
 
-def with_odd_keys(folder: Path) -> Path:
-    """The folder, with a key of another certificate and one that is encrypted."""
-    foreign_authority().private_key_pem.write_to_path(str(folder / "other.key"))
+def write_odd_keys(folder: Path) -> Path:
+    """Write a key of another certificate, and an encrypted one."""
+    get_foreign_authority().private_key_pem.write_to_path(str(folder / "other.key"))
     subprocess.run(
         [
             "openssl",
@@ -69,10 +69,10 @@ def with_odd_keys(folder: Path) -> Path:
     return folder
 
 
-def client_context(*names: str, of: trustme.CA | None = None) -> ssl.SSLContext:
+def make_client_context(*names: str, of: trustme.CA | None = None) -> ssl.SSLContext:
     """A client that trusts our authority; with `names`, it has a certificate for them."""
     context = ssl.create_default_context()
-    authority().configure_trust(context)
+    get_authority().configure_trust(context)
     if names:
-        (of or authority()).issue_cert(*names).configure_cert(context)
+        (of or get_authority()).issue_cert(*names).configure_cert(context)
     return context

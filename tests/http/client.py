@@ -1,4 +1,4 @@
-"""The other side of the listener: a client of pages, and bare connections that misbehave."""
+"""The other side of the listener: an HTTP client, and bare connections that misbehave."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ BODY = Rendering((b"one 1.0\n", b"two 2.0\n"), Format.TEXT.value)
 CANARY = "380501234567"
 
 
-def fine() -> str:
+def report_fine() -> str:
     """No reason against it."""
     return ""
 
 
-async def body(_accept: str, _accept_encoding: str) -> Rendering | None:
-    """A scrape that is answered at once."""
+async def scrape_body(_accept: str, _accept_encoding: str) -> Rendering | None:
+    """Answer a scrape at once."""
     return BODY
 
 
-SITE = MetricsEndpoints(body, fine, fine)
+ENDPOINTS = MetricsEndpoints(scrape_body, report_fine, report_fine)
 
 
-def open_descriptors() -> int:
+def count_descriptors() -> int:
     """How many files and sockets this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @asynccontextmanager
-async def serving(*routes: web.AbstractRouteDef) -> AsyncIterator[ClientSession]:
+async def serve(*routes: web.AbstractRouteDef) -> AsyncIterator[ClientSession]:
     """A client of a listener with these routes, on a port of its own."""
     async with (
         Listener(["127.0.0.1:0"], routes) as listener,
@@ -47,10 +47,10 @@ async def serving(*routes: web.AbstractRouteDef) -> AsyncIterator[ClientSession]
 
 
 @asynccontextmanager
-async def connected(
+async def connect(
     listener: Listener, buffer_bytes: int = 0
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A bare connection; with `buffer_bytes`, one that takes in little before it is read."""
+    """A bare connection; with `buffer_bytes`, one with a small receive buffer."""
     host, _, port = listener.addresses[0].rpartition(":")
     host = host or "127.0.0.1"
     sock = socket.socket()
@@ -67,10 +67,10 @@ async def connected(
 
 
 @asynccontextmanager
-async def encrypted(
+async def connect_tls(
     listener: Listener, context: ssl.SSLContext
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection over TLS; raises OSError when it can't be had."""
+    """A connection over TLS; raises OSError when it is refused."""
     port = int(listener.addresses[0].rpartition(":")[2])
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost"
@@ -82,7 +82,7 @@ async def encrypted(
 
 
 async def read_until_the_end(reader: asyncio.StreamReader) -> bytes:
-    """What comes before the connection is closed, or torn down."""
+    """What arrives before the connection is closed or aborted."""
     received = b""
     try:
         while piece := await reader.read(2**16):
@@ -92,8 +92,8 @@ async def read_until_the_end(reader: asyncio.StreamReader) -> bytes:
     return received
 
 
-async def ask(listener: Listener, request: bytes) -> bytes:
-    """The whole answer to a request that ends its connection."""
-    async with connected(listener) as (reader, writer):
+async def send_request(listener: Listener, request: bytes) -> bytes:
+    """Send a request that closes its connection; returns the whole answer."""
+    async with connect(listener) as (reader, writer):
         writer.write(request)
         return await read_until_the_end(reader)

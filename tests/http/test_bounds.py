@@ -1,4 +1,4 @@
-"""How many connections there may be, how long each may take, and what one may hold."""
+"""Limits on the number of connections and on their time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import web
 
-from exporter.http import Listener, MetricsEndpoints, pages
+from exporter.http import Listener, MetricsEndpoints, build_routes
 from exporter.http.connections import ARRIVE_SECONDS, HANDLE_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
 from exporter.metrics.exposition import Format, Rendering
-from tests.http.client import SITE, ask, connected, fine, read_until_the_end
+from tests.http.client import ENDPOINTS, connect, read_until_the_end, report_fine, send_request
 
 
 @pytest.mark.looptime
 async def test_a_connection_that_only_waits_makes_room_for_a_new_one() -> None:
-    """The one that waits longest goes first: half-open requests keep no scraper out."""
-    async with Listener(["127.0.0.1:0"], pages(SITE)) as listener, AsyncExitStack() as waiting:
-        connections = [await waiting.enter_async_context(connected(listener)) for _ in range(MAX_CONNECTIONS)]
+    """The one that waits longest is closed: half-sent requests do not block a scraper."""
+    async with Listener(["127.0.0.1:0"], build_routes(ENDPOINTS)) as listener, AsyncExitStack() as waiting:
+        connections = [await waiting.enter_async_context(connect(listener)) for _ in range(MAX_CONNECTIONS)]
         for _, writer in connections:
             writer.write(b"GET /metrics HTTP/1.1\r\nHost: ")
-        answer = await ask(listener, b"GET /-/ready HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n")
+        answer = await send_request(
+            listener, b"GET /-/ready HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n"
+        )
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert await read_until_the_end(connections[0][0]) == b""
         reader, writer = connections[-1]
@@ -30,8 +32,8 @@ async def test_a_connection_that_only_waits_makes_room_for_a_new_one() -> None:
 
 
 @pytest.mark.looptime
-async def test_one_connection_too_many_is_told_so_when_all_work() -> None:
-    """503 at once, and what works goes on; there is room again when it is done."""
+async def test_one_connection_too_many_gets_503_while_all_others_work() -> None:
+    """At once, and the others continue; there is room again when they are done."""
     release, busy = asyncio.Event(), asyncio.Semaphore(0)
 
     async def work(_request: web.Request) -> web.Response:
@@ -42,20 +44,20 @@ async def test_one_connection_too_many_is_told_so_when_all_work() -> None:
     request = b"GET / HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n"
     async with Listener(["127.0.0.1:0"], [web.get("/", work)]) as listener:
         async with asyncio.TaskGroup() as together:
-            working = [together.create_task(ask(listener, request)) for _ in range(MAX_CONNECTIONS)]
+            working = [together.create_task(send_request(listener, request)) for _ in range(MAX_CONNECTIONS)]
             for _ in range(MAX_CONNECTIONS):
                 await busy.acquire()
-            async with connected(listener) as (reader, _):
+            async with connect(listener) as (reader, _):
                 refused = await read_until_the_end(reader)
             release.set()
         assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert refused.endswith(b"\r\n\r\ntoo many connections\n")
         assert all(task.result().endswith(b"done") for task in working)
-        assert (await ask(listener, request)).endswith(b"done")
+        assert (await send_request(listener, request)).endswith(b"done")
 
 
-async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begin: bytes) -> None:
-    """Send `begin`, then a little more every second, until the connection is cut."""
+async def send_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begin: bytes) -> None:
+    """Send `begin`, then a little more every second, until the connection is closed."""
     writer.write(begin)
     while True:
         try:
@@ -69,8 +71,8 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begin
             return
 
 
-async def read_body(request: web.Request) -> web.Response:
-    """A handler that waits for all of the body."""
+async def await_body(request: web.Request) -> web.Response:
+    """Wait for the whole body."""
     await request.read()
     return web.Response()
 
@@ -84,25 +86,25 @@ async def read_body(request: web.Request) -> web.Response:
     ],
     ids=["head", "body"],
 )
-async def test_a_request_that_drips_is_cut(begin: bytes, limit_seconds: float) -> None:
-    """However steadily: the time counts from its first byte, and a body's from the end of its head."""
+async def test_a_slow_request_is_aborted(begin: bytes, limit_seconds: float) -> None:
+    """However steadily it sends: time counts from its first byte, and for a body from the end of its head."""
     loop = asyncio.get_running_loop()
     async with (
-        Listener(["127.0.0.1:0"], [*pages(SITE), web.post("/", read_body)]) as listener,
-        connected(listener) as (reader, writer),
+        Listener(["127.0.0.1:0"], [*build_routes(ENDPOINTS), web.post("/", await_body)]) as listener,
+        connect(listener) as (reader, writer),
     ):
         began_at = loop.time()
-        await drip(reader, writer, begin)
+        await send_slowly(reader, writer, begin)
         assert loop.time() - began_at == pytest.approx(limit_seconds, abs=2.0)
 
 
 @pytest.mark.looptime
-async def test_a_connection_without_a_request_ends() -> None:
-    """A new one as well as one that was used: when keep-alive is over."""
+async def test_an_idle_connection_is_closed() -> None:
+    """A new one and a used one: when keep-alive is over."""
     loop = asyncio.get_running_loop()
-    async with Listener(["127.0.0.1:0"], pages(SITE)) as listener:
+    async with Listener(["127.0.0.1:0"], build_routes(ENDPOINTS)) as listener:
         for request in (b"", b"GET /-/ready HTTP/1.1\r\nHost: e\r\n\r\n"):
-            async with connected(listener) as (reader, writer):
+            async with connect(listener) as (reader, writer):
                 began_at = loop.time()
                 writer.write(request)
                 answer = await read_until_the_end(reader)
@@ -111,16 +113,18 @@ async def test_a_connection_without_a_request_ends() -> None:
 
 
 @pytest.mark.looptime
-async def test_a_reader_that_does_not_read_is_cut() -> None:
-    """It would hold on to an old rendering, and keep the listener from stopping."""
+async def test_a_client_that_does_not_read_is_aborted() -> None:
+    """It would keep an old rendering in memory, and prevent the listener from stopping."""
     size_bytes = 20 * 2**20
 
     async def scrape(_accept: str, _accept_encoding: str) -> Rendering:
         return Rendering((bytes(size_bytes),), Format.TEXT.value)
 
     async with (
-        Listener(["127.0.0.1:0"], pages(MetricsEndpoints(scrape, fine, fine))) as listener,
-        connected(listener, buffer_bytes=4096) as (reader, writer),
+        Listener(
+            ["127.0.0.1:0"], build_routes(MetricsEndpoints(scrape, report_fine, report_fine))
+        ) as listener,
+        connect(listener, buffer_bytes=4096) as (reader, writer),
     ):
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: e\r\n\r\n")
         with pytest.raises(TimeoutError):

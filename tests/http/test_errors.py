@@ -1,4 +1,4 @@
-"""What is answered to the rest: little, and nothing of what they sent."""
+"""Error answers are short, and repeat nothing of the request."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import re
 import pytest
 from aiohttp import web
 
-from exporter.http import Listener, pages
-from tests.http.client import CANARY, SITE, ask, connected, serving
+from exporter.http import Listener, build_routes
+from tests.http.client import CANARY, ENDPOINTS, connect, send_request, serve
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
-        ("GET", f"/{CANARY}?to={CANARY}", 404, "Not DropFile\n"),
+        ("GET", f"/{CANARY}?to={CANARY}", 404, "Not Found\n"),
         ("POST", f"/metrics?to={CANARY}", 405, "Method Not Allowed\n"),
-        ("DELETE", f"/{CANARY}", 404, "Not DropFile\n"),
+        ("DELETE", f"/{CANARY}", 404, "Not Found\n"),
     ],
 )
 async def test_errors_are_short_and_repeat_nothing(method: str, path: str, status: int, text: str) -> None:
-    """Plain text, and no word on what is running but our name."""
-    async with serving(*pages(SITE)) as client, client.request(method, path) as answer:
+    """Plain text that names the program, but no versions."""
+    async with serve(*build_routes(ENDPOINTS)) as client, client.request(method, path) as answer:
         assert (answer.status, await answer.text()) == (status, text)
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert answer.headers["Server"] == "smsbat-exporter"
@@ -46,28 +46,28 @@ async def test_errors_are_short_and_repeat_nothing(method: str, path: str, statu
         "GET / HTTP/1.1\r\nHost: e\r\n" + f"X: {CANARY}\r\n" * 70 + "\r\n",
     ],
 )
-async def test_what_can_not_be_read_is_refused_and_not_repeated(
+async def test_an_unreadable_request_is_refused_and_not_repeated(
     request_bytes: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither to who sent it nor in the log; and the connection ends."""
+    """Neither in the answer nor in the log; and the connection is closed."""
     caplog.set_level(logging.DEBUG)
-    async with Listener(["127.0.0.1:0"], pages(SITE)) as listener:
-        answer = await ask(listener, request_bytes.encode())
+    async with Listener(["127.0.0.1:0"], build_routes(ENDPOINTS)) as listener:
+        answer = await send_request(listener, request_bytes.encode())
     assert re.fullmatch(rb"HTTP/1\.[01] 400 Bad Request\r\n(?:[^\r]+\r\n)+\r\nBad Request\n", answer)
     assert b"\r\nServer: smsbat-exporter\r\n" in answer
     assert CANARY.encode() not in answer
     assert CANARY not in caplog.text
 
 
-async def test_a_handler_that_fails_is_logged_and_answers_nothing_else(
+async def test_a_failing_handler_is_logged_and_answers_500(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """500 in two words, and one line in the log that names the exception."""
+    """With the phrase only; one line in the log names the exception."""
 
     async def broken(_request: web.Request) -> web.Response:
         raise LookupError(CANARY)
 
-    async with serving(web.get("/", broken)) as client, client.get("/") as answer:
+    async with serve(web.get("/", broken)) as client, client.get("/") as answer:
         assert (answer.status, await answer.text()) == (500, "Internal Server Error\n")
     (record,) = caplog.records
     assert (record.name, record.message) == ("smsbat.server", "A request failed")
@@ -76,33 +76,33 @@ async def test_a_handler_that_fails_is_logged_and_answers_nothing_else(
 
 
 async def test_a_body_that_is_too_large_is_refused() -> None:
-    """Where a handler reads it whole; one that streams it has its own bound."""
+    """Where a handler reads it whole; one that streams it has a limit of its own."""
 
     async def read(request: web.Request) -> web.Response:
         return web.Response(text=str(len(await request.read())))
 
-    async with serving(web.post("/", read)) as client:
+    async with serve(web.post("/", read)) as client:
         async with client.post("/", data=bytes(64 * 1024)) as answer:
             assert (answer.status, await answer.text()) == (200, "65536")
         async with client.post("/", data=bytes(64 * 1024 + 1)) as answer:
             assert (answer.status, await answer.text()) == (413, "Request Entity Too Large\n")
 
 
-async def test_a_compressed_body_stays_as_it_came() -> None:
-    """A handler that takes none can say so; nobody inflates a bomb for it."""
+async def test_a_compressed_body_is_not_decompressed() -> None:
+    """A handler may refuse it; a bomb is never inflated."""
 
     async def measure(request: web.Request) -> web.Response:
         return web.Response(text=str(len(await request.read())))
 
     bomb = gzip.compress(bytes(2**20))
-    async with serving(web.post("/", measure)) as client:
+    async with serve(web.post("/", measure)) as client:
         headers = {"Content-Encoding": "gzip"}
         async with client.post("/", data=bomb, headers=headers) as answer:
             assert (answer.status, await answer.text()) == (200, str(len(bomb)))
 
 
-async def test_a_reader_that_goes_away_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
-    """A scraper that gives up before its answer comes is not told of in the log."""
+async def test_a_client_that_disconnects_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """A scraper that gives up before its answer leaves no line in the log."""
     asked = asyncio.Event()
 
     async def streamed(request: web.Request) -> web.StreamResponse:
@@ -117,7 +117,7 @@ async def test_a_reader_that_goes_away_is_no_failure(caplog: pytest.LogCaptureFi
 
     async with (
         Listener(["127.0.0.1:0"], [web.get("/", streamed)]) as listener,
-        connected(listener) as (_, writer),
+        connect(listener) as (_, writer),
     ):
         writer.write(b"GET / HTTP/1.1\r\nHost: e\r\n\r\n")
         await asked.wait()

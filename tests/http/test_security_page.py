@@ -1,4 +1,4 @@
-"""The page about security: its example works as it stands, for a real Prometheus too."""
+"""The example of docs/security.md works as it is, with a real Prometheus too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.http.webconfig import check
+from exporter.http.webconfig import check_web_config
 from exporter.http.webconfig.sections import TlsServer, WebFile
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import ROOT
@@ -21,48 +21,48 @@ PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
 HASH = re.compile(r"\$2y\$\S+")
 
 
-def blocks(language: str) -> list[str]:
-    """The blocks of code in this language."""
+def find_blocks(language: str) -> list[str]:
+    """The code blocks in this language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def commands(first: str) -> str:
-    """The indented block that begins so."""
+def find_commands(first: str) -> str:
+    """The indented block that begins with `first`."""
     found = re.search(rf"(?:^    {re.escape(first)}.*\n)(?:^    .*\n)*", PAGE, re.MULTILINE)
     assert found is not None
     return re.sub(r"^    ", "", found[0], flags=re.MULTILINE)
 
 
 def test_every_key_of_the_format_is_explained() -> None:
-    """What is honoured and what is refused, key by key."""
+    """What is supported and what is refused, key by key."""
     known = set(TlsServer.model_fields) | {"http2", "headers"} | set(WebFile.model_fields)
     named = {word for word in re.findall(r"`(\w+)`", PAGE) if word in known}
     assert known - named == {"tls_server_config", "http_server_config"}
 
 
-def test_every_test_that_is_named_exists() -> None:
-    """A threat without its test would be a claim."""
+def test_every_named_test_exists() -> None:
+    """A threat without its test would be only a claim."""
     named = set(re.findall(r"`(tests/[\w/.]+)`", PAGE))
     assert named
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.needs("openssl", "htpasswd", "prometheus")
-def test_the_example_lets_prometheus_in_and_nobody_else(tmp_path: Path) -> None:
-    """The commands make the files, the file is fine, and Prometheus scrapes with what the page tells it."""
+def test_the_example_accepts_prometheus_and_nobody_else(tmp_path: Path) -> None:
+    """The commands write the files, the check finds no problem, and Prometheus scrapes with the example."""
     home = Home(tmp_path / "home", "http://127.0.0.1:9")
     made = home.folder
     shown = ""
     for first in ("cd /etc", "openssl rand"):
-        script = commands(first).replace("/etc/smsbat-exporter", str(made))
+        script = find_commands(first).replace("/etc/smsbat-exporter", str(made))
         shown = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script], cwd=made, capture_output=True, text=True, check=True
         ).stdout
-    web, scrape = blocks("yaml")
+    web, scrape = find_blocks("yaml")
     (made / "web.yml").write_text(web)
-    assert check(made / "web.yml").problems == ()
+    assert check_web_config(made / "web.yml").problems == ()
     (made / "web.yml").write_text(HASH.sub(lambda _: shown, web))
-    report = check(made / "web.yml")
+    report = check_web_config(made / "web.yml")
     assert (report.problems, report.warnings) == ((), ())
     with home.start(f"--web.config.file={made / 'web.yml'}") as daemon:
         port = address_of(daemon).rpartition(":")[2]

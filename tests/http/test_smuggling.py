@@ -1,4 +1,4 @@
-"""Requests that a proxy and this server could cut at different places: refused, and nothing hides in them."""
+"""Requests that a proxy and this server could split differently are refused; none can hide in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from exporter.http import Listener
-from tests.http.client import ask
+from tests.http.client import send_request
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: e\r\n\r\n"
 LENGTH = b"Content-Length: %d\r\n" % len(HIDDEN)
@@ -60,8 +60,8 @@ AMBIGUOUS = {
 }
 
 
-async def answers(head: bytes, rest: bytes) -> tuple[bytes, bool]:
-    """What comes back, and whether the hidden request was taken for one."""
+async def send_hiding(head: bytes, rest: bytes) -> tuple[bytes, bool]:
+    """Send a request that hides another; returns the answer, and whether the hidden one was handled."""
     found = False
 
     async def hidden(_request: web.Request) -> web.Response:
@@ -74,14 +74,14 @@ async def answers(head: bytes, rest: bytes) -> tuple[bytes, bool]:
 
     routes = [web.get("/hidden", hidden), web.post("/", read)]
     async with Listener(["127.0.0.1:0"], routes) as listener:
-        return await ask(listener, head + rest), found
+        return await send_request(listener, head + rest), found
 
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("rest", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-async def test_a_request_that_can_be_read_in_two_ways_hides_no_other(rest: bytes) -> None:
-    """400 and the end of the connection: what follows is never a request."""
-    answer, found = await answers(b"POST / HTTP/1.1\r\nHost: e\r\n", rest)
+async def test_an_ambiguous_request_hides_no_other(rest: bytes) -> None:
+    """400, and the connection is closed: what follows is never a request."""
+    answer, found = await send_hiding(b"POST / HTTP/1.1\r\nHost: e\r\n", rest)
     assert not found
     assert [status[:3] for status in re.split(rb"HTTP/1\.[01] ", answer)] == [b"", b"400"]
 
@@ -96,15 +96,15 @@ async def test_a_request_that_can_be_read_in_two_ways_hides_no_other(rest: bytes
     ],
 )
 async def test_chunks_in_another_version_hide_no_request(line: bytes) -> None:
-    """HTTP/1.0 knows no chunks: who takes them for a body disagrees with who doesn't."""
-    _, found = await answers(line, CHUNKED + b"\r\n0\r\n\r\n" + HIDDEN)
+    """HTTP/1.0 has no chunks: a server that reads them as a body disagrees with one that does not."""
+    _, found = await send_hiding(line, CHUNKED + b"\r\n0\r\n\r\n" + HIDDEN)
     assert not found
 
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("rest", [LENGTH + b"\r\n" + HIDDEN, CHUNKED + b"\r\n" + CHUNK + b"0\r\n\r\n"])
-async def test_what_is_plainly_a_body_is_one(rest: bytes) -> None:
-    """The same bytes, framed in one way only: read whole, and no request."""
-    answer, found = await answers(b"POST / HTTP/1.1\r\nHost: e\r\nConnection: close\r\n", rest)
+async def test_an_unambiguous_body_is_a_body(rest: bytes) -> None:
+    """The same bytes with unambiguous framing are read as a body, and not as a request."""
+    answer, found = await send_hiding(b"POST / HTTP/1.1\r\nHost: e\r\nConnection: close\r\n", rest)
     assert not found
     assert answer.endswith(str(len(HIDDEN)).encode())

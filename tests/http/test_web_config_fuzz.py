@@ -1,4 +1,4 @@
-"""Whatever a web configuration holds: it is taken, or its problems are told."""
+"""Whatever a web configuration contains, it is accepted or its problems are reported."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from exporter.config.error_messages import known_keys
-from exporter.http.webconfig import check, fingerprint
+from exporter.config.error_messages import list_known_keys
+from exporter.http.webconfig import check_web_config, compute_fingerprint
 from exporter.http.webconfig.sections import WebFile
-from tests.http.authority import furnished
+from tests.http.authority import write_certificates
 from tests.http.test_web_config import BAD, GOOD
 
 SEEDS = [path.read_bytes() for path in (*GOOD, *BAD)]
-SECTIONS = known_keys((), WebFile)
-WORDS = sorted({key for section in SECTIONS for key in known_keys((section,), WebFile)} | {"alice"})
+SECTIONS = list_known_keys((), WebFile)
+WORDS = sorted({key for section in SECTIONS for key in list_known_keys((section,), WebFile)} | {"alice"})
 leaves = st.one_of(
     st.none(),
     st.booleans(),
@@ -33,8 +33,8 @@ trees = st.dictionaries(
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """A file of the collection with a piece cut out and another put in."""
+def mutate_seed(draw: st.DrawFn) -> bytes:
+    """A file of the collection with one piece replaced."""
     data = draw(st.sampled_from(SEEDS))
     start = draw(st.integers(0, len(data)))
     end = draw(st.integers(start, min(len(data), start + 30)))
@@ -43,17 +43,17 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the certificates are."""
-    return furnished(tmp_path_factory.mktemp("fuzz"))
+    """The folder of the certificates."""
+    return write_certificates(tmp_path_factory.mktemp("fuzz"))
 
 
 @hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.one_of(mutated(), trees.map(lambda tree: yaml.safe_dump(tree).encode()), st.binary()))
-def test_any_file_is_taken_or_its_problems_are_told(folder: Path, data: bytes) -> None:
-    """Never an unexpected exception; and the fingerprint is that of what was read."""
+@given(data=st.one_of(mutate_seed(), trees.map(lambda tree: yaml.safe_dump(tree).encode()), st.binary()))
+def test_any_file_is_accepted_or_its_problems_are_reported(folder: Path, data: bytes) -> None:
+    """Never an unexpected exception; and the fingerprint is that of the bytes that were read."""
     path = folder / "web.yml"
     path.write_bytes(data)
-    report = check(path)
+    report = check_web_config(path)
     assert (report.config is None) == bool(report.problems)
-    assert fingerprint(report.files) == report.fingerprint
+    assert compute_fingerprint(report.files) == report.fingerprint
     assert all(problem.render("web.yml").isprintable() for problem in report.problems if not problem.hint)

@@ -1,23 +1,28 @@
-"""The simulated provider as a process of its own, and its books and logs."""
+"""The simulated provider as a process of its own, and what it recorded."""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from exporter.domain.model import Status
-from exporter.simulator import Arrival
-from exporter.simulator.fate import NEVER_AT, TrafficKind, draw, live
 from exporter.simulator.scenarios import NORMAL
-from tests.kit.processes import EXPORTER, Running
+from exporter.simulator.timeline import NEVER_AT, TrafficKind, draw, plan_timeline
+from tests.kit.arrivals import Arrival
+from tests.kit.processes import Running
+from tests.kit.totals import Totals, select
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
 
+RECORDING_SIMULATOR = (sys.executable, "-m", "tests.kit.recording_simulator")
+
 
 class Provider:
-    """What a test asks of a simulator that runs."""
+    """A simulated provider that runs; what it recorded takes a `RecordingSimulator`."""
 
     def __init__(self, address: str, seed: int) -> None:
         """Talk to the simulator at `address` (host:port), whose messages are drawn from `seed`."""
@@ -46,8 +51,8 @@ class Provider:
         while len(delivered) < count:
             first = self.sent
             for index, message_id in enumerate(self.send("otp", campaign, count), first):
-                fate = live(TrafficKind.OTP, draw(self._seed, index), NORMAL, 0)
-                if fate.final is Status.DELIVERED and fate.final_at != NEVER_AT:
+                timeline = plan_timeline(TrafficKind.OTP, draw(self._seed, index), NORMAL, 0)
+                if timeline.final is Status.DELIVERED and timeline.final_at != NEVER_AT:
                     delivered.append(message_id)
         return delivered[:count]
 
@@ -72,43 +77,40 @@ class Provider:
         counts: dict[str, int] = self._control("GET", "webhook")
         return counts
 
-    def books(self) -> dict[str, Any]:
-        """What all messages came to, by campaign (see `simulator.tally`)."""
-        campaigns: dict[str, Any] = self._control("GET", "books")["campaigns"]
-        return campaigns
+    def totals(self, *, seen: bool = False) -> Totals:
+        """What all messages come to, or those whose end was in an answer."""
+        rows = self._control("GET", "totals?seen=1" if seen else "totals")
+        return Counter({tuple(key): value for *key, value in rows})
 
     def finished(self) -> int:
         """How many messages have ended."""
-        return sum(sum(campaign["finished"].values()) for campaign in self.books().values())
+        return select(self.totals(), "finished").total()
 
     def requests(self) -> int:
         """How many status requests have come."""
-        total: int = self._page(10**15)["total"]
+        total: int = self._control("GET", "requests")["total"]
         return total
 
-    def most_in_hand(self) -> int:
-        """The most status requests that it had in hand at one time."""
-        most: int = self._page(10**15)["most_in_hand"]
+    def most_in_flight(self) -> int:
+        """The most status requests that were under way at one time."""
+        most: int = self._control("GET", "requests")["most_in_flight"]
         return most
 
     def arrivals(self) -> list[Arrival]:
         """Every status request so far."""
         found: list[Arrival] = []
-        while page := self._page(len(found))["arrivals"]:
+        while page := self._control("GET", f"arrivals?since={len(found)}"):
             found += [Arrival(*one) for one in page]
         return found
 
-    def _page(self, since: int) -> dict[str, Any]:
-        page: dict[str, Any] = self._control("GET", f"arrivals?since={since}")
-        return page
-
 
 @contextmanager
-def simulated(folder: Path, *, speed: float = 1.0, seed: int = 1, rate: float = 0) -> Iterator[Provider]:
-    """A simulator that runs until the block ends; `rate` 0 sets no limit."""
-    provider = Provider(f"127.0.0.1:{free_port()}", seed)
-    argv = [*EXPORTER, "simulator", f"--listen={provider.address}", f"--speed={speed}", f"--seed={seed}"]
-    with Running([*argv, f"--requests-per-second={rate}"], folder / "simulator.log") as process:
+def simulated(folder: Path, *, speed: float = 1.0, seed: int = 1) -> Iterator[Provider]:
+    """A recording simulator that runs until the block ends, without a limit of requests."""
+    port = free_port()
+    provider = Provider(f"127.0.0.1:{port}", seed)
+    argv = [*RECORDING_SIMULATOR, f"--port={port}", f"--speed={speed}", f"--seed={seed}"]
+    with Running(argv, folder / "simulator.log") as process:
 
         def listens() -> bool:
             assert process.runs, process.said()

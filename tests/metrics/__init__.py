@@ -1,1 +1,1 @@
-"""What `/metrics` prints: the catalogue, the state's bytes, and how the two parts are joined."""
+"""What `/metrics` prints: the catalogue, the bytes of the state, and how the two parts are joined."""

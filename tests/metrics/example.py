@@ -59,7 +59,7 @@ EXAMPLE = Snapshot(
 EMPTY = Snapshot(commit=1, created_at=CREATED_AT)
 
 
-def large(campaigns: int, step: int = 0) -> Snapshot:
+def make_large_snapshot(campaigns: int, step: int = 0) -> Snapshot:
     """`campaigns` campaigns of about 52 samples each; `step` changes values, never series."""
     values: dict[SeriesKey, int] = {}
     for campaign in range(campaigns):

@@ -1,4 +1,4 @@
-"""The same state through the client library's own families: what our bytes are compared with.
+"""The same state in the client library's own families: our bytes are compared with those it prints.
 
 Written from the meaning of the metrics, sample by sample, and with no code of
 the renderer: labels go in by name, and sorting, escaping and numbers are left
@@ -55,13 +55,13 @@ class LibraryState:
         """All state families in the catalogue's order."""
         for family in catalogue.STATE:
             if family in COUNTED:
-                yield self._counted(family)
+                yield self._collect_counted(family)
             elif family is catalogue.DELIVERY_DURATION:
-                yield self._durations()
+                yield self._collect_durations()
             else:
-                yield self._other(family)
+                yield self._collect_gauge(family)
 
-    def _counted(self, family: Family) -> Metric:
+    def _collect_counted(self, family: Family) -> Metric:
         kind, fixed = COUNTED[family]
         metric = FAMILIES[family.type](family.name, family.help, labels=family.labels, unit=family.unit)
         values = self._snapshot.values
@@ -74,10 +74,10 @@ class LibraryState:
             }
             for labels in [*fixed, *sorted(seen.difference(fixed))]:
                 value = values.get(SeriesKey(campaign_id, kind, *labels), 0)
-                self._add(metric, [*name, *labels], value / 1e9 if kind is Kind.COST_NANOS else value)
+                self._add_sample(metric, [*name, *labels], value / 1e9 if kind is Kind.COST_NANOS else value)
         return metric
 
-    def _durations(self) -> Metric:
+    def _collect_durations(self) -> Metric:
         family = catalogue.DELIVERY_DURATION
         metric = HistogramMetricFamily(family.name, family.help, labels=family.labels, unit=family.unit)
         values = self._snapshot.values
@@ -93,7 +93,7 @@ class LibraryState:
                 buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
                 for index, bound in enumerate(bounds):
                     count = float(sum(counts[: index + 1]))
-                    found = self._exemplar(SeriesKey(campaign_id, Kind.DURATION_BUCKET, via, str(index)))
+                    found = self._find_exemplar(SeriesKey(campaign_id, Kind.DURATION_BUCKET, via, str(index)))
                     buckets.append((bound, count, found) if found else (bound, count))
                 total_us = values.get(SeriesKey(campaign_id, Kind.DURATION_SUM_US, via), 0)
                 metric.add_metric([*name, via], buckets, total_us / 1e6)
@@ -102,19 +102,19 @@ class LibraryState:
                     metric.add_sample(f"{family.name}_created", labels, self._created)
         return metric
 
-    def _exemplar(self, key: SeriesKey) -> Exemplar | None:
+    def _find_exemplar(self, key: SeriesKey) -> Exemplar | None:
         found = self._exemplars.get(key)
         if found is None or len("message_id") + len(found.message_id) > 128:
             return None
         return Exemplar({"message_id": found.message_id}, found.duration_us / 1e6, found.at / 1e6)
 
-    def _other(self, family: Family) -> Metric:
+    def _collect_gauge(self, family: Family) -> Metric:
         metric = FAMILIES[family.type](family.name, family.help, labels=family.labels, unit=family.unit)
-        for labels, value in self._samples(family):
-            self._add(metric, labels, value)
+        for labels, value in self._list_samples(family):
+            self._add_sample(metric, labels, value)
         return metric
 
-    def _samples(self, family: Family) -> Iterator[tuple[list[str], float]]:
+    def _list_samples(self, family: Family) -> Iterator[tuple[list[str], float]]:
         snapshot = self._snapshot
         if family is catalogue.STATE_CREATED:
             yield [], snapshot.created_at / 1e6
@@ -124,11 +124,11 @@ class LibraryState:
         elif family is catalogue.FIRST_KNOWLEDGE:
             for account in sorted({name.account for name in snapshot.campaigns.values()}):
                 for via in ("poll", "webhook"):
-                    yield [account, via], self._knowledge(account, via)
+                    yield [account, via], self._sum_first_knowledge(account, via)
         else:
-            yield from self._by_campaign(family)
+            yield from self._list_by_campaign(family)
 
-    def _by_campaign(self, family: Family) -> Iterator[tuple[list[str], float]]:
+    def _list_by_campaign(self, family: Family) -> Iterator[tuple[list[str], float]]:
         snapshot = self._snapshot
         for campaign_id, name in self._names:
             if family is catalogue.OLDEST_PENDING:
@@ -142,7 +142,7 @@ class LibraryState:
                 if of_campaign == campaign_id:
                     yield [*name, window], ratio
 
-    def _knowledge(self, account: str, via: str) -> int:
+    def _sum_first_knowledge(self, account: str, via: str) -> int:
         names: dict[int, CampaignName] = dict(self._snapshot.campaigns)
         return sum(
             value
@@ -152,7 +152,7 @@ class LibraryState:
             and names[key.campaign_id].account == account
         )
 
-    def _add(self, metric: Metric, labels: list[str], value: float) -> None:
+    def _add_sample(self, metric: Metric, labels: list[str], value: float) -> None:
         if isinstance(metric, CounterMetricFamily):
             metric.add_metric(labels, value, created=self._created)
         elif isinstance(metric, GaugeMetricFamily):

@@ -21,7 +21,7 @@ from exporter.metrics.exposition import Format, Renderer, Rendering
 from exporter.metrics.instruments import Instruments
 from tests.conftest import program
 from tests.kit.waiting import HANG_SECONDS
-from tests.metrics.example import EMPTY, EXAMPLE, EXAMPLE_VALUES, large
+from tests.metrics.example import EMPTY, EXAMPLE, EXAMPLE_VALUES, make_large_snapshot
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 LATER = replace(EXAMPLE, commit=42, values=EXAMPLE_VALUES | {SeriesKey(2, Kind.PARTS): 77})
@@ -50,8 +50,8 @@ async def scrape(collector: Collector, accept: str = "", accept_encoding: str = 
     return rendering
 
 
-def body(rendering: Rendering) -> bytes:
-    """What the scraper reads in the end."""
+def read_body(rendering: Rendering) -> bytes:
+    """Return what the scraper reads."""
     whole = b"".join(rendering.parts)
     return gzip.decompress(whole) if rendering.gzipped else whole
 
@@ -68,7 +68,7 @@ async def test_the_state_comes_first_and_the_process_after_it(collector: Collect
     assert rendering.content_type == "text/plain; version=0.0.4; charset=utf-8"
     state = Renderer(Format.TEXT, created=False).render(EXAMPLE)
     own = b"# HELP smsbat_tests_total Tests.\n# TYPE smsbat_tests_total counter\nsmsbat_tests_total 1.0\n"
-    assert body(rendering) == state + own
+    assert read_body(rendering) == state + own
 
 
 async def test_openmetrics_ends_once(collector: Collector) -> None:
@@ -76,18 +76,18 @@ async def test_openmetrics_ends_once(collector: Collector) -> None:
     collector.publish(EXAMPLE)
     rendering = await scrape(collector, OPENMETRICS)
     assert rendering.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    text = body(rendering).decode()
+    text = read_body(rendering).decode()
     assert text.count("# EOF\n") == 1
     names = [family.name for family in parse_openmetrics(text)]  # type: ignore[no-untyped-call]  # the library leaves it untyped
     assert names == [*(family.base_name for family in catalogue.STATE), "smsbat_tests"]
 
 
 async def test_created_is_the_states_birth_and_never_the_processs(registry: CollectorRegistry) -> None:
-    """What a direct counter calls its creation is the start of this process."""
+    """A direct counter was created at the start of this process, which is of no use."""
     with Collector(registry, created=True) as collector:
         collector.publish(EXAMPLE)
         for accept in ("", OPENMETRICS):
-            text = body(await scrape(collector, accept))
+            text = read_body(await scrape(collector, accept))
             assert b"smsbat_messages_tracked_created{" in text
             assert b"smsbat_tests_created" not in text
 
@@ -95,11 +95,11 @@ async def test_created_is_the_states_birth_and_never_the_processs(registry: Coll
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 async def test_gzip_is_one_member_with_the_same_content(collector: Collector, accept: str) -> None:
     """The parts are compressed apart; a reader that stops after the first member must miss nothing."""
-    collector.publish(large(50))
+    collector.publish(make_large_snapshot(50))
     plain, gzipped = await scrape(collector, accept), await scrape(collector, accept, "gzip")
     assert (plain.gzipped, gzipped.gzipped) == (False, True)
     reader = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    assert reader.decompress(b"".join(gzipped.parts)) == body(plain)
+    assert reader.decompress(b"".join(gzipped.parts)) == read_body(plain)
     assert reader.eof
     assert reader.unused_data == b""
     assert sum(map(len, gzipped.parts)) * 5 < sum(map(len, plain.parts))
@@ -115,41 +115,39 @@ async def test_every_scrape_sees_what_the_process_counts_now(
     late.inc(3)
     second = await scrape(collector)
     assert first.parts[0] is second.parts[0]
-    assert b"smsbat_late_total 0.0\n" in body(first)
-    assert b"smsbat_late_total 3.0\n" in body(second)
+    assert b"smsbat_late_total 0.0\n" in read_body(first)
+    assert b"smsbat_late_total 3.0\n" in read_body(second)
 
 
 @pytest.mark.parametrize("accept_encoding", ["", "gzip"])
-async def test_scrapers_that_come_together_share_one_rendering(
-    collector: Collector, accept_encoding: str
-) -> None:
+async def test_simultaneous_scrapes_share_one_rendering(collector: Collector, accept_encoding: str) -> None:
     """64 of them get the very same bytes."""
-    collector.publish(large(20))
+    collector.publish(make_large_snapshot(20))
     async with asyncio.TaskGroup() as together:
         scrapes = [together.create_task(scrape(collector, "", accept_encoding)) for _ in range(64)]
     assert len({id(done.result()) for done in scrapes}) == 1
 
 
-async def test_who_comes_after_a_publication_sees_it_even_during_a_rendering(collector: Collector) -> None:
-    """A rendering that set out before is not shared with them; all of them share the next."""
+async def test_a_scrape_after_a_publication_shows_it_even_during_a_rendering(collector: Collector) -> None:
+    """A rendering that began before is not shared with later scrapes; all of them share the next."""
     collector.publish(EXAMPLE)
     async with asyncio.TaskGroup() as together:
         before = together.create_task(scrape(collector))
         await asyncio.sleep(0)
         collector.publish(LATER)
         after = [together.create_task(scrape(collector)) for _ in range(20)]
-    assert IN_LATER_ONLY not in body(before.result())
+    assert IN_LATER_ONLY not in read_body(before.result())
     assert len({id(done.result()) for done in after}) == 1
-    assert IN_LATER_ONLY in body(after[0].result())
+    assert IN_LATER_ONLY in read_body(after[0].result())
 
 
 @pytest.mark.parametrize("accept_encoding", ["", "gzip"])
 async def test_the_next_snapshot_replaces_the_one_before(collector: Collector, accept_encoding: str) -> None:
     """In whatever was kept of it."""
     collector.publish(EXAMPLE)
-    assert IN_LATER_ONLY not in body(await scrape(collector, "", accept_encoding))
+    assert IN_LATER_ONLY not in read_body(await scrape(collector, "", accept_encoding))
     collector.publish(LATER)
-    assert IN_LATER_ONLY in body(await scrape(collector, "", accept_encoding))
+    assert IN_LATER_ONLY in read_body(await scrape(collector, "", accept_encoding))
 
 
 async def test_a_snapshot_is_shown_even_if_its_commit_is_not_new(collector: Collector) -> None:
@@ -157,18 +155,18 @@ async def test_a_snapshot_is_shown_even_if_its_commit_is_not_new(collector: Coll
     collector.publish(EXAMPLE)
     await scrape(collector)
     collector.publish(replace(EXAMPLE, delivery_ratios={}))
-    assert b"smsbat_delivery_ratio{" not in body(await scrape(collector))
+    assert b"smsbat_delivery_ratio{" not in read_body(await scrape(collector))
 
 
-async def test_a_scraper_that_leaves_takes_nobody_with_it(collector: Collector) -> None:
-    """The one that set out for all others may be cancelled."""
+async def test_a_scraper_that_leaves_cancels_no_other(collector: Collector) -> None:
+    """Even if it is the one whose rendering the others share."""
     collector.publish(EXAMPLE)
     async with asyncio.TaskGroup() as together:
         leaver = together.create_task(scrape(collector))
         stayers = [together.create_task(scrape(collector)) for _ in range(5)]
         await asyncio.sleep(0)
         leaver.cancel()
-    assert all(body(stayer.result()) for stayer in stayers)
+    assert all(read_body(stayer.result()) for stayer in stayers)
     assert leaver.cancelled()
 
 
@@ -177,7 +175,7 @@ async def test_the_event_loop_goes_on_while_a_rendering_is_made(
 ) -> None:
     """Rendering has a thread of its own."""
     collector.publish(EXAMPLE)
-    begun, beaten = asyncio.Event(), threading.Event()
+    begun, released = asyncio.Event(), threading.Event()
     loop, loop_thread = asyncio.get_running_loop(), threading.get_ident()
 
     class WaitsForTheLoop:
@@ -185,7 +183,7 @@ async def test_the_event_loop_goes_on_while_a_rendering_is_made(
             """Be collected in the middle of a rendering."""
             assert threading.get_ident() != loop_thread
             loop.call_soon_threadsafe(begun.set)
-            assert beaten.wait(HANG_SECONDS)
+            assert released.wait(HANG_SECONDS)
             return []
 
     registry.register(WaitsForTheLoop())
@@ -195,7 +193,7 @@ async def test_the_event_loop_goes_on_while_a_rendering_is_made(
             await begun.wait()
             assert not rendering.done()
         finally:
-            beaten.set()
+            released.set()
 
 
 @pytest.mark.parametrize(
@@ -219,12 +217,12 @@ def test_gzip_is_sent_to_those_who_name_it(accept_encoding: str, accepted: bool)
 
 
 @pytest.mark.needs("promtool")
-async def test_promtool_finds_nothing_to_mend_in_the_whole() -> None:
+async def test_promtool_finds_nothing_to_fix_in_the_whole() -> None:
     """Both parts together, as a scraper gets them."""
     instruments = Instruments()
     with Collector(instruments.registry, created=False) as collector:
         collector.publish(EMPTY)
-        text = body(await scrape(collector))
+        text = read_body(await scrape(collector))
     promtool = program("promtool") or "promtool"
     command = [promtool, "check", "metrics"]
     checked = await asyncio.to_thread(subprocess.run, command, input=text, capture_output=True, check=False)

@@ -23,7 +23,7 @@ from exporter.domain.snapshot import BUCKETS_US, CampaignName, Kind, Objective, 
 from exporter.metrics import catalogue
 from exporter.metrics.exposition import Format, Renderer
 from tests.conftest import program
-from tests.metrics.example import CREATED_AT, EMPTY, EXAMPLE, large
+from tests.metrics.example import CREATED_AT, EMPTY, EXAMPLE, make_large_snapshot
 from tests.metrics.library import LibraryState
 
 FOLDER = Path(__file__).parent
@@ -36,13 +36,15 @@ GOLDEN = {
 }
 
 
-def rendered(snapshot: Snapshot, form: Format, *, created: bool = False, exemplars: bool = False) -> bytes:
+def render(snapshot: Snapshot, form: Format, *, created: bool = False, exemplars: bool = False) -> bytes:
     """What we print, complete."""
     ending = b"# EOF\n" if form is Format.OPENMETRICS else b""
     return Renderer(form, created=created, exemplars=exemplars).render(snapshot) + ending
 
 
-def by_library(snapshot: Snapshot, form: Format, *, created: bool = False, exemplars: bool = False) -> bytes:
+def render_by_library(
+    snapshot: Snapshot, form: Format, *, created: bool = False, exemplars: bool = False
+) -> bytes:
     """What the client library prints of the same state."""
     state = LibraryState(snapshot, created=created, exemplars=exemplars)
     if form is Format.TEXT:
@@ -51,9 +53,9 @@ def by_library(snapshot: Snapshot, form: Format, *, created: bool = False, exemp
     return text
 
 
-def samples(snapshot: Snapshot) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def parse_samples(snapshot: Snapshot) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """What the library's parser reads in our text."""
-    text = rendered(snapshot, Format.TEXT).decode()
+    text = render(snapshot, Format.TEXT).decode()
     read = [sample for family in parse_text(text) for sample in family.samples]
     found = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in read}
     assert len(found) == len(read)
@@ -67,7 +69,7 @@ def samples(snapshot: Snapshot) -> dict[tuple[str, frozenset[tuple[str, str]]], 
 def test_the_example_prints_its_golden_file(name: str) -> None:
     """A change of what users scrape is a change of these files; `GOLDEN=write pytest ...` writes them."""
     form, created, exemplars = GOLDEN[name]
-    actual = rendered(EXAMPLE, form, created=created, exemplars=exemplars)
+    actual = render(EXAMPLE, form, created=created, exemplars=exemplars)
     if os.environ.get("GOLDEN") == "write":
         (FOLDER / name).write_bytes(actual)
     assert actual == (FOLDER / name).read_bytes()
@@ -75,20 +77,22 @@ def test_the_example_prints_its_golden_file(name: str) -> None:
 
 @pytest.mark.parametrize("created", [False, True])
 @pytest.mark.parametrize("form", Format)
-@pytest.mark.parametrize("snapshot", [EXAMPLE, EMPTY, large(20)], ids=["example", "empty", "large"])
+@pytest.mark.parametrize(
+    "snapshot", [EXAMPLE, EMPTY, make_large_snapshot(20)], ids=["example", "empty", "large"]
+)
 def test_our_bytes_are_those_of_the_library(snapshot: Snapshot, form: Format, created: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """In both formats, with and without `_created`."""
-    assert rendered(snapshot, form, created=created) == by_library(snapshot, form, created=created)
+    assert render(snapshot, form, created=created) == render_by_library(snapshot, form, created=created)
 
 
 def test_exemplars_are_those_of_the_library_and_within_the_limit_of_openmetrics() -> None:
     """An id stands with its bucket, unless it is so long that Prometheus would refuse the scrape."""
-    text = rendered(EXAMPLE, Format.OPENMETRICS, exemplars=True)
-    assert text == by_library(EXAMPLE, Format.OPENMETRICS, exemplars=True)
+    text = render(EXAMPLE, Format.OPENMETRICS, exemplars=True)
+    assert text == render_by_library(EXAMPLE, Format.OPENMETRICS, exemplars=True)
     parsed = parse_openmetrics(text.decode())  # type: ignore[no-untyped-call]  # the library leaves it untyped
     found = [sample.exemplar for family in parsed for sample in family.samples if sample.exemplar]
     assert [one.labels["message_id"] for one in found] == ["z", "abc123def456", "y" * 118]
-    assert rendered(EXAMPLE, Format.TEXT, exemplars=True) == rendered(EXAMPLE, Format.TEXT)
+    assert render(EXAMPLE, Format.TEXT, exemplars=True) == render(EXAMPLE, Format.TEXT)
 
 
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from('\\"\n{}%'), max_size=8)
@@ -137,14 +141,14 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 @settings(max_examples=100)
 def test_any_state_prints_as_the_library_prints_it(snapshot: Snapshot, form: Format, created: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Escapes, sorting, cumulated buckets, fractions and exponents, for all inputs."""
-    assert rendered(snapshot, form, created=created) == by_library(snapshot, form, created=created)
+    assert render(snapshot, form, created=created) == render_by_library(snapshot, form, created=created)
 
 
 @given(value=counts)
 def test_any_count_prints_as_the_library_prints_it(value: int) -> None:
     """Go's exponents begin at a million, and a float's digits end at 2 to the 53."""
     snapshot = replace(EMPTY, campaigns={1: CampaignName("a", "c")}, values={SeriesKey(1, Kind.PARTS): value})
-    assert rendered(snapshot, Format.TEXT) == by_library(snapshot, Format.TEXT)
+    assert render(snapshot, Format.TEXT) == render_by_library(snapshot, Format.TEXT)
 
 
 # --- what stands at 0, and what does not stand ------------------------------------------------------
@@ -152,7 +156,7 @@ def test_any_count_prints_as_the_library_prints_it(value: int) -> None:
 
 def test_a_new_campaign_has_all_its_counters_at_zero() -> None:
     """A series that is born at 1 is invisible to `increase()`."""
-    found = samples(replace(EMPTY, campaigns={5: CampaignName("main", "otp")}))
+    found = parse_samples(replace(EMPTY, campaigns={5: CampaignName("main", "otp")}))
     for name, label, words in (
         ("smsbat_messages", "status", [status.word for status in Status]),
         ("smsbat_messages_tracked_total", "source", list(Source)),
@@ -169,9 +173,9 @@ def test_a_new_campaign_has_all_its_counters_at_zero() -> None:
     assert found["smsbat_delivery_duration_seconds_count", polls] == 0
 
 
-def test_what_nobody_knows_has_no_sample() -> None:
+def test_what_is_unknown_has_no_sample() -> None:
     """No ratio of no messages, no oldest of none, no currency that was never seen: never 0, never NaN."""
-    found = {name for name, _ in samples(replace(EMPTY, campaigns={5: CampaignName("main", "otp")}))}
+    found = {name for name, _ in parse_samples(replace(EMPTY, campaigns={5: CampaignName("main", "otp")}))}
     assert found.isdisjoint(
         {
             catalogue.DELIVERY_RATIO.name,
@@ -186,7 +190,7 @@ def test_series_of_a_campaign_without_a_name_are_left_out() -> None:
     """A snapshot names all its campaigns; should one not, its series have no labels to stand under."""
     key = SeriesKey(9, Kind.PARTS)
     odd = replace(EMPTY, values={key: 3}, delivery_ratios={(9, "5m"): 0.5}, oldest_pending_at={9: CREATED_AT})
-    assert rendered(odd, Format.TEXT) == rendered(EMPTY, Format.TEXT)
+    assert render(odd, Format.TEXT) == render(EMPTY, Format.TEXT)
 
 
 # --- the layout is kept, and never outlives its series ----------------------------------------------
@@ -202,7 +206,7 @@ def test_a_renderer_prints_each_snapshot_as_if_it_were_its_first(
     shuffled = replace(after, values=dict(reversed([*after.values.items()])))
     for snapshot in (before, after, shuffled, before):
         ending = b"# EOF\n" if form is Format.OPENMETRICS else b""
-        assert renderer.render(snapshot) + ending == rendered(snapshot, form, created=True)
+        assert renderer.render(snapshot) + ending == render(snapshot, form, created=True)
 
 
 def test_counters_that_begin_again_show_their_new_birth() -> None:
@@ -210,28 +214,30 @@ def test_counters_that_begin_again_show_their_new_birth() -> None:
     renderer = Renderer(Format.TEXT, created=True)
     renderer.render(EXAMPLE)
     reborn = replace(EXAMPLE, created_at=CREATED_AT + 1)
-    assert renderer.render(reborn) == by_library(reborn, Format.TEXT, created=True)
+    assert renderer.render(reborn) == render_by_library(reborn, Format.TEXT, created=True)
 
 
 def test_a_kept_layout_shows_new_values() -> None:
     """Only the values change from one commit to the next."""
     renderer = Renderer(Format.TEXT, created=False)
     for step in range(3):
-        assert renderer.render(large(2, step)) == by_library(large(2, step), Format.TEXT)
+        assert renderer.render(make_large_snapshot(2, step)) == render_by_library(
+            make_large_snapshot(2, step), Format.TEXT
+        )
 
 
 def test_rendering_again_is_several_times_less_work_than_for_the_library() -> None:
-    """By calls of functions: some of ours for a campaign, where the library has some for each sample."""
-    first, second = large(100), large(100, 1)
+    """Counted in calls of functions: the library makes several for each sample."""
+    first, second = make_large_snapshot(100), make_large_snapshot(100, 1)
     second = replace(second, values=dict(zip(first.values, second.values.values(), strict=True)))
     renderer = Renderer(Format.TEXT, created=False)
     renderer.render(first)
-    ours = _calls(lambda: renderer.render(second))
-    assert ours * 5 < _calls(lambda: by_library(second, Format.TEXT))
+    ours = _count_calls(lambda: renderer.render(second))
+    assert ours * 5 < _count_calls(lambda: render_by_library(second, Format.TEXT))
 
 
-def _calls(work: Callable[[], bytes]) -> int:
-    """How many functions are called meanwhile, those of the interpreter too."""
+def _count_calls(work: Callable[[], bytes]) -> int:
+    """Count the functions that are called, those of the interpreter too."""
     calls = 0
 
     def count(_: FrameType, event: str, __: object) -> None:
@@ -247,13 +253,13 @@ def _calls(work: Callable[[], bytes]) -> int:
     return calls
 
 
-# --- who reads it -----------------------------------------------------------------------------------
+# --- parsers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("created", [False, True])
 def test_the_reference_parser_reads_openmetrics(created: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """It is stricter than Prometheus: units, order of families, cumulated buckets."""
-    text = rendered(EXAMPLE, Format.OPENMETRICS, created=created).decode()
+    text = render(EXAMPLE, Format.OPENMETRICS, created=created).decode()
     parsed = {family.name: family for family in parse_openmetrics(text)}  # type: ignore[no-untyped-call]  # the library leaves it untyped
     assert list(parsed) == [family.base_name for family in catalogue.STATE]
     assert {name: family.unit for name, family in parsed.items()} == {
@@ -266,6 +272,6 @@ def test_the_reference_parser_reads_openmetrics(created: bool) -> None:  # noqa:
 def test_promtool_finds_nothing_to_mend(created: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Prometheus' own linter reads the text format."""
     promtool = program("promtool") or "promtool"
-    text = rendered(EXAMPLE, Format.TEXT, created=created)
+    text = render(EXAMPLE, Format.TEXT, created=created)
     checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

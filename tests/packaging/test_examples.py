@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from exporter.dashboards import contents, topics
-from exporter.dashboards.constants import DELIVERY, JOB
+from tests.conftest import program
 from tests.kit.processes import ROOT, Running, environment
 from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
+from tools.dashboards import build_rule_groups, render_files
+from tools.dashboards.constants import DELIVERY, JOB
 
 EXAMPLES = ROOT / "examples"
 SERVICES: dict[str, Any] = yaml.safe_load((EXAMPLES / "compose.yaml").read_text("utf-8"))["services"]
+STACK_NEEDS = (
+    *("bash", "cat", "cp", "dirname", "grep", "mktemp", "rm", "sed", "sleep"),
+    *("curl", "prometheus", "setsid"),
+)
 
 
 def _mounts(service: str) -> dict[str, Path]:
@@ -49,9 +56,9 @@ def test_prometheus_reads_the_rules_and_knows_the_others() -> None:
     (pattern,) = config["rule_files"]
     rules = _in_container("prometheus", f"/etc/prometheus/{Path(pattern).parent}")
     assert {path.name for path in rules.glob(Path(pattern).name)} == {
-        f"smsbat.{name}.yaml" for name in topics()
+        f"smsbat.{name}.yaml" for name in build_rule_groups()
     }
-    shipped = yaml.safe_load(contents()["prometheus/prometheus.example.yaml"])
+    shipped = yaml.safe_load(render_files()["prometheus/prometheus.example.yaml"])
     assert config["global"] == shipped["global"]
     (job,) = config["scrape_configs"]
     assert job["job_name"] == JOB
@@ -80,14 +87,38 @@ def test_grafana_begins_with_the_delivery_dashboard() -> None:
     assert f"127.0.0.1:{url[2]}:{url[2]}" in SERVICES[url[1]]["ports"]
 
 
-@pytest.mark.needs("prometheus", "prometheus-alertmanager", "curl")
-def test_the_stack_without_containers_runs_and_leaves_nothing(tmp_path: Path) -> None:
-    """Prometheus scrapes the demo, has all rules and knows Alertmanager; Ctrl-C ends all, files included."""
+def _path_with(folder: Path, alertmanager: str) -> str:
+    """A PATH with what the stack needs and no more, Alertmanager under that name."""
+    needed = {name: name for name in STACK_NEEDS} | {alertmanager: "prometheus-alertmanager"}
+    folder.mkdir()
+    for name, installed in needed.items():
+        (folder / name).symlink_to(program(installed) or installed)
+    return str(folder)
+
+
+@pytest.mark.needs("prometheus", "prometheus-alertmanager", "curl", "setsid")
+@pytest.mark.parametrize(
+    ("alertmanager", "interrupt"),
+    [("prometheus-alertmanager", os.kill), ("alertmanager", os.killpg)],
+    ids=["Debian's names, one signal", "upstream's names, a terminal's Ctrl-C"],
+)
+def test_the_stack_without_containers_runs_and_leaves_nothing(
+    tmp_path: Path, alertmanager: str, interrupt: Callable[[int, int], None]
+) -> None:
+    """Prometheus scrapes the demo, has all rules and knows Alertmanager; Ctrl-C ends all, files included.
+
+    At a terminal it reaches every process of the group.
+    """
     ports = {name: free_port() for name in ("EXPORTER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT")}
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    env = environment(TMPDIR=str(temporary), **{name: str(port) for name, port in ports.items()})
-    with Running([str(ROOT / "scripts" / "stack")], tmp_path / "stack.log", env=env) as stack:
+    env = environment(
+        TMPDIR=str(temporary),
+        PATH=_path_with(tmp_path / "bin", alertmanager),
+        **{name: str(port) for name, port in ports.items()},
+    )
+    argv = [program("setsid") or "setsid", str(ROOT / "scripts" / "stack")]
+    with Running(argv, tmp_path / "stack.log", env=env) as stack:
 
         def printed() -> bool:
             assert stack.runs, stack.said()
@@ -104,10 +135,10 @@ def test_the_stack_without_containers_runs_and_leaves_nothing(tmp_path: Path) ->
 
         until(scrapes, "Prometheus scrapes the demo")
         groups = ask(prometheus, "/api/v1/rules").json()["data"]["groups"]
-        assert {group["name"] for group in groups} == {f"smsbat-{name}" for name in topics()}
+        assert {group["name"] for group in groups} == {f"smsbat-{name}" for name in build_rule_groups()}
         managers = ask(prometheus, "/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
         assert [one["url"].split("/")[2] for one in managers] == [addresses["ALERTMANAGER_PORT"]]
-        stack.signal(signal.SIGINT)
+        interrupt(stack.pid, signal.SIGINT)
         assert stack.ends() == 0
         assert all(ask(address, "/-/ready").status == 0 for address in addresses.values())
         assert list(temporary.iterdir()) == []

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.kit.grafana import read_committed, read_files
+from tests.kit.processes import ROOT
+
 DATA = {".sql", ".json", ".html"}
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -23,14 +28,24 @@ print(exporter.__file__)
 """
 
 
+def _build(target: str, source: Path, folder: Path) -> Path:
+    """Build without a network: the build tool is pinned among the tests' needs."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (built,) = folder.iterdir()
+    return built
+
+
+def _hold(wheel: Path) -> dict[str, bytes]:
+    """What each file in the wheel holds."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel, without a network: the build tool is pinned among the tests' needs."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    """Build the wheel from the checkout."""
+    return _build("wheel", ROOT, tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +83,7 @@ def test_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path) ->
         for path in (ROOT / "exporter").rglob("*")
         if path.suffix in DATA | {".py"}
     }
+    wanted |= {f"exporter/grafana/{name}" for name in read_files(ROOT / "grafana")}
     assert wanted <= files
     assert {name.split("/")[0] for name in files} == {"exporter"}
     assert any(name.endswith(".sql") for name in files)
@@ -78,7 +94,7 @@ def test_wheel_carries_its_licence_and_its_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
-        assert "smsbat-exporter = exporter.cli.main:main" in archive.read(entry_points).decode()
+        assert "smsbat-exporter = exporter.__main__:main" in archive.read(entry_points).decode()
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -91,3 +107,33 @@ def test_the_installed_command_prints_its_help(installed: Path) -> None:
     """`--help` works from the installed copy, by module and by script."""
     assert "smsbat-exporter" in _run(installed, "-m", "exporter", "--help")
     assert "smsbat-exporter" in _run(installed, str(installed / "bin" / "smsbat-exporter"), "--help")
+
+
+def test_the_installed_command_writes_the_committed_dashboards(installed: Path, tmp_path: Path) -> None:
+    """What is installed writes the files of `grafana/`, byte for byte, and no other."""
+    _run(installed, "-m", "exporter", "dashboards", f"--out={tmp_path}")
+    assert read_files(tmp_path) == read_committed()
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """A wheel from the source distribution has every file of one from the checkout, byte for byte."""
+    with tarfile.open(_build("sdist", ROOT, tmp_path / "sdist")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.glob("smsbat_exporter-*")
+    assert _hold(_build("wheel", unpacked, tmp_path / "wheel")) == _hold(wheel)
+
+
+def test_the_image_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """What `.dockerignore` lets through and the Dockerfile copies is enough."""
+    sent = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    copies = re.findall(r"^COPY ([^-].*) (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for names, target in copies:
+        for name in names.split():
+            assert name in sent
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, tmp_path / "source" / target)
+            else:
+                folder = tmp_path / "source" / target
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder)
+    assert _hold(_build("wheel", tmp_path / "source", tmp_path / "wheel")) == _hold(wheel)

@@ -1,4 +1,4 @@
-"""What a client needs around it: a key, a clock that stands still, names that lead where a test wants."""
+"""What a client needs: a key, a clock that stands still, and a resolver whose answers a test chooses."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ KEY = "k3y-" + "0123456789abcdef" * 2
 NOON_US = 1_795_435_200 * SECOND_US
 """2026-11-23 12:00 UTC."""
 TIMEOUT_US = SECOND_US // 4
-"""For what never comes; what does come has as long as it needs."""
+"""For an answer that never comes; others have as long as they need."""
 
 
 class Key:
-    """A key in memory, which a test can replace or take away."""
+    """A key in memory, which a test can replace or remove."""
 
     def __init__(self, text: str | None = KEY) -> None:
-        """Hold `text`; without one, reading fails as of a file that isn't there."""
+        """Hold `text`; without one, reading fails as for a file that doesn't exist."""
         self.text = text
         self.reads = 0
 
     def read(self) -> Key:
-        """Itself, or OSError."""
+        """Return itself, or raise OSError."""
         self.reads += 1
         if self.text is None:
             raise FileNotFoundError
         return self
 
     def reveal(self) -> str:
-        """The text."""
+        """Return the text."""
         assert self.text is not None
         return self.text
 
@@ -46,30 +46,29 @@ class StillClock:
     """Stands at noon until it is moved."""
 
     def __init__(self) -> None:
-        """Start at noon."""
         self.elapsed_us = 0
 
     def now(self) -> int:
-        """Noon, and what has been added."""
+        """Return noon, plus what has been added."""
         return NOON_US + self.elapsed_us
 
     def monotonic(self) -> int:
-        """What has been added."""
+        """Return what has been added."""
         return self.elapsed_us
 
     async def sleep(self, duration_us: int) -> None:
-        """Be that much later."""
+        """Move on by the duration."""
         self.elapsed_us += duration_us
 
     async def wait(self, event: asyncio.Event, limit_us: int) -> bool:
-        """Be that much later, unless the event has come."""
+        """Move on by the limit, unless the event is set."""
         if not event.is_set():
             self.elapsed_us += limit_us
         return event.is_set()
 
 
 class Names(AbstractResolver):
-    """Leads each name to the addresses that a test gives it; there are no others."""
+    """Resolves each name to the addresses that a test gives it; there are no others."""
 
     def __init__(self, **addresses: list[str]) -> None:
         """Know `addresses` by name, a dot written as an underscore."""
@@ -78,7 +77,7 @@ class Names(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of `host`; OSError as for a name that doesn't exist."""
+        """Return the addresses of `host`; OSError as for a name that doesn't exist."""
         del family
         if host not in self._addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -95,10 +94,10 @@ class Names(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
-def client(  # noqa: PLR0913 - each is one thing that an account sets, and a test varies one
+def make_client(  # noqa: PLR0913 - each is a setting of an account, and a test varies one
     base_url: str,
     *,
     key: SecretSource | None = None,
@@ -109,7 +108,7 @@ def client(  # noqa: PLR0913 - each is one thing that an account sets, and a tes
     clock: StillClock | None = None,
     names: Names | None = None,
 ) -> Client:
-    """A client as an account would have it."""
+    """Make a client like that of an account."""
     return Client(
         Endpoint(
             base_url,

@@ -1,7 +1,7 @@
 """The daemon runs on uvloop where there is one, and on asyncio's own loop elsewhere.
 
-They report lost connections and broken handshakes in different ways: what is
-said of the client must hold on both.
+They report lost connections and broken handshakes in different ways; the client
+must behave the same on both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where connections may lead, and that losing one never asks twice."""
+"""Which addresses a connection may have, and that a lost connection never causes a second request."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from exporter.domain.model import Outcome
 from tests.domain.test_message_ids import GOOD as GOOD_IDS
 from tests.domain.test_message_ids import HOSTILE
 from tests.kit.scripted import End, Script, ScriptedProvider, answer, status_body
-from tests.provider.account import ID, Names, client
+from tests.provider.account import ID, Names, make_client
 
 GOOD = answer(200, status_body(ID))
 
 
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
 @pytest.mark.parametrize("pieces", [(), (b"HTTP/1.1 ",)])
-async def test_a_reused_connection_that_is_lost_is_told_and_not_repeated(
+async def test_a_reused_connection_that_is_lost_is_reported_and_not_repeated(
     end: End, pieces: tuple[bytes, ...]
 ) -> None:
-    """The library would ask again at once: the provider would see the message twice within a second."""
-    async with ScriptedProvider(GOOD, Script(pieces, end), GOOD) as provider, client(provider.url) as ours:
+    """The library would send the request again at once: the same message twice within a second."""
+    async with (
+        ScriptedProvider(GOOD, Script(pieces, end), GOOD) as provider,
+        make_client(provider.url) as ours,
+    ):
         assert (await ours.fetch(ID)).outcome is Outcome.OK
         reply = await ours.fetch("second")
         assert (reply.outcome, reply.reused_connection_lost) == (Outcome.CONNECT, True)
@@ -32,19 +35,19 @@ async def test_a_reused_connection_that_is_lost_is_told_and_not_repeated(
 
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
 async def test_a_new_connection_that_is_lost_is_a_failure(end: End) -> None:
-    """Nobody closed an idle connection here: the provider breaks, and that must be seen."""
-    async with ScriptedProvider(Script(end=end)) as provider, client(provider.url) as ours:
+    """A new connection was not idle: the provider fails, and that must be visible."""
+    async with ScriptedProvider(Script(end=end)) as provider, make_client(provider.url) as ours:
         reply = await ours.fetch(ID)
         assert (reply.outcome, reply.reused_connection_lost) == (Outcome.CONNECT, False)
         assert len(provider.received) == 1
 
 
 @pytest.mark.parametrize("end", [End.CLOSE, End.RESET])
-async def test_a_provider_that_closes_after_each_answer_is_asked_once_for_each_message(end: End) -> None:
-    """Whoever wins the race between the next request and the news of the close, no message is asked twice."""
+async def test_a_provider_that_closes_after_each_answer_gets_one_request_per_message(end: End) -> None:
+    """Whether the next request or the close comes first, no message is polled twice."""
     names = [f"message-{number}" for number in range(40)]
     scripts = [answer(200, status_body(name), end=end) for name in names]
-    async with ScriptedProvider(*scripts) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(*scripts) as provider, make_client(provider.url) as ours:
         outcomes = {(await ours.fetch(name)).outcome for name in names}
         assert outcomes <= {Outcome.OK, Outcome.CONNECT, Outcome.BAD_BODY, Outcome.BAD_SCHEMA}
         assert len(provider.targets) == len(set(provider.targets))
@@ -55,7 +58,7 @@ async def test_connections_are_reused_and_no_more_of_them_than_requests_in_fligh
     names = [f"message-{number}" for number in range(12)]
     async with (
         ScriptedProvider(answer(404)) as provider,
-        client(provider.url, max_in_flight=3) as ours,
+        make_client(provider.url, max_in_flight=3) as ours,
         asyncio.TaskGroup() as tasks,
     ):
         asking = [tasks.create_task(ours.fetch(name)) for name in names]
@@ -67,7 +70,7 @@ async def test_connections_are_reused_and_no_more_of_them_than_requests_in_fligh
 @pytest.mark.parametrize("message_id", HOSTILE)
 async def test_a_hostile_id_is_never_sent(message_id: str) -> None:
     """It could change the path, the host or the headers; the reply says why, and not what."""
-    async with ScriptedProvider(GOOD) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(GOOD) as provider, make_client(provider.url) as ours:
         reply = await ours.fetch(message_id)
         assert (reply.outcome, provider.connections) == (Outcome.CLIENT_ERROR, 0)
         assert reply.detail == f"not sent: the id is refused as {HOSTILE[message_id]}"
@@ -76,7 +79,7 @@ async def test_a_hostile_id_is_never_sent(message_id: str) -> None:
 @pytest.mark.parametrize("prefix", ["", "/", "/gate/v1", "/gate/v1/", "/a%2Fb"])
 async def test_an_id_is_the_last_segment_below_the_path_of_the_base_url(prefix: str) -> None:
     """The base URL may have a path, which stays as it is written, with a slash at its end or without."""
-    async with ScriptedProvider(GOOD) as provider, client(provider.url + prefix) as ours:
+    async with ScriptedProvider(GOOD) as provider, make_client(provider.url + prefix) as ours:
         for message_id in GOOD_IDS:
             await ours.fetch(message_id)
         below = prefix.rstrip("/")
@@ -98,8 +101,8 @@ async def test_an_id_is_the_last_segment_below_the_path_of_the_base_url(prefix: 
     ],
 )
 async def test_an_address_where_credentials_are_handed_out_is_refused(host: str) -> None:
-    """However the metadata service is written, nothing is sent there."""
-    async with client(f"http://{host}") as ours:
+    """In whatever notation, nothing is sent to the metadata service."""
+    async with make_client(f"http://{host}") as ours:
         assert (await ours.fetch(ID)).outcome is Outcome.DNS
 
 
@@ -122,10 +125,10 @@ async def test_an_address_where_credentials_are_handed_out_is_refused(host: str)
         "255.255.255.255",
     ],
 )
-async def test_a_name_that_leads_there_is_refused(address: str) -> None:
-    """What counts is where a name leads, not how it looks; the reply says that it was refused."""
+async def test_a_name_that_resolves_to_such_an_address_is_refused(address: str) -> None:
+    """The address counts, not the name; the reply says that it was refused."""
     names = Names(provider_test=[address])
-    async with client("http://provider.test", names=names) as ours:
+    async with make_client("http://provider.test", names=names) as ours:
         reply = await ours.fetch(ID)
     assert reply.outcome is Outcome.DNS
     assert "metadata" in reply.detail
@@ -138,12 +141,12 @@ async def test_one_bad_address_of_a_name_leaves_the_good_ones(dead: str) -> None
     """Of several addresses one that answers is enough, as for a host whose IPv6 is dead."""
     async with ScriptedProvider(GOOD) as provider:
         names = Names(provider_test=[dead, "127.0.0.1"])
-        async with client(f"http://provider.test:{provider.port}", names=names) as ours:
+        async with make_client(f"http://provider.test:{provider.port}", names=names) as ours:
             assert (await ours.fetch(ID)).outcome is Outcome.OK
 
 
 @pytest.mark.parametrize("host", ["nowhere.test", "x" * 64 + ".test"])
-async def test_a_name_that_leads_nowhere_is_a_dns_failure(host: str) -> None:
+async def test_a_name_that_does_not_resolve_is_a_dns_failure(host: str) -> None:
     """An unknown name, and one that can't be a name, are the resolver's failures and not the provider's."""
-    async with client(f"http://{host}", names=Names()) as ours:
+    async with make_client(f"http://{host}", names=Names()) as ours:
         assert (await ours.fetch(ID)).outcome is Outcome.DNS

@@ -1,4 +1,4 @@
-"""Every way in which a request can end has its own outcome, and none of them raises."""
+"""Every result of a request has its own outcome, and none of them raises."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from exporter.domain.model import SECOND_US, Answer, Outcome, Status
 from exporter.provider import parsing
 from tests.kit.scripted import End, Script, ScriptedProvider, answer, response, status_body
 from tests.kit.waiting import HANG_SECONDS
-from tests.provider.account import ID, TIMEOUT_US, Names, StillClock, client
+from tests.provider.account import ID, TIMEOUT_US, Names, StillClock, make_client
 
 PHONE = "380501234567"
 GOOD = status_body(ID)
 
 
 async def test_an_answer_arrives() -> None:
-    """A good answer is OK, holds what `wire` makes of it and says nothing for the log."""
-    async with ScriptedProvider(answer(200, GOOD)) as provider, client(provider.url) as ours:
+    """A good answer is OK, holds what `parsing` reads in it and has no detail for the log."""
+    async with ScriptedProvider(answer(200, GOOD)) as provider, make_client(provider.url) as ours:
         reply = await ours.fetch(ID)
     assert reply == (Outcome.OK, Answer(Status.DELIVERED), None, 0, "", False)
     assert provider.targets == [f"/bat/message/{ID}"]
@@ -53,7 +53,7 @@ async def test_an_answer_arrives() -> None:
 )
 async def test_each_status_has_its_outcome(status: int, outcome: Outcome) -> None:
     """Only 200 is read as an answer, however good the body of another status is."""
-    async with ScriptedProvider(answer(status, GOOD)) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(answer(status, GOOD)) as provider, make_client(provider.url) as ours:
         reply = await ours.fetch(ID)
     assert (reply.outcome, reply.answer) == (outcome, None)
     assert reply.detail.startswith(f"status={status} type=application/json")
@@ -69,7 +69,7 @@ NO_ANSWERS: dict[str, tuple[bytes, Outcome]] = {
 @pytest.mark.parametrize(("body", "outcome"), NO_ANSWERS.values(), ids=NO_ANSWERS)
 async def test_a_200_without_an_answer_is_none(body: bytes, outcome: Outcome) -> None:
     """What `wire` refuses is refused with its reason, and described by size and digest."""
-    async with ScriptedProvider(answer(200, body)) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(answer(200, body)) as provider, make_client(provider.url) as ours:
         reply = await ours.fetch(ID)
     assert (reply.outcome, reply.answer) == (outcome, None)
     assert f"size={len(body)} sha256=" in reply.detail
@@ -94,8 +94,8 @@ NO_HTTP: dict[str, Script] = {
 
 @pytest.mark.parametrize("script", NO_HTTP.values(), ids=NO_HTTP)
 async def test_what_is_no_whole_http_answer_is_a_bad_body(script: Script) -> None:
-    """Something answered and can't be read: as bad as a body that can't."""
-    async with ScriptedProvider(script) as provider, client(provider.url) as ours:
+    """Something answered but can't be read, like a body that can't."""
+    async with ScriptedProvider(script) as provider, make_client(provider.url) as ours:
         reply = await ours.fetch(ID)
     assert (reply.outcome, reply.answer) == (Outcome.BAD_BODY, None)
     assert reply.detail
@@ -103,10 +103,10 @@ async def test_what_is_no_whole_http_answer_is_a_bad_body(script: Script) -> Non
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
 async def test_a_compressed_answer_is_read_although_none_was_asked_for(encoding: str) -> None:
-    """We ask for plain bodies, and understand those who don't listen."""
+    """We ask for plain bodies, but read compressed ones too."""
     body = {"gzip": gzip.compress(GOOD), "deflate": zlib.compress(GOOD), "identity": GOOD}[encoding]
     script = answer(200, body, headers=[("Content-Encoding", encoding)])
-    async with ScriptedProvider(script) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(script) as provider, make_client(provider.url) as ours:
         assert (await ours.fetch(ID)).outcome is Outcome.OK
     assert provider.received[0].headers["accept-encoding"] == "identity"
 
@@ -118,7 +118,7 @@ async def test_an_answer_in_pieces_and_chunks_is_read_whole() -> None:
     whole = head + b"".join(chunks) + b"0\r\n\r\n"
     bytewise = Script(tuple(whole[at : at + 1] for at in range(len(whole))))
     until_close = Script((b"HTTP/1.0 200 OK\r\n\r\n", GOOD), End.CLOSE)
-    async with ScriptedProvider(bytewise, until_close) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(bytewise, until_close) as provider, make_client(provider.url) as ours:
         assert [(await ours.fetch(ID)).outcome for _ in range(2)] == [Outcome.OK, Outcome.OK]
 
 
@@ -140,7 +140,7 @@ TOO_LARGE: dict[str, Script] = {
 @pytest.mark.parametrize("script", TOO_LARGE.values(), ids=TOO_LARGE)
 async def test_no_body_takes_more_than_its_share_of_memory(script: Script) -> None:
     """Reading stops at the limit, on the wire and decoded, and the memory stays within a few times that."""
-    async with ScriptedProvider(script) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(script) as provider, make_client(provider.url) as ours:
         tracemalloc.start()
         try:
             reply = await ours.fetch(ID)
@@ -152,16 +152,18 @@ async def test_no_body_takes_more_than_its_share_of_memory(script: Script) -> No
 
 
 async def test_the_status_counts_where_the_body_is_no_use() -> None:
-    """An endless, slow or cut-off error page is still that error, with the wait that it asks for."""
+    """An endless, slow or cut-off error page is still that error, with its `Retry-After`."""
     headers = b"HTTP/1.1 429 No\r\nRetry-After: 7\r\n"
     scripts = (
         Script((headers + b"\r\n", b" " * 50_000), End.REPEAT),
         Script((headers + b"Content-Length: 5\r\n\r\nabc",), End.CLOSE),
         Script((headers + b"Content-Length: 5\r\n\r\nabc",), End.HANG),
     )
-    # The head comes long before that.
-    timeout_us = 2 * SECOND_US
-    async with ScriptedProvider(*scripts) as provider, client(provider.url, timeout_us=timeout_us) as ours:
+    async with (
+        ScriptedProvider(*scripts) as provider,
+        # The headers come long before that.
+        make_client(provider.url, timeout_us=2 * SECOND_US) as ours,
+    ):
         replies = [await ours.fetch(ID) for _ in scripts]
     assert {(reply.outcome, reply.retry_after_us) for reply in replies} == {
         (Outcome.RATE_LIMITED, 7 * SECOND_US)
@@ -187,7 +189,7 @@ async def test_whatever_never_ends_ends_at_the_time_out(script: Script) -> None:
     """Neither silence nor drips hold a slot for longer than the account's time-out."""
     async with (
         ScriptedProvider(script, answer(200, GOOD)) as provider,
-        client(provider.url, timeout_us=TIMEOUT_US, max_in_flight=1) as ours,
+        make_client(provider.url, timeout_us=TIMEOUT_US, max_in_flight=1) as ours,
     ):
         loop = asyncio.get_running_loop()
         began_at = loop.time()
@@ -204,7 +206,7 @@ async def test_a_cancelled_request_gives_its_connection_up() -> None:
     """Cancelling is passed on, the only thing that is; the provider sees the connection close."""
     async with (
         ScriptedProvider(Script(end=End.HANG), answer(200, GOOD)) as provider,
-        client(provider.url, max_in_flight=1) as ours,
+        make_client(provider.url, max_in_flight=1) as ours,
         asyncio.TaskGroup() as tasks,
     ):
         asking = tasks.create_task(ours.fetch(ID))
@@ -220,7 +222,7 @@ async def test_a_closed_port_is_a_connect_failure() -> None:
     """Nobody listens: nothing was lost on the way, so there is nothing to repeat silently."""
     async with ScriptedProvider(answer()) as provider:
         url = provider.url
-    async with client(url) as ours:
+    async with make_client(url) as ours:
         reply = await ours.fetch(ID)
     assert (reply.outcome, reply.reused_connection_lost) == (Outcome.CONNECT, False)
 
@@ -230,7 +232,7 @@ async def test_a_redirect_is_not_followed() -> None:
     async with ScriptedProvider(answer(200, GOOD)) as trap:
         headers = [("Location", f"{trap.url}/bat/message/{ID}")]
         scripts = [answer(status, GOOD, headers=headers) for status in (301, 302, 303, 307, 308)]
-        async with ScriptedProvider(*scripts) as provider, client(provider.url) as ours:
+        async with ScriptedProvider(*scripts) as provider, make_client(provider.url) as ours:
             replies = [await ours.fetch(ID) for _ in scripts]
         assert {reply.outcome for reply in replies} == {Outcome.REDIRECT}
         assert (trap.connections, len(provider.received)) == (0, len(scripts))
@@ -243,7 +245,7 @@ async def test_proxy_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> N
             monkeypatch.setenv(name, proxy.url)
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
-        async with client(provider.url) as ours:
+        async with make_client(provider.url) as ours:
             assert (await ours.fetch(ID)).outcome is Outcome.OK
         assert (proxy.connections, provider.connections) == (0, 1)
 
@@ -253,7 +255,7 @@ async def test_cookies_are_not_kept() -> None:
     script = answer(200, GOOD, headers=[("Set-Cookie", "session=1; Path=/")])
     async with ScriptedProvider(script) as provider:
         names = Names(provider_test=["127.0.0.1"])
-        async with client(f"http://provider.test:{provider.port}", names=names) as ours:
+        async with make_client(f"http://provider.test:{provider.port}", names=names) as ours:
             assert [(await ours.fetch(ID)).outcome for _ in range(2)] == [Outcome.OK, Outcome.OK]
     assert all("cookie" not in request.headers for request in provider.received)
 
@@ -278,7 +280,7 @@ async def test_the_wait_that_the_provider_asks_for_is_passed_on(
     """With 429 and 503; a date is held against the provider's clock rather than ours."""
     async with (
         ScriptedProvider(answer(status, b"", headers=headers)) as provider,
-        client(provider.url) as ours,
+        make_client(provider.url) as ours,
     ):
         reply = await ours.fetch(ID)
     assert reply.retry_after_us == (None if seconds is None else seconds * SECOND_US)
@@ -287,7 +289,7 @@ async def test_the_wait_that_the_provider_asks_for_is_passed_on(
 async def test_other_answers_ask_for_no_wait() -> None:
     """On any other status a `Retry-After` has no meaning for us."""
     scripts = [answer(status, b"", headers=[("Retry-After", "7")]) for status in (200, 301, 404, 500)]
-    async with ScriptedProvider(*scripts) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(*scripts) as provider, make_client(provider.url) as ours:
         assert [(await ours.fetch(ID)).retry_after_us for _ in scripts] == [None] * len(scripts)
 
 
@@ -296,7 +298,7 @@ async def test_the_duration_is_that_of_the_clock() -> None:
     clock, late = StillClock(), asyncio.Event()
     async with (
         ScriptedProvider(Script((response(200, GOOD),), after=late)) as provider,
-        client(provider.url, clock=clock) as ours,
+        make_client(provider.url, clock=clock) as ours,
         asyncio.TaskGroup() as tasks,
     ):
         asking = tasks.create_task(ours.fetch(ID))

@@ -1,4 +1,4 @@
-"""What is believed of the bytes that the provider sends, and what is not."""
+"""What is accepted of the bytes that the provider sends, and what is not."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ FULL = {
 PHONE = "380501234567"
 
 
-def read(text: str | bytes, message_id: str = ID) -> Answer | Outcome:
+def parse(text: str | bytes, message_id: str = ID) -> Answer | Outcome:
     """Parse a body given as text."""
     return parsing.parse_answer(text.encode() if isinstance(text, str) else text, message_id)
 
 
-def answer_with(literals: str) -> Answer:
+def parse_answer_with(literals: str) -> Answer:
     """Parse a delivered answer with more members, written as in JSON; it must be believed."""
-    answer = read(f'{{"messageId": "{ID}", "deliverystatus": "delivered", {literals}}}')
+    answer = parse(f'{{"messageId": "{ID}", "deliverystatus": "delivered", {literals}}}')
     assert isinstance(answer, Answer)
     return answer
 
 
 def test_the_full_answer_of_the_documentation_is_understood() -> None:
     """Every member that we use arrives; the others are dropped."""
-    assert read(json.dumps(FULL)) == Answer(
+    assert parse(json.dumps(FULL)) == Answer(
         status=Status.DELIVERED,
         parts=2,
         cost_nanos=50_000_000,
@@ -58,14 +58,14 @@ def test_the_full_answer_of_the_documentation_is_understood() -> None:
 def test_the_shortest_answer_is_understood() -> None:
     """An id and a status are enough; a byte order mark in front of them does no harm."""
     body = f'{{"messageId": "{ID}", "deliverystatus": "scheduled"}}'.encode()
-    assert read(body) == read(b"\xef\xbb\xbf" + body) == Answer(Status.SCHEDULED)
+    assert parse(body) == parse(b"\xef\xbb\xbf" + body) == Answer(Status.SCHEDULED)
 
 
 @pytest.mark.parametrize("status", parsing.STATUS_BY_WORD.values())
 def test_each_documented_word_is_its_status_in_any_case(status: Status) -> None:
     """Neither capitals nor space around a word make it another word."""
     for word in (status.word, status.word.upper(), f" {status.word.title()}\t"):
-        assert read(json.dumps({"messageId": ID, "deliverystatus": word})) == Answer(status)
+        assert parse(json.dumps({"messageId": ID, "deliverystatus": word})) == Answer(status)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_each_documented_word_is_its_status_in_any_case(status: Status) -> None:
 )
 def test_an_unknown_word_is_kept_only_in_the_shape_of_a_word(word: str, kept: str) -> None:
     """A status that we don't know is OTHER, also when the word is one of our own."""
-    assert read(json.dumps({"messageId": ID, "deliverystatus": word})) == Answer(Status.OTHER, kept)
+    assert parse(json.dumps({"messageId": ID, "deliverystatus": word})) == Answer(Status.OTHER, kept)
 
 
 NO_DOCUMENTS: dict[str, bytes] = {
@@ -120,14 +120,14 @@ NO_DOCUMENTS: dict[str, bytes] = {
 @pytest.mark.parametrize("body", NO_DOCUMENTS.values(), ids=NO_DOCUMENTS)
 def test_what_is_no_json_document_is_a_bad_body(body: bytes) -> None:
     """None of the ways to break, disguise or bloat a document gets through, or raises."""
-    assert read(body) is Outcome.BAD_BODY
+    assert parse(body) is Outcome.BAD_BODY
 
 
 def test_escapes_that_stand_for_real_characters_are_fine() -> None:
     """Escaped Cyrillic and a whole surrogate pair are text like any other."""
     body = json.dumps({**FULL, "text": "привіт 🎉", "escaped": "\\ud800"})
     assert "\\ud83c" in body
-    assert isinstance(read(body), Answer)
+    assert isinstance(parse(body), Answer)
 
 
 NO_ANSWERS: dict[str, object] = {
@@ -151,8 +151,8 @@ NO_ANSWERS: dict[str, object] = {
 
 @pytest.mark.parametrize("document", NO_ANSWERS.values(), ids=NO_ANSWERS)
 def test_a_document_about_something_else_is_a_bad_schema(document: object) -> None:
-    """What doesn't say what became of the very message asked about is never counted."""
-    assert read(json.dumps(document)) is Outcome.BAD_SCHEMA
+    """A document without a status of the requested message is never counted."""
+    assert parse(json.dumps(document)) is Outcome.BAD_SCHEMA
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_document_about_something_else_is_a_bad_schema(document: object) -> No
 )
 def test_parts_are_a_small_whole_number_or_none(literal: str, parts: int) -> None:
     """An implausible number of parts counts as no parts."""
-    assert answer_with(f'"partscount": {literal}').parts == parts
+    assert parse_answer_with(f'"partscount": {literal}').parts == parts
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_parts_are_a_small_whole_number_or_none(literal: str, parts: int) -> Non
     ],
 )
 def test_fallbacks_come_out_in_known_words(entries: object, expected: tuple[tuple[str, str], ...]) -> None:
-    """Whatever stands in `fallbacks`, the result has known words and `other`, or nothing."""
-    assert answer_with(f'"fallbacks": {json.dumps(entries)}').fallbacks == expected
+    """Whatever is in `fallbacks`, the result has known words and `other`, or is empty."""
+    assert parse_answer_with(f'"fallbacks": {json.dumps(entries)}').fallbacks == expected
 
 
 @pytest.mark.parametrize(
@@ -204,15 +204,15 @@ def test_fallbacks_come_out_in_known_words(entries: object, expected: tuple[tupl
     ],
 )
 def test_channels_come_out_in_known_words(statuses: object, expected: tuple[tuple[str, str], ...]) -> None:
-    """Whatever stands in `extendedStatuses`, the result has known words and `other`, or nothing."""
-    assert answer_with(f'"extendedStatuses": {json.dumps(statuses)}').channels == expected
+    """Whatever is in `extendedStatuses`, the result has known words and `other`, or is empty."""
+    assert parse_answer_with(f'"extendedStatuses": {json.dumps(statuses)}').channels == expected
 
 
 def test_no_more_entries_are_kept_than_channels_can_exist() -> None:
     """An answer with hundreds of entries gives `MAX_ENTRIES`, and no more."""
     fallbacks = json.dumps([{"type": "sms", "status": "delivered"}] * 500)
     channels = json.dumps({f"channel {number}": "delivered" for number in range(500)})
-    answer = answer_with(f'"fallbacks": {fallbacks}, "extendedStatuses": {channels}')
+    answer = parse_answer_with(f'"fallbacks": {fallbacks}, "extendedStatuses": {channels}')
     assert (len(answer.fallbacks), len(answer.channels)) == (parsing.MAX_ENTRIES, parsing.MAX_ENTRIES)
 
 
@@ -249,7 +249,7 @@ def test_no_mutation_of_an_answer_gets_past_the_schema(
 ) -> None:
     """With any members changed, added or lost the result is bounded, and an answer only about this id."""
     document = {key: value for key, value in {**FULL, **mutation}.items() if key not in lost}
-    result = read(json.dumps(document))
+    result = parse(json.dumps(document))
     if isinstance(result, Answer):
         assert document["messageId"] == ID
         assert isinstance(document["deliverystatus"], str)
@@ -262,7 +262,7 @@ def test_no_mutation_of_an_answer_gets_past_the_schema(
 def test_no_damage_to_the_bytes_raises(noise: bytes, start: int, length: int) -> None:
     """With any bytes replaced by others the result is an answer in bounds, or a reason."""
     body = json.dumps(FULL).encode()
-    result = read(body[:start] + noise + body[start + length :])
+    result = parse(body[:start] + noise + body[start + length :])
     if isinstance(result, Answer):
         assert_bounded(result)
     else:
@@ -272,4 +272,4 @@ def test_no_damage_to_the_bytes_raises(noise: bytes, start: int, length: int) ->
 @given(st.binary(max_size=200))
 def test_no_noise_is_an_answer(noise: bytes) -> None:
     """Random bytes are refused."""
-    assert read(noise) in {Outcome.BAD_BODY, Outcome.BAD_SCHEMA}
+    assert parse(noise) in {Outcome.BAD_BODY, Outcome.BAD_SCHEMA}

@@ -1,4 +1,4 @@
-"""What a message cost, exactly, or that nobody can say."""
+"""The exact cost of a message, or that it is unknown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.domain.model import Status
-from tests.provider.test_parsing import PHONE, answer_with
+from tests.provider.test_parsing import PHONE, parse_answer_with
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from tests.provider.test_parsing import PHONE, answer_with
         ('"cost": 0.1, "billAmount": 0.2, "billCurrency": "EURO"', 100_000_000, "", False),
         ('"cost": 0.1, "billAmount": 0.2, "billCurrency": 978', 100_000_000, "", False),
         (f'"cost": 0.1, "billAmount": 0.2, "billCurrency": "{PHONE}"', 100_000_000, "", False),
-        # An amount that is dropped is told, whether or not there is another one.
+        # An invalid amount is reported, whether or not there is another one.
         ('"cost": 0.1, "billAmount": -0.2, "billCurrency": "EUR"', 100_000_000, "", True),
         ('"billAmount": 0.2', None, "", True),
         ('"billAmount": 0.2, "billCurrency": "?"', None, "", True),
@@ -51,8 +51,8 @@ from tests.provider.test_parsing import PHONE, answer_with
 def test_the_cost_is_the_bill_else_the_cost_else_nothing(
     literals: str, cost_nanos: int | None, currency: str, *, invalid: bool
 ) -> None:
-    """A bill counts if amount and currency can be used; what can't is dropped, told, and spoils no status."""
-    answer = answer_with(literals)
+    """A bill counts if amount and currency are valid; else that is reported, and the status still counts."""
+    answer = parse_answer_with(literals)
     assert (answer.cost_nanos, answer.currency, answer.cost_invalid) == (cost_nanos, currency, invalid)
     assert answer.status is Status.DELIVERED
 
@@ -68,4 +68,4 @@ def test_the_cost_is_the_bill_else_the_cost_else_nothing(
 def test_costs_are_exact_to_a_billionth(units: int, digits: str, exponent: str) -> None:
     """Any number of digits comes to the nearest billionth, halves to the even one, as fractions say."""
     literal = f"{units}.{digits}{exponent}"
-    assert answer_with(f'"cost": {literal}').cost_nanos == round(Fraction(literal) * 10**9)
+    assert parse_answer_with(f'"cost": {literal}').cost_nanos == round(Fraction(literal) * 10**9)

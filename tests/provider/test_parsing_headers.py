@@ -119,7 +119,7 @@ def test_no_retry_after_raises_or_leaves_its_bounds(values: list[str], now_wall_
 
 @given(st.integers(0, 4 * 10**9))
 def test_an_http_date_is_read_back(seconds: int) -> None:
-    """The date that a server writes for an instant is that instant."""
+    """The date that a server writes for a time is read as that time."""
     written = format_datetime(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds), usegmt=True)
     assert parsing.parse_http_date(written) == seconds * SECOND_US
 

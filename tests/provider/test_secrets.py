@@ -1,4 +1,4 @@
-"""How an account shows who it is, and that nothing it knows or hears leaks."""
+"""How an account authenticates, and that no secret and no content leaks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.domain.model import SECOND_US, Outcome
 from exporter.provider.client import SECRET_REREAD_US
 from exporter.runtime.secrets import SecretFile
 from tests.kit.scripted import End, Script, ScriptedProvider, answer, response, status_body
-from tests.provider.account import ID, KEY, Key, StillClock, client
+from tests.provider.account import ID, KEY, Key, StillClock, make_client
 
 GOOD = answer(200, status_body(ID))
 
@@ -20,7 +20,7 @@ GOOD = answer(200, status_body(ID))
 PHONE = "380501234567"
 
 
-def basic(username: str, password: str) -> str:
+def encode_basic(username: str, password: str) -> str:
     """The header of HTTP basic authentication."""
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
@@ -29,15 +29,15 @@ def basic(username: str, password: str) -> str:
     ("method", "name", "value"),
     [
         ("header", "x-authorization-key", KEY),
-        ("key-as-password", "authorization", basic("@", KEY)),
-        ("basic", "authorization", basic("користувач", KEY)),
+        ("key-as-password", "authorization", encode_basic("@", KEY)),
+        ("basic", "authorization", encode_basic("користувач", KEY)),
     ],
 )
 async def test_the_key_goes_into_the_one_header_of_its_method(
     method: Literal["header", "key-as-password", "basic"], name: str, value: str
 ) -> None:
-    """Each of the provider's three ways sends the key there, and nowhere else; with it goes who we are."""
-    async with ScriptedProvider(GOOD) as provider, client(provider.url, method=method) as ours:
+    """Each of the provider's three ways sends the key in its header and nowhere else, with our user agent."""
+    async with ScriptedProvider(GOOD) as provider, make_client(provider.url, method=method) as ours:
         assert (await ours.fetch(ID)).outcome is Outcome.OK
         headers = dict(provider.received[0].headers)
         host = f"127.0.0.1:{provider.port}"
@@ -55,20 +55,20 @@ async def test_any_password_can_be_sent_in_basic_authentication(text: str) -> No
     """It is encoded, so that nothing in it can end the header or be lost."""
     async with (
         ScriptedProvider(GOOD) as provider,
-        client(provider.url, method="key-as-password", key=Key(text)) as ours,
+        make_client(provider.url, method="key-as-password", key=Key(text)) as ours,
     ):
         assert (await ours.fetch(ID)).outcome is Outcome.OK
-        assert provider.received[0].headers["authorization"] == basic("@", text)
+        assert provider.received[0].headers["authorization"] == encode_basic("@", text)
         assert "x-evil" not in provider.received[0].headers
 
 
 async def test_a_rotated_key_file_is_used_within_a_second(tmp_path: Path) -> None:
-    """The file is looked at again after a second, and not with every request."""
+    """The file is read again after a second, and not with every request."""
     path = tmp_path / "key"
     path.write_text("first\n")
     clock = StillClock()
     key = SecretFile(path, "api_key_file of account main")
-    async with ScriptedProvider(GOOD) as provider, client(provider.url, clock=clock, key=key) as ours:
+    async with ScriptedProvider(GOOD) as provider, make_client(provider.url, clock=clock, key=key) as ours:
         await ours.fetch(ID)
         path.write_text("second, of another length\n")
         clock.elapsed_us += SECRET_REREAD_US - 1
@@ -82,7 +82,7 @@ async def test_a_rotated_key_file_is_used_within_a_second(tmp_path: Path) -> Non
 async def test_without_a_readable_key_nothing_is_sent() -> None:
     """The account is unauthorized until the key can be read again, and then works within a second."""
     key, clock = Key(), StillClock()
-    async with ScriptedProvider(GOOD) as provider, client(provider.url, key=key, clock=clock) as ours:
+    async with ScriptedProvider(GOOD) as provider, make_client(provider.url, key=key, clock=clock) as ours:
         assert (await ours.fetch(ID)).outcome is Outcome.OK
         key.text = None
         clock.elapsed_us += SECOND_US
@@ -97,7 +97,7 @@ async def test_without_a_readable_key_nothing_is_sent() -> None:
 async def test_a_missing_key_file_is_no_exception(tmp_path: Path) -> None:
     """A key file that never was is a reply, as everything is."""
     missing = SecretFile(tmp_path / "missing", "api_key_file of account main")
-    async with ScriptedProvider(GOOD) as provider, client(provider.url, key=missing) as ours:
+    async with ScriptedProvider(GOOD) as provider, make_client(provider.url, key=missing) as ours:
         assert (await ours.fetch(ID)).outcome is Outcome.UNAUTHORIZED
         assert provider.connections == 0
 
@@ -105,10 +105,10 @@ async def test_a_missing_key_file_is_no_exception(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["key\r\nX-Evil: 1", "key\n", "ключ", "\u00e9", "\ud800", "", "a\x00b"])
 async def test_a_key_that_can_stand_in_no_header_sends_nothing(text: str) -> None:
     """Such a key is as good as none; the reply says so without it."""
-    async with ScriptedProvider(GOOD) as provider, client(provider.url, key=Key(text)) as ours:
+    async with ScriptedProvider(GOOD) as provider, make_client(provider.url, key=Key(text)) as ours:
         reply = await ours.fetch(ID)
         assert (reply.outcome, provider.connections) == (Outcome.UNAUTHORIZED, 0)
-        assert reply.detail == "not sent: the key is no printable ASCII text"
+        assert reply.detail == "not sent: the key is not printable ASCII text"
 
 
 CANARIES = f"{PHONE} {KEY} {ID}"
@@ -137,7 +137,7 @@ async def test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply(
 ) -> None:
     """Wherever the other side plants a phone number or our own key, neither reply nor log has it."""
     caplog.set_level("DEBUG")
-    async with ScriptedProvider(script) as provider, client(provider.url) as ours:
+    async with ScriptedProvider(script) as provider, make_client(provider.url) as ours:
         reply = await ours.fetch(ID)
     out, err = capfd.readouterr()
     shown = f"{reply!r} {caplog.text} {out} {err}"

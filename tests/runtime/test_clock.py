@@ -18,7 +18,6 @@ class Machine:
     """A machine whose wall clock can be set."""
 
     def __init__(self) -> None:
-        """It has been up for a while, and its clock is right."""
         self.up_us = 5_000 * SECOND_US
         self.offset_us = BEGIN_US
 
@@ -36,7 +35,7 @@ class Machine:
 
 
 def pass_seconds(machine: Machine, clock: SteadyClock, seconds: int) -> list[bool]:
-    """Let time pass, with a comparison each second; which of them saw a step."""
+    """Let time pass, with a comparison each second; returns which of them saw a step."""
     seen = []
     for _ in range(seconds):
         machine.up_us += SECOND_US
@@ -45,7 +44,7 @@ def pass_seconds(machine: Machine, clock: SteadyClock, seconds: int) -> list[boo
 
 
 def test_it_starts_with_the_wall_clock() -> None:
-    """Now is the wall clock's time; the monotonic instant starts at 0."""
+    """Its time is the wall clock's; monotonic time starts at 0."""
     machine = Machine()
     clock = machine.clock()
     assert (clock.now(), clock.monotonic()) == (BEGIN_US, 0)
@@ -53,7 +52,7 @@ def test_it_starts_with_the_wall_clock() -> None:
 
 @pytest.mark.parametrize("jump_us", [86_400 * SECOND_US, -3600 * SECOND_US, STEP_US])
 def test_a_step_is_not_followed_at_once(jump_us: int) -> None:
-    """A jump of the wall clock changes nothing for a minute, and is told once."""
+    """A jump of the wall clock changes nothing for a minute, and is reported once."""
     machine = Machine()
     clock = machine.clock()
     machine.offset_us += jump_us
@@ -64,8 +63,8 @@ def test_a_step_is_not_followed_at_once(jump_us: int) -> None:
 
 
 @pytest.mark.parametrize("jump_us", [86_400 * SECOND_US, -3600 * SECOND_US])
-def test_a_step_that_holds_is_believed(jump_us: int) -> None:
-    """After a minute the new time is taken over."""
+def test_a_step_that_holds_for_a_minute_is_followed(jump_us: int) -> None:
+    """After a minute the new time is used."""
     machine = Machine()
     clock = machine.clock()
     machine.offset_us += jump_us
@@ -74,8 +73,8 @@ def test_a_step_that_holds_is_believed(jump_us: int) -> None:
     assert clock.steps == 1
 
 
-def test_a_clock_that_jumps_to_and_fro_is_never_followed() -> None:
-    """A wall clock that is set back and forth every half minute has no say at all."""
+def test_a_clock_that_jumps_back_and_forth_is_never_followed() -> None:
+    """A wall clock that is set back and forth every half minute has no effect."""
     machine = Machine()
     clock = machine.clock()
     for n in range(100):
@@ -84,8 +83,8 @@ def test_a_clock_that_jumps_to_and_fro_is_never_followed() -> None:
     assert clock.now() == BEGIN_US + 3000 * SECOND_US
 
 
-def test_two_steps_in_a_row() -> None:
-    """A second step begins the minute anew."""
+def test_a_second_step_restarts_the_minute() -> None:
+    """A second step restarts the minute."""
     machine = Machine()
     clock = machine.clock()
     machine.offset_us += 100 * SECOND_US
@@ -100,7 +99,7 @@ def test_two_steps_in_a_row() -> None:
 
 @pytest.mark.parametrize("drift_us", [300, -300])
 def test_drift_is_followed(drift_us: int) -> None:
-    """Small corrections are taken over at each comparison, however far they come in the end."""
+    """Small corrections apply at each comparison, however large their sum."""
     machine = Machine()
     clock = machine.clock()
     for _ in range(10_000):
@@ -111,7 +110,7 @@ def test_drift_is_followed(drift_us: int) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(-(10**12), 10**12)), max_size=20))
-def test_the_monotonic_instant_never_falls(history: list[tuple[int, int]]) -> None:
+def test_monotonic_time_never_decreases(history: list[tuple[int, int]]) -> None:
     """Whatever the wall clock does, monotonic time is the time that has passed."""
     machine = Machine()
     clock = machine.clock()
@@ -123,8 +122,8 @@ def test_the_monotonic_instant_never_falls(history: list[tuple[int, int]]) -> No
         assert clock.monotonic() == passed_us
 
 
-def test_a_fast_clock() -> None:
-    """The demo's clock runs at its own speed and never looks at the wall clock again."""
+def test_a_fast_clock_ignores_the_wall_clock() -> None:
+    """The demo's clock runs at its own speed and never reads the wall clock again."""
     machine = Machine()
     clock = machine.clock(speed=60)
     machine.offset_us += 86_400 * SECOND_US
@@ -134,8 +133,8 @@ def test_a_fast_clock() -> None:
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 90.0), (60.0, 1.5)])
-async def test_sleeping(speed: float, seconds: float) -> None:
-    """Sleep takes the clock's own time; a negative one takes none."""
+async def test_sleep_takes_the_time_of_its_clock(speed: float, seconds: float) -> None:
+    """A negative sleep takes none."""
     loop = asyncio.get_running_loop()
     clock = SteadyClock(speed)
     began = loop.time()
@@ -145,8 +144,8 @@ async def test_sleeping(speed: float, seconds: float) -> None:
 
 
 @pytest.mark.looptime
-async def test_waiting_for_what_does_not_come() -> None:
-    """A wait ends at its limit and says so."""
+async def test_waiting_ends_at_its_limit() -> None:
+    """And returns False."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     assert not await SteadyClock().wait(asyncio.Event(), 30 * SECOND_US)
@@ -154,8 +153,8 @@ async def test_waiting_for_what_does_not_come() -> None:
 
 
 @pytest.mark.looptime
-async def test_waiting_for_what_comes() -> None:
-    """A wait ends with its event, and says so, even without time left."""
+async def test_waiting_ends_with_its_event() -> None:
+    """And returns True, even without time left."""
     loop = asyncio.get_running_loop()
     event = asyncio.Event()
     loop.call_later(2, event.set)

@@ -18,28 +18,28 @@ KEY = "hunter2"
 
 
 class Model(BaseModel):
-    """A model with a secret in it."""
+    """A model with a secret."""
 
     key: Secret
 
 
-def test_a_secret_shows_itself_only_when_asked() -> None:
-    """Neither str, repr, formatting nor a traceback's list of values has it."""
+def test_a_secret_is_shown_only_by_reveal() -> None:
+    """Neither str, repr nor formatting contains it."""
     secret = Secret(KEY)
     assert secret.reveal() == KEY
     assert {str(secret), repr(secret), f"{secret}", f"{secret!r:>}"} == {"<secret>"}
 
 
-@pytest.mark.parametrize("write_down", [pickle.dumps, copy.deepcopy])
-def test_a_secret_can_not_be_written_down(write_down: object) -> None:
+@pytest.mark.parametrize("copy_secret", [pickle.dumps, copy.deepcopy])
+def test_a_secret_can_not_be_pickled_or_copied(copy_secret: object) -> None:
     """Pickling and deep copies are refused."""
-    assert callable(write_down)
+    assert callable(copy_secret)
     with pytest.raises(TypeError, match="can't be pickled"):
-        write_down(Secret(KEY))
+        copy_secret(Secret(KEY))
 
 
 def test_secrets_are_compared_by_their_text() -> None:
-    """So that a reload can tell whether a key changed; text and secret are never equal."""
+    """So that a reload can detect a changed key; text and secret are never equal."""
     assert Secret(KEY) == Secret(KEY)
     assert hash(Secret(KEY)) == hash(Secret(KEY))
     assert Secret(KEY) != Secret("другий")
@@ -59,7 +59,7 @@ def test_a_model_dumps_no_secret() -> None:
 
 @pytest.mark.parametrize("text", [KEY, f"{KEY}\n", f"{KEY}\r\n"])
 def test_one_line_break_at_the_end_is_not_part_of_the_secret(text: str, tmp_path: Path) -> None:
-    """Editors put one there."""
+    """Editors add one."""
     path = tmp_path / "key"
     path.write_bytes(text.encode())
     assert SecretFile(path, "key").read() == Secret(KEY)
@@ -79,9 +79,7 @@ def test_one_line_break_at_the_end_is_not_part_of_the_secret(text: str, tmp_path
         (b"h" * (MAX_SECRET_BYTES + 1), "is larger than 64 KiB"),
     ],
 )
-def test_what_can_not_be_a_secret_is_refused_without_being_shown(
-    data: bytes, reason: str, tmp_path: Path
-) -> None:
+def test_an_invalid_secret_is_refused_without_being_shown(data: bytes, reason: str, tmp_path: Path) -> None:
     """The error says what the file is for and why it can't be used, in message and traceback alike."""
     path = tmp_path / "very-private"
     path.write_bytes(data)
@@ -93,7 +91,7 @@ def test_what_can_not_be_a_secret_is_refused_without_being_shown(
     assert "very-private" not in shown
 
 
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_file_that_is_not_regular_is_refused_at_once(tmp_path: Path) -> None:
     """Nothing waits for a writer of a named pipe, and a directory is no secret."""
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", ".", "missing"):
@@ -125,7 +123,7 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
 
 
 def test_a_good_secret_is_kept_while_its_file_is_being_rewritten(tmp_path: Path) -> None:
-    """`trouble` says what is wrong for as long as it is, and the new key is taken when it is there."""
+    """`trouble` describes the fault while it lasts; the new key is used once it can be read."""
     path = tmp_path / "key"
     path.write_text("first")
     file = SecretFile(path, "key")
@@ -142,8 +140,8 @@ def test_a_good_secret_is_kept_while_its_file_is_being_rewritten(tmp_path: Path)
     assert (file.read().reveal(), file.trouble) == ("second", "")
 
 
-def test_a_secret_stands_where_a_file_of_one_can() -> None:
-    """Reading it gives itself."""
+def test_a_secret_can_be_used_like_a_file_of_one() -> None:
+    """Reading it returns itself."""
     secret = Secret(KEY)
     assert secret.read() is secret
 

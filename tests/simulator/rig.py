@@ -9,7 +9,8 @@ from typing import Any, Self
 import aiohttp
 
 from exporter.domain.model import SECOND_US
-from exporter.simulator import Simulator, SimulatorSettings
+from exporter.simulator.settings import SimulatorSettings
+from tests.kit.recording_simulator import RecordingSimulator
 
 NOON_US = 1_764_763_200 * SECOND_US
 KEY = {"X-Authorization-Key": "demo-key"}
@@ -51,7 +52,9 @@ class Rig:
         self.clock = HandClock()
         self.wire_clock = HandClock()
         chosen = {"port": 0, "requests_per_second": 0, **settings}
-        self.simulator = Simulator(SimulatorSettings(**chosen), clock=self.clock, wire_clock=self.wire_clock)
+        self.simulator = RecordingSimulator(
+            SimulatorSettings(**chosen), clock=self.clock, wire_clock=self.wire_clock
+        )
 
     async def __aenter__(self) -> Self:
         """Start both."""
@@ -64,7 +67,7 @@ class Rig:
         await self.session.close()
         await self.simulator.__aexit__(None, None, None)
 
-    async def ask(self, message_id: str, headers: Mapping[str, str] = KEY) -> tuple[int, Any]:
+    async def poll(self, message_id: str, headers: Mapping[str, str] = KEY) -> tuple[int, Any]:
         """Return the code and, parsed with exact decimals, the body of the status of one message."""
         response = await self.raw(message_id, headers)
         text = await response.text()

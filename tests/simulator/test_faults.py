@@ -52,7 +52,7 @@ def test_a_share_hits_about_that_share() -> None:
     """Half means half, by the seed."""
     board = FaultBoard(1)
     board.add(FaultOrder(FaultKind.HANG, share=0.5), 0)
-    hits = sum(board.strike(0) is not None for _ in range(1000))
+    hits = sum(board.pick_fault(0) is not None for _ in range(1000))
     assert 450 < hits < 550
 
 
@@ -60,8 +60,8 @@ def test_a_fault_ends_when_its_time_is_over() -> None:
     """It hits up to its last microsecond and no longer."""
     board = FaultBoard(1)
     board.add(FaultOrder(FaultKind.HANG, duration_us=30), 100)
-    assert board.strike(129) is not None
-    assert board.strike(130) is None
+    assert board.pick_fault(129) is not None
+    assert board.pick_fault(130) is None
 
 
 def test_the_earliest_order_goes_first_and_clearing_ends_all() -> None:
@@ -70,9 +70,9 @@ def test_the_earliest_order_goes_first_and_clearing_ends_all() -> None:
     first, second = FaultOrder(FaultKind.HANG, share=0.5), FaultOrder(FaultKind.RESET)
     board.add(first, 0)
     board.add(second, 0)
-    assert {board.strike(0) for _ in range(100)} == {first, second}
+    assert {board.pick_fault(0) for _ in range(100)} == {first, second}
     board.clear()
-    assert board.strike(0) is None
+    assert board.pick_fault(0) is None
 
 
 def test_what_a_scenario_brings_comes_after_what_was_ordered() -> None:
@@ -80,7 +80,7 @@ def test_what_a_scenario_brings_comes_after_what_was_ordered() -> None:
     board = FaultBoard(1)
     ordered, standing = FaultOrder(FaultKind.HANG, share=0.5), FaultOrder(FaultKind.RESET)
     board.add(ordered, 0)
-    assert {board.strike(0, standing) for _ in range(100)} == {ordered, standing}
+    assert {board.pick_fault(0, standing) for _ in range(100)} == {ordered, standing}
     board.clear()
-    assert board.strike(0, standing) == standing
-    assert board.strike(0) is None
+    assert board.pick_fault(0, standing) == standing
+    assert board.pick_fault(0) is None

@@ -10,7 +10,10 @@ import pytest
 
 from exporter.domain.model import SECOND_US
 from exporter.runtime.errors import ListenError
-from exporter.simulator import Simulator, SimulatorSettings, TrafficKind, serve
+from exporter.simulator.server import Simulator, serve
+from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.timeline import TrafficKind
+from tests.kit.recording_simulator import RecordingSimulator
 from tests.kit.waiting import HANG_SECONDS
 from tests.kit.web import free_port
 from tests.simulator.rig import HOUR_US, KEY, LONG_AFTER_US, Rig
@@ -27,8 +30,8 @@ def basic(user: str, password: str) -> dict[str, str]:
 async def test_each_documented_way_of_authentication_lets_in(headers: dict[str, str]) -> None:
     """Header, key as password, user and password."""
     async with Rig() as rig:
-        [message_id] = rig.simulator.book.send(TrafficKind.OTP, "otp", 1)
-        assert (await rig.ask(message_id, headers))[0] == 200
+        [message_id] = rig.simulator.sent_messages.send(TrafficKind.OTP, "otp", 1)
+        assert (await rig.poll(message_id, headers))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -49,9 +52,9 @@ async def test_each_documented_way_of_authentication_lets_in(headers: dict[str, 
 async def test_anyone_else_is_refused_with_the_documented_error_body(headers: dict[str, str]) -> None:
     """401, whether the message exists or not."""
     async with Rig() as rig:
-        [message_id] = rig.simulator.book.send(TrafficKind.OTP, "otp", 1)
+        [message_id] = rig.simulator.sent_messages.send(TrafficKind.OTP, "otp", 1)
         for asked in (message_id, "unknown"):
-            code, body = await rig.ask(asked, headers)
+            code, body = await rig.poll(asked, headers)
             assert code == 401
             assert body["error"]["code"] == "UNAUTHORIZED"
             assert body["error"]["message"]
@@ -63,7 +66,7 @@ async def test_anyone_else_is_refused_with_the_documented_error_body(headers: di
 async def test_ids_that_can_t_be_answered_get_an_error(message_id: str, code: int) -> None:
     """404 for an id never sent, 400 for one that can't be an id."""
     async with Rig() as rig:
-        answer = await rig.ask(message_id)
+        answer = await rig.poll(message_id)
         assert answer[0] == code
         assert set(answer[1]) == {"error"}
 
@@ -76,13 +79,13 @@ async def test_other_paths_and_methods_are_errors() -> None:
         assert (await rig.control("GET", "/-/nothing"))[0] == 404
 
 
-async def told(kind: TrafficKind) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What is told of many messages of one kind at once, and long afterwards."""
+async def poll_twice(kind: TrafficKind) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The answers about many messages of one kind at once, and long afterwards."""
     async with Rig() as rig:
-        ids = rig.simulator.book.send(kind, kind, 120)
-        early = [(await rig.ask(message_id))[1] for message_id in ids]
+        ids = rig.simulator.sent_messages.send(kind, kind, 120)
+        early = [(await rig.poll(message_id))[1] for message_id in ids]
         rig.clock.passed_us += LONG_AFTER_US
-        late = [(await rig.ask(message_id))[1] for message_id in ids]
+        late = [(await rig.poll(message_id))[1] for message_id in ids]
         assert [answer["messageId"] for answer in early] == ids
         return early, late
 
@@ -90,7 +93,7 @@ async def told(kind: TrafficKind) -> tuple[list[dict[str, Any]], list[dict[str, 
 @pytest.mark.parametrize("kind", TrafficKind)
 async def test_cost_comes_with_the_end_and_is_nothing_without_delivery(kind: TrafficKind) -> None:
     """Absent before; 0.00 for undelivered messages; a positive number for delivered ones."""
-    early, late = await told(kind)
+    early, late = await poll_twice(kind)
     assert all("cost" not in answer and "billAmount" not in answer for answer in early)
     for answer in late:
         if answer["deliverystatus"] == "processing":
@@ -104,7 +107,7 @@ async def test_cost_comes_with_the_end_and_is_nothing_without_delivery(kind: Tra
 
 async def test_a_basic_answer_has_the_documented_keys_and_types() -> None:
     """Half the campaign traffic has no currency of its own, and nothing but the basic keys."""
-    _, late = await told(TrafficKind.CAMPAIGN)
+    _, late = await poll_twice(TrafficKind.CAMPAIGN)
     plain = [
         answer for answer in late if "billCurrency" not in answer and answer["deliverystatus"] == "delivered"
     ]
@@ -118,7 +121,7 @@ async def test_a_basic_answer_has_the_documented_keys_and_types() -> None:
 
 async def test_an_order_s_answer_has_fallbacks_and_a_bill() -> None:
     """All keys of the documented extended answer, from Viber to the bill's currency."""
-    _, late = await told(TrafficKind.ORDER)
+    _, late = await poll_twice(TrafficKind.ORDER)
     for answer in late:
         assert answer["fallbacks"][0]["type"] == "sms"
         assert set(answer["extendedStatuses"]) == {"viber", "sms"}
@@ -131,14 +134,14 @@ async def test_an_order_s_answer_has_fallbacks_and_a_bill() -> None:
 async def test_a_key_has_its_rate_and_its_burst() -> None:
     """10 requests at once, then one each 100 ms; the two ways of using a key share its limit."""
     async with Rig(requests_per_second=10, burst=10) as rig:
-        codes = [(await rig.ask("x"))[0] for _ in range(12)]
+        codes = [(await rig.poll("x"))[0] for _ in range(12)]
         assert codes == [404] * 10 + [429] * 2
-        assert (await rig.ask("x", basic("@", "demo-key")))[0] == 429
-        assert (await rig.ask("x", basic("demo", "demo")))[0] == 404
+        assert (await rig.poll("x", basic("@", "demo-key")))[0] == 429
+        assert (await rig.poll("x", basic("demo", "demo")))[0] == 404
         rig.wire_clock.passed_us += 100_000
-        assert [(await rig.ask("x"))[0] for _ in range(2)] == [404, 429]
+        assert [(await rig.poll("x"))[0] for _ in range(2)] == [404, 429]
         rig.wire_clock.passed_us += HOUR_US
-        assert [(await rig.ask("x"))[0] for _ in range(11)] == [404] * 10 + [429]
+        assert [(await rig.poll("x"))[0] for _ in range(11)] == [404] * 10 + [429]
 
 
 @pytest.mark.parametrize("seconds", [None, 7])
@@ -163,40 +166,40 @@ async def test_a_status_fault_answers_with_that_code(fault: dict[str, object], c
     """The error body is the documented one; clearing ends it."""
     async with Rig() as rig:
         await order(rig, **fault)
-        assert await rig.ask("x") == (code, (await rig.ask("x"))[1])
-        assert set((await rig.ask("x"))[1]) == {"error"}
+        assert await rig.poll("x") == (code, (await rig.poll("x"))[1])
+        assert set((await rig.poll("x"))[1]) == {"error"}
         await rig.control("DELETE", "/-/fault")
-        assert (await rig.ask("x"))[0] == 404
+        assert (await rig.poll("x"))[0] == 404
 
 
 async def test_spoilt_answers_are_no_json_or_no_known_word() -> None:
     """Garbage and a page can't be parsed; a bad status or cost leaves the rest of the answer as it is."""
     async with Rig() as rig:
-        [message_id] = rig.simulator.book.send(TrafficKind.OTP, "otp", 1)
+        [message_id] = rig.simulator.sent_messages.send(TrafficKind.OTP, "otp", 1)
         rig.clock.passed_us += HOUR_US
         await order(rig, kind="garbage", seconds=1)
         with pytest.raises(ValueError, match="Unterminated string"):
-            await rig.ask(message_id)
+            await rig.poll(message_id)
         rig.wire_clock.passed_us += SECOND_US
         await order(rig, kind="html", seconds=1)
         assert (await rig.raw(message_id)).content_type == "text/html"
         rig.wire_clock.passed_us += SECOND_US
         await order(rig, kind="unknown_status")
-        code, body = await rig.ask(message_id)
+        code, body = await rig.poll(message_id)
         assert (code, body["deliverystatus"], body["messageId"]) == (200, "read", message_id)
-        assert (await rig.control("GET", "/-/books?seen=1"))[1] == {"campaigns": {}}
+        assert (await rig.control("GET", "/-/totals?seen=1"))[1] == []
         await rig.control("DELETE", "/-/fault")
         await order(rig, kind="bad_cost")
-        code, body = await rig.ask(message_id)
+        code, body = await rig.poll(message_id)
         assert (code, body["cost"], body["messageId"]) == (200, "n/a", message_id)
 
 
 async def test_a_delayed_answer_is_right_but_late() -> None:
     """The delay is waited out, and the answer is the one of the moment of asking."""
     async with Rig() as rig:
-        [message_id] = rig.simulator.book.send(TrafficKind.OTP, "otp", 1)
+        [message_id] = rig.simulator.sent_messages.send(TrafficKind.OTP, "otp", 1)
         await order(rig, kind="delay", delay_seconds=3)
-        assert (await rig.ask(message_id))[0] == 200
+        assert (await rig.poll(message_id))[0] == 200
         assert rig.wire_clock.passed_us == 3 * SECOND_US
 
 
@@ -204,16 +207,16 @@ async def test_a_delayed_answer_is_right_but_late() -> None:
     ("kind", "error"), [("reset", aiohttp.ClientOSError), ("drop-all", aiohttp.ServerDisconnectedError)]
 )
 async def test_an_unanswered_request_ends_as_ordered(kind: str, error: type[Exception]) -> None:
-    """RST, or a close without a byte; each is logged as a request without an answer."""
+    """RST, or a close without a byte; each is recorded as a request without an answer."""
     async with Rig() as rig:
-        [message_id] = rig.simulator.book.send(TrafficKind.OTP, "otp", 1)
+        [message_id] = rig.simulator.sent_messages.send(TrafficKind.OTP, "otp", 1)
         await order(rig, kind=kind)
         with pytest.raises(error):
-            await rig.ask(message_id)
+            await rig.poll(message_id)
         await rig.control("DELETE", "/-/fault")
-        assert (await rig.ask(message_id))[0] == 200
+        assert (await rig.poll(message_id))[0] == 200
         # aiohttp's client asks a second time by itself when a connection breaks under a GET.
-        *unanswered, answered = [arrival.code for arrival in rig.simulator.arrivals.since()]
+        *unanswered, answered = [arrival.code for arrival in rig.simulator.arrivals]
         assert set(unanswered) == {0}
         assert answered == 200
 
@@ -224,34 +227,33 @@ async def test_a_client_that_gives_up_leaves_nothing_behind() -> None:
         await order(rig, kind="hang")
         before = len(asyncio.all_tasks())
         async with asyncio.TaskGroup() as group:
-            asking = [group.create_task(rig.ask("x")) for _ in range(3)]
-            while len(rig.simulator.arrivals.since()) < len(asking):
+            polling = [group.create_task(rig.poll("x")) for _ in range(3)]
+            while len(rig.simulator.arrivals) < len(polling):
                 await rig.control("GET", "/-/scenario")
-            assert not any(task.done() for task in asking)
-            for task in asking:
+            assert not any(task.done() for task in polling)
+            for task in polling:
                 task.cancel()
         while len(asyncio.all_tasks()) > before:
             await rig.control("GET", "/-/scenario")
         await rig.control("DELETE", "/-/fault")
-        assert (await rig.ask("x"))[0] == 404
-        assert [arrival.code for arrival in rig.simulator.arrivals.since()] == [0, 0, 0, 404]
+        assert (await rig.poll("x"))[0] == 404
+        assert [arrival.code for arrival in rig.simulator.arrivals] == [0, 0, 0, 404]
 
 
 async def test_speed_makes_lives_short_and_leaves_arrivals_in_real_time() -> None:
-    """An hour of the provider is a fraction of a second in the log of arrivals."""
+    """An hour of the provider is a fraction of a second in the record of arrivals."""
     speed = 20_000
     settings = SimulatorSettings(port=0, speed=speed, requests_per_second=0)
-    async with Simulator(settings) as simulator, aiohttp.ClientSession(simulator.url) as session:
-        [message_id] = simulator.book.send(TrafficKind.OTP, "otp", 1)
-        begun_at = simulator.book.clock.now()
+    async with RecordingSimulator(settings) as simulator, aiohttp.ClientSession(simulator.url) as session:
+        [message_id] = simulator.sent_messages.send(TrafficKind.OTP, "otp", 1)
+        begun_at = simulator.sent_messages.clock.now()
         answers = []
-        while simulator.book.clock.now() < begun_at + HOUR_US:
+        while simulator.sent_messages.clock.now() < begun_at + HOUR_US:
             async with session.get(f"/bat/message/{message_id}", headers=KEY) as response:
                 answers.append(await response.json())
-        arrivals = simulator.arrivals.since()
-        passed_us = simulator.book.clock.now() - begun_at
+        passed_us = simulator.sent_messages.clock.now() - begun_at
         assert answers[-1]["deliverystatus"] == "delivered"
-        assert arrivals[-1].at_us - arrivals[0].at_us <= passed_us / speed
+        assert simulator.arrivals[-1].at_us - simulator.arrivals[0].at_us <= passed_us / speed
 
 
 async def test_an_address_in_use_is_an_error_with_a_hint() -> None:
@@ -277,12 +279,14 @@ async def test_serving_ends_when_told_to_even_with_an_answer_hanging() -> None:
         url = f"http://127.0.0.1:{port}"
         while not await _accepted(session, f"{url}/-/fault", {"kind": "hang"}):
             pass
-        hanging = group.create_task(_cut_off(session, f"{url}/bat/message/x"))
-        while not (await (await session.get(f"{url}/-/arrivals")).json())["total"]:
-            pass
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /bat/message/x HTTP/1.1\r\nHost: x\r\nX-Authorization-Key: demo-key\r\n\r\n")
+        # A request that comes after it is answered: it has arrived.
+        await session.get(f"{url}/-/scenario")
         stop.set()
         await serving
-        assert await hanging
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def _accepted(session: aiohttp.ClientSession, url: str, body: object) -> bool:
@@ -291,11 +295,3 @@ async def _accepted(session: aiohttp.ClientSession, url: str, body: object) -> b
             return response.status == 200
     except aiohttp.ClientConnectorError:
         return False
-
-
-async def _cut_off(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        await session.get(url, headers=KEY)
-    except aiohttp.ClientConnectionError:
-        return True
-    return False

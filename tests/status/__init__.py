@@ -1,1 +1,1 @@
-"""What people are shown, before it is HTML or JSON."""
+"""The content of the status page, before it is HTML or JSON."""

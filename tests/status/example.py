@@ -1,4 +1,4 @@
-"""A view of something, to start a test from."""
+"""An example overview, to start a test from."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ OVERVIEW = Overview(
     summary="Receiving. The last usable answer came 3 s ago.",
     advice="",
     problems=(),
+    configuration_warnings=(),
     version="1.2.3",
     demo_speed=None,
     timestamp_seconds=NOW,

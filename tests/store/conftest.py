@@ -1,4 +1,4 @@
-"""One place to keep state for each engine."""
+"""A folder with state for each engine."""
 
 from __future__ import annotations
 

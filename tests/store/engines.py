@@ -1,4 +1,4 @@
-"""The engines that the conformance suite runs against, and a store that is driven like the tracker does."""
+"""The engines that the conformance suite runs against, and what drives a store as the tracker does."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Engine(Protocol):
     """A place where state lives, over any number of runs of the program."""
 
     def open(self, *, now: int = SENT_AT) -> Store:
-        """Begin a run."""
+        """Start a run."""
         ...
 
     def crash(self) -> None:
-        """End the run without a word: what was not durable is gone."""
+        """End the run at once: what was not durable is lost."""
         ...
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class SqliteEngine:
         return self._folder / f"run-{self._run}"
 
     def open(self, *, now: int = SENT_AT) -> Store:
-        """Begin a run."""
+        """Start a run."""
         self.close()
         self._store = SqliteStore(self.directory, now=now)
         return self._store
@@ -83,17 +83,17 @@ def decide(message: Message, event: Event) -> Step:
     step = lifecycle.advance(message, event, DEFAULT, "UAH")
     if not step.message.pending or isinstance(event, Tick):
         return step
-    due_at = schedule.next_look_at(step.message, DEFAULT, event.at, event.uptime_us, _u.random())
+    due_at = schedule.next_poll_at(step.message, DEFAULT, event.at, event.uptime_us, _u.random())
     planned = step.message._replace(due_at=due_at, revision=next_revision(message.revision))
     return step._replace(message=planned)
 
 
-def tick_at(now: int) -> Callable[[Message], Step]:
-    """Time alone, for `Store.sweep`."""
+def make_tick(now: int) -> Callable[[Message], Step]:
+    """A decision that only lets time pass, for `Store.collect_garbage`."""
     return lambda message: lifecycle.advance(message, Tick(message.row, now, 0), DEFAULT, "")
 
 
-def arrivals(campaign_id: int, ids: Iterable[str], sent_at: int = SENT_AT) -> list[Arrival]:
+def make_arrivals(campaign_id: int, ids: Iterable[str], sent_at: int = SENT_AT) -> list[Arrival]:
     """Ids of one campaign, due at once."""
     return [Arrival(campaign_id, message_id, sent_at, sent_at) for message_id in ids]
 
@@ -111,29 +111,29 @@ def track(  # noqa: PLR0913 - what `Store.track` takes, most of it by default
     return store.track(account_id, batch, Source.DROP, now=now, uptime_us=0, room=room, file=file)
 
 
-def keep_nothing(store: Store, accounts: dict[int, LimiterState] | None = None) -> None:
-    """A beat of the maintenance with nothing to fold."""
+def persist_nothing(store: Store, accounts: dict[int, LimiterState] | None = None) -> None:
+    """Persist as the maintenance does when no counter changed."""
     store.persist(StateDelta(), accounts or {})
 
 
-def shown(state: CommittedState) -> dict[SeriesKey, int]:
+def list_shown_values(state: CommittedState) -> dict[SeriesKey, int]:
     """All series that `/metrics` would show other than 0."""
-    snapshot = state.snapshot(SENT_AT, {}, lambda _: Objective(DEFAULT.deadline_us, 0.95), {})
+    snapshot = state.take_snapshot(SENT_AT, {}, lambda _: Objective(DEFAULT.deadline_us, 0.95), {})
     return {key: value for key, value in snapshot.values.items() if value}
 
 
-def values(store: Store) -> dict[SeriesKey, int]:
+def read_values(store: Store) -> dict[SeriesKey, int]:
     """All series that are not 0."""
     return {key: value for key, value in store.restore().values if value}
 
 
-def all_messages(store: Store, up_to: int) -> list[Message]:
-    """All messages that are there, when rows are at most `up_to`."""
+def claim_all(store: Store, up_to: int) -> list[Message]:
+    """All messages whose row is at most `up_to`."""
     return store.claim(range(1, up_to + 1))
 
 
-def recounted(messages: Iterable[Message]) -> dict[tuple[Kind, str], int]:
-    """The gauge, and what was finished, as the messages themselves tell it."""
+def recount(messages: Iterable[Message]) -> dict[tuple[Kind, str], int]:
+    """The gauge, and what was tracked and finished, counted from the messages."""
     counts: Counter[tuple[Kind, str]] = Counter()
     for message in messages:
         counts[Kind.MESSAGES, message.status.word] += 1
@@ -143,10 +143,10 @@ def recounted(messages: Iterable[Message]) -> dict[tuple[Kind, str], int]:
     return dict(counts)
 
 
-def told(store: Store) -> dict[tuple[Kind, str], int]:
-    """The same, as the series tell it."""
+def sum_series(store: Store) -> dict[tuple[Kind, str], int]:
+    """The same, summed from the series."""
     counts: Counter[tuple[Kind, str]] = Counter()
-    for key, value in values(store).items():
+    for key, value in read_values(store).items():
         if key.kind in {Kind.MESSAGES, Kind.TRACKED, Kind.FINISHED}:
             counts[key.kind, key.label1] += value
     return {series: value for series, value in counts.items() if value}

@@ -1,4 +1,4 @@
-"""What every engine keeps: each verb is one whole, durable transaction, and each message counts once."""
+"""What every engine must do: each verb is one whole, durable transaction, and each message counts once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from exporter.domain.aggregates import Cohort, CommittedState, cohort_of
+from exporter.domain.aggregates import Cohort, CommittedState, get_cohort_key
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Step
 from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Status, Verdict
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
@@ -15,12 +15,12 @@ from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (
     MANY,
     Engine,
-    arrivals,
     decide,
-    shown,
-    told,
+    list_shown_values,
+    make_arrivals,
+    read_values,
+    sum_series,
     track,
-    values,
 )
 
 IDS = [f"id-{n:04d}" for n in range(100)]
@@ -35,42 +35,42 @@ def store(engine: Engine) -> Store:
 @pytest.fixture
 def account(store: Store) -> int:
     """An account."""
-    return store.account_id("main")
+    return store.ensure_account("main")
 
 
 @pytest.fixture
 def campaign(store: Store, account: int) -> int:
     """A campaign of the account."""
-    return store.campaign_id(account, "default")
+    return store.ensure_campaign(account, "default")
 
 
 def saw(row: int, status: Status, after_us: int = 5 * SECOND_US) -> Observed:
-    """A look at a message."""
+    """A poll of a message."""
     return Observed(row, SENT_AT + after_us, after_us, Answer(status, cost_nanos=5))
 
 
-def schedule(store: Store) -> list[Planned]:
-    """All pending messages' places."""
-    return list(chain.from_iterable(store.schedule()))
+def list_schedule(store: Store) -> list[Planned]:
+    """The places of all pending messages."""
+    return list(chain.from_iterable(store.read_schedule()))
 
 
-# --- names and birth --------------------------------------------------------------------------------
+# --- names and creation -----------------------------------------------------------------------------
 
 
 def test_a_new_store_is_empty(store: Store) -> None:
-    """Nothing is there but the birth of the counters."""
+    """It has nothing but the time when the counters were created."""
     restored = store.restore()
     assert restored.created_at == SENT_AT
     assert (restored.accounts, restored.campaigns) == ({}, {})
     assert (list(restored.values), list(restored.cohorts), restored.warning) == ([], [], "")
-    assert schedule(store) == []
+    assert list_schedule(store) == []
 
 
 def test_names_keep_their_ids(engine: Engine) -> None:
     """Accounts and campaigns get an id when they are new and keep it, apart from one another."""
     store = engine.open()
-    accounts = [store.account_id(name) for name in ("main", "other", "main")]
-    campaigns = [store.campaign_id(accounts[n], "sale") for n in (0, 1, 0)]
+    accounts = [store.ensure_account(name) for name in ("main", "other", "main")]
+    campaigns = [store.ensure_campaign(accounts[n], "sale") for n in (0, 1, 0)]
     assert accounts[0] == accounts[2] != accounts[1]
     assert campaigns[0] == campaigns[2] != campaigns[1]
     engine.crash()
@@ -90,13 +90,13 @@ def test_names_keep_their_ids(engine: Engine) -> None:
 
 
 def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
-    """Accepted ids are there after a crash: as messages, in the schedule and in the counters."""
+    """Accepted ids survive a crash: as messages, in the schedule and in the counters."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     accepted = store.track(
         account,
-        arrivals(campaign, IDS[:2]),
+        make_arrivals(campaign, IDS[:2]),
         Source.INTAKE,
         now=SENT_AT + 1,
         uptime_us=77,
@@ -105,7 +105,7 @@ def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
     )
     engine.crash()
     store = engine.open()
-    assert schedule(store) == accepted.planned
+    assert list_schedule(store) == accepted.planned
     messages = store.claim([planned.row for planned in accepted.planned])
     assert [message.message_id for message in messages] == IDS[:2]
     for message in messages:
@@ -113,72 +113,74 @@ def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
         assert (message.account_id, message.campaign_id) == (account, campaign)
         assert (message.sent_at, message.accepted_at, message.due_at) == (SENT_AT, SENT_AT + 1, SENT_AT)
         assert (message.uptime_at_accept_us, message.polls, message.revision) == (77, 0, 0)
-    assert values(store) == {
+    assert read_values(store) == {
         SeriesKey(campaign, Kind.TRACKED, "intake"): 2,
         SeriesKey(campaign, Kind.MESSAGES, "new"): 2,
     }
-    assert dict(store.restore().cohorts) == {cohort_of(campaign, SENT_AT): Cohort(sent=2)}
+    assert dict(store.restore().cohorts) == {get_cohort_key(campaign, SENT_AT): Cohort(sent=2)}
 
 
 def test_a_known_id_changes_nothing(store: Store, account: int, campaign: int) -> None:
     """A duplicate, in the same batch or later, under any campaign, is neither stored nor counted."""
-    other = store.campaign_id(account, "other")
-    first = track(store, account, arrivals(campaign, ["a", "b", "a"]))
-    again = track(store, account, arrivals(other, ["b", "c"]))
+    other = store.ensure_campaign(account, "other")
+    first = track(store, account, make_arrivals(campaign, ["a", "b", "a"]))
+    again = track(store, account, make_arrivals(other, ["b", "c"]))
     assert len(first.planned) == 2
     assert [planned.campaign_id for planned in again.planned] == [other]
-    assert told(store) == {(Kind.TRACKED, "drop"): 3, (Kind.MESSAGES, "new"): 3}
+    assert sum_series(store) == {(Kind.TRACKED, "drop"): 3, (Kind.MESSAGES, "new"): 3}
 
 
 def test_accounts_have_ids_of_their_own(store: Store, account: int, campaign: int) -> None:
     """The same id of another account is another message."""
-    other = store.account_id("other")
-    track(store, account, arrivals(campaign, ["a"]))
-    assert len(track(store, other, arrivals(store.campaign_id(other, "default"), ["a"])).planned) == 1
+    other = store.ensure_account("other")
+    track(store, account, make_arrivals(campaign, ["a"]))
+    assert (
+        len(track(store, other, make_arrivals(store.ensure_campaign(other, "default"), ["a"])).planned) == 1
+    )
 
 
-def test_no_room_takes_nothing(store: Store, account: int, campaign: int) -> None:
+def test_a_batch_without_room_is_not_tracked_at_all(store: Store, account: int, campaign: int) -> None:
     """A batch with more new ids than there is room for leaves no trace, nor does its file's progress."""
-    track(store, account, arrivals(campaign, IDS[:5]))
-    before = values(store)
-    full = track(store, account, arrivals(campaign, IDS[:8]), room=2, file=FileProgress(b"f", 7))
+    track(store, account, make_arrivals(campaign, IDS[:5]))
+    before = read_values(store)
+    full = track(store, account, make_arrivals(campaign, IDS[:8]), room=2, file=FileProgress(b"f", 7))
     assert full.full
     assert (full.planned, bool(full.changes)) == ([], False)
-    assert values(store) == before
-    assert store.file_progress(b"f") == 0
-    assert not track(store, account, arrivals(campaign, IDS[:8]), room=3).full
+    assert read_values(store) == before
+    assert store.read_file_progress(b"f") == 0
+    assert not track(store, account, make_arrivals(campaign, IDS[:8]), room=3).full
 
 
 @pytest.mark.parametrize("room", [0, -5])
 def test_known_ids_need_no_room(store: Store, account: int, campaign: int, room: int) -> None:
-    """A batch of duplicates is taken when there is no room at all, so that its file can be finished."""
-    track(store, account, arrivals(campaign, IDS[:5]))
-    again = track(store, account, arrivals(campaign, IDS[:5]), room=room, file=FileProgress(b"f", 9))
+    """A batch of duplicates is accepted when there is no room at all, so that its file can be finished."""
+    track(store, account, make_arrivals(campaign, IDS[:5]))
+    again = track(store, account, make_arrivals(campaign, IDS[:5]), room=room, file=FileProgress(b"f", 9))
     assert not again.full
-    assert store.file_progress(b"f") == 9
+    assert store.read_file_progress(b"f") == 9
 
 
-def test_a_file_is_read_as_far_as_its_ids_are_there(engine: Engine) -> None:
+def test_progress_of_a_file_is_durable_with_its_ids(engine: Engine) -> None:
     """Progress and ids are durable together; each file has its own."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
-    track(store, account, arrivals(campaign, ["a"]), file=FileProgress(b"one", 100))
-    track(store, account, arrivals(campaign, ["b"]), file=FileProgress(b"one", READ_TO_THE_END))
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
+    track(store, account, make_arrivals(campaign, ["a"]), file=FileProgress(b"one", 100))
+    track(store, account, make_arrivals(campaign, ["b"]), file=FileProgress(b"one", READ_TO_THE_END))
     track(store, account, [], file=FileProgress(b"two", 5))
     engine.crash()
     store = engine.open()
-    assert [store.file_progress(key) for key in (b"one", b"two", b"three")] == [READ_TO_THE_END, 5, 0]
-    assert len(schedule(store)) == 2
+    assert [store.read_file_progress(key) for key in (b"one", b"two", b"three")] == [READ_TO_THE_END, 5, 0]
+    assert len(list_schedule(store)) == 2
 
 
 def test_a_message_counts_in_the_cohort_of_its_sending(store: Store, account: int, campaign: int) -> None:
     """Ids that were sent at different times are counted in different cohorts."""
-    batch = [*arrivals(campaign, ["a", "b"]), *arrivals(campaign, ["c"], SENT_AT - HOUR_US)]
+    batch = [*make_arrivals(campaign, ["a", "b"]), *make_arrivals(campaign, ["c"], SENT_AT - HOUR_US)]
     track(store, account, batch)
     assert dict(store.restore().cohorts) == {
-        cohort_of(campaign, SENT_AT): Cohort(sent=2),
-        cohort_of(campaign, SENT_AT - HOUR_US): Cohort(sent=1),
+        get_cohort_key(campaign, SENT_AT): Cohort(sent=2),
+        get_cohort_key(campaign, SENT_AT - HOUR_US): Cohort(sent=1),
     }
 
 
@@ -186,18 +188,18 @@ def test_a_message_counts_in_the_cohort_of_its_sending(store: Store, account: in
 
 
 def test_claim_leaves_out_what_is_gone(store: Store, account: int, campaign: int) -> None:
-    """Messages come in the order asked for; unknown rows are no error."""
-    rows = [planned.row for planned in track(store, account, arrivals(campaign, ["a", "b"])).planned]
+    """Messages come in the requested order; unknown rows are no error."""
+    rows = [planned.row for planned in track(store, account, make_arrivals(campaign, ["a", "b"])).planned]
     claimed = store.claim([rows[1], 999, rows[0]])
     assert [message.message_id for message in claimed] == ["b", "a"]
 
 
 def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
-    """What a step says of message and counters is there after a crash, all of it, and returned as changes."""
+    """All that a step changes in message and counters survives a crash, and is returned as changes."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
-    (planned,) = track(store, account, arrivals(campaign, ["a"])).planned
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
+    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
     state = CommittedState(0)
     before = store.restore()
     state.restore(before.campaigns, before.values, before.cohorts)
@@ -207,49 +209,49 @@ def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
     store = engine.open()
     assert store.claim([planned.row]) == [step.message]
     assert step.message.outcome is Status.DELIVERED
-    assert schedule(store) == []
-    assert values(store)[SeriesKey(campaign, Kind.COST_NANOS, "UAH")] == 5
-    assert values(store) == shown(state)
-    assert dict(store.restore().cohorts)[cohort_of(campaign, SENT_AT)] == Cohort(
+    assert list_schedule(store) == []
+    assert read_values(store)[SeriesKey(campaign, Kind.COST_NANOS, "UAH")] == 5
+    assert read_values(store) == list_shown_values(state)
+    assert dict(store.restore().cohorts)[get_cohort_key(campaign, SENT_AT)] == Cohort(
         sent=1, delivered=1, met=1, finished=1
     )
 
 
 def test_events_in_a_group_see_one_another(store: Store, account: int, campaign: int) -> None:
     """The second event about a message is decided on what the first one left; steps come in order."""
-    (planned,) = track(store, account, arrivals(campaign, ["a"])).planned
+    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
     events = [saw(planned.row, status) for status in (Status.PROCESSING, Status.DELIVERED, Status.DELIVERED)]
     steps, _ = store.apply(events, decide)
     assert [step.message.polls for step in steps] == [1, 2, 3]
     assert [step.newly_finished for step in steps] == [False, True, False]
-    assert values(store)[SeriesKey(campaign, Kind.FINISHED, "delivered")] == 1
+    assert read_values(store)[SeriesKey(campaign, Kind.FINISHED, "delivered")] == 1
 
 
 def test_a_plan_is_durable(engine: Engine) -> None:
-    """When and at which revision a message is looked at next survives a crash."""
+    """When and at which revision a message is polled next survives a crash."""
     store = engine.open()
-    account = store.account_id("main")
-    (planned,) = track(store, account, arrivals(store.campaign_id(account, "c"), ["a"])).planned
+    account = store.ensure_account("main")
+    (planned,) = track(store, account, make_arrivals(store.ensure_campaign(account, "c"), ["a"])).planned
     (step,), _ = store.apply([PollFailed(planned.row, SENT_AT, 0, Outcome.TIMEOUT)], decide)
     engine.crash()
     store = engine.open()
-    assert schedule(store) == [
+    assert list_schedule(store) == [
         Planned(planned.row, planned.campaign_id, step.message.revision, step.message.due_at)
     ]
     assert store.claim([planned.row])[0].failures == 1
 
 
-def test_events_about_nothing(store: Store, account: int, campaign: int) -> None:
-    """An event about a row that is gone is left out, and does no harm to the others."""
-    (planned,) = track(store, account, arrivals(campaign, ["a"])).planned
+def test_events_about_unknown_rows_are_left_out(store: Store, account: int, campaign: int) -> None:
+    """An event about a row that is gone changes nothing for the others."""
+    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
     steps, _ = store.apply([saw(999, Status.DELIVERED), saw(planned.row, Status.DELIVERED)], decide)
     assert [step.message.row for step in steps] == [planned.row]
 
 
-def test_a_decision_that_fails_takes_everything_back(store: Store, account: int, campaign: int) -> None:
-    """An error while deciding leaves no part of its group behind, and the store goes on."""
-    rows = [planned.row for planned in track(store, account, arrivals(campaign, ["a", "b"])).planned]
-    before = values(store)
+def test_a_decision_that_fails_rolls_its_group_back(store: Store, account: int, campaign: int) -> None:
+    """An error while deciding leaves no part of its group behind, and the store works on."""
+    rows = [planned.row for planned in track(store, account, make_arrivals(campaign, ["a", "b"])).planned]
+    before = read_values(store)
 
     def fail_at_the_second(message: Message, event: Event) -> Step:
         if message.row == rows[1]:
@@ -259,6 +261,6 @@ def test_a_decision_that_fails_takes_everything_back(store: Store, account: int,
     events = [saw(row, Status.DELIVERED) for row in rows]
     with pytest.raises(LookupError):
         store.apply(events, fail_at_the_second)
-    assert values(store) == before
+    assert read_values(store) == before
     assert all(message.pending for message in store.claim(rows))
     assert len(store.apply(events, decide)[0]) == 2

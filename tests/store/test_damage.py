@@ -1,4 +1,4 @@
-"""A file that holds what we never wrote: told in a sentence, never a traceback, never silence."""
+"""A file with content that this program never wrote: reported in a sentence, never with a traceback."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from exporter.domain.model import Source, Status
 from exporter.runtime.errors import StoreError, StoreUnusable
 from exporter.store import directory
 from exporter.store.sqlite import SqliteStore
-from tests.domain.example import SENT_AT, saw
-from tests.store.engines import MANY, arrivals, decide, keep_nothing, tick_at, track
+from tests.domain.example import SENT_AT, make_observed
+from tests.store.engines import MANY, decide, make_arrivals, make_tick, persist_nothing, track
 
 MESSAGES = 300
 PAGE_BYTES = 4096
@@ -28,11 +28,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with some state, cleanly closed."""
     folder = tmp_path_factory.mktemp("sound")
     store = SqliteStore(folder, now=SENT_AT)
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
-    track(store, account, arrivals(campaign, [f"id-{n}" for n in range(MESSAGES)]))
-    store.apply([saw(Status.DELIVERED, 5, row=row) for row in range(1, 100)], decide)
-    keep_nothing(store)
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
+    track(store, account, make_arrivals(campaign, [f"id-{n}" for n in range(MESSAGES)]))
+    store.apply([make_observed(Status.DELIVERED, 5, row=row) for row in range(1, 100)], decide)
+    persist_nothing(store)
     store.close()
     return folder
 
@@ -44,23 +44,23 @@ def use(folder: Path) -> tuple[int, str]:
         restored = store.restore()
         state = CommittedState(restored.created_at)
         state.restore(restored.campaigns, restored.values, restored.cohorts)
-        rows = [planned.row for piece in store.schedule() for planned in piece]
+        rows = [planned.row for piece in store.read_schedule() for planned in piece]
         messages = store.claim(range(1, MESSAGES + 1))
-        store.apply([saw(Status.PROCESSING, 5, row=row) for row in rows], decide)
+        store.apply([make_observed(Status.PROCESSING, 5, row=row) for row in rows], decide)
         now = SENT_AT + 10**9
-        store.collect_garbage(0, limit=MESSAGES, now=now, retention_us=10**15, tick=tick_at(now))
-        store.oldest_pending([1])
-        store.track(1, arrivals(1, ["new"]), Source.DROP, now=SENT_AT, uptime_us=0, room=MANY, file=None)
-        keep_nothing(store)
+        store.collect_garbage(0, limit=MESSAGES, now=now, retention_us=10**15, tick=make_tick(now))
+        store.find_oldest_pending([1])
+        store.track(1, make_arrivals(1, ["new"]), Source.DROP, now=SENT_AT, uptime_us=0, room=MANY, file=None)
+        persist_nothing(store)
     finally:
         store.close()
     return len(messages), restored.warning
 
 
-def outcome(sound: Path, folder: Path, spoil: Callable[[Path], None]) -> str:
-    """What becomes of a spoilt copy: `refused`, `warned`, or `used` with all its messages."""
+def outcome(sound: Path, folder: Path, damage: Callable[[Path], None]) -> str:
+    """What happens with a damaged copy: `refused`, `warned`, or `used` with all its messages."""
     shutil.copytree(sound, folder)
-    spoil(folder / directory.DATABASE)
+    damage(folder / directory.DATABASE)
     refusal, count, warning = "", 0, ""
     try:
         count, warning = use(folder)
@@ -73,23 +73,23 @@ def outcome(sound: Path, folder: Path, spoil: Callable[[Path], None]) -> str:
         return "refused"
     if warning:
         return "warned"
-    assert count == MESSAGES, "messages are gone, and nobody was told"
+    assert count == MESSAGES, "messages are lost without a warning"
     return "used"
 
 
 def overwrite(offset: int, data: bytes) -> Callable[[Path], None]:
     """Put other bytes into a file."""
 
-    def spoil(path: Path) -> None:
+    def damage(path: Path) -> None:
         with path.open("r+b") as file:
             file.seek(offset)
             file.write(data)
 
-    return spoil
+    return damage
 
 
 def test_a_sound_file_is_used(sound: Path, tmp_path: Path) -> None:
-    """The check of the checks: nothing spoilt, nothing refused."""
+    """A check of these checks: an undamaged file is not refused."""
     assert outcome(sound, tmp_path / "copy", lambda _: None) == "used"
 
 
@@ -123,33 +123,33 @@ def test_random_bytes_anywhere(sound: Path, tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file(sound: Path, tmp_path: Path, share: float) -> None:
-    """A file that lost its end is refused; one that lost everything is noticed by the mirror beside it."""
+    """A file that lost its end is refused; one that lost everything is noticed by its commit marker."""
 
-    def spoil(path: Path) -> None:
+    def damage(path: Path) -> None:
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * share)])
 
-    assert outcome(sound, tmp_path / "copy", spoil) == ("warned" if share == 0 else "refused")
+    assert outcome(sound, tmp_path / "copy", damage) == ("warned" if share == 0 else "refused")
 
 
 @pytest.mark.parametrize("first_page", [0, 1, 3])
 def test_a_file_of_zeros(sound: Path, tmp_path: Path, first_page: int) -> None:
     """A file whose pages were zeroed is refused."""
 
-    def spoil(path: Path) -> None:
+    def damage(path: Path) -> None:
         kept = path.read_bytes()[: first_page * PAGE_BYTES]
         path.write_bytes(kept.ljust(path.stat().st_size, b"\0"))
 
-    assert outcome(sound, tmp_path / "copy", spoil) == "refused"
+    assert outcome(sound, tmp_path / "copy", damage) == "refused"
 
 
 def test_a_lost_file_is_noticed(sound: Path, tmp_path: Path) -> None:
-    """Where the database is gone but its mirror is there, the operator is told."""
+    """Where the database is gone but its commit marker is there, there is a warning."""
     assert outcome(sound, tmp_path / "copy", Path.unlink) == "warned"
 
 
-def test_something_else_entirely(sound: Path, tmp_path: Path) -> None:
-    """A file that never was a database is refused, and left as it is."""
+def test_a_file_that_is_no_database_is_refused(sound: Path, tmp_path: Path) -> None:
+    """It is left as it is."""
     assert outcome(sound, tmp_path / "copy", overwrite(0, b"PNG" * 5000)) == "refused"
 
 
@@ -166,7 +166,7 @@ def test_something_else_entirely(sound: Path, tmp_path: Path) -> None:
         ("UPDATE cohorts SET sent = x'00'", "refused"),
         ("UPDATE accounts SET rate_micros = 'fast'", "refused"),
         ("UPDATE meta SET value = 'old' WHERE name = 'created_at'", "refused"),
-        # A number is made of it, which the mirror shows to be too small.
+        # It becomes a number, which is too small for the commit marker.
         ("UPDATE meta SET value = 'old' WHERE name = 'commits'", "warned"),
         ("DELETE FROM meta", "warned"),
     ],
@@ -174,24 +174,24 @@ def test_something_else_entirely(sound: Path, tmp_path: Path) -> None:
 def test_values_that_were_never_written(sound: Path, tmp_path: Path, statement: str, expected: str) -> None:
     """A whole file with impossible values in it is damaged all the same."""
 
-    def spoil(path: Path) -> None:
+    def damage(path: Path) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute(statement)
 
-    assert outcome(sound, tmp_path / "copy", spoil) == expected
+    assert outcome(sound, tmp_path / "copy", damage) == expected
 
 
-def test_starting_fresh(sound: Path, tmp_path: Path) -> None:
-    """With `on_corrupt: fresh` the damaged file is set aside, kept, and told of."""
+def test_a_damaged_file_is_set_aside_when_configured(sound: Path, tmp_path: Path) -> None:
+    """With `on_corrupt: fresh` the damaged file is set aside, kept, and reported."""
     folder = tmp_path / "copy"
     shutil.copytree(sound, folder)
-    spoilt = folder / directory.DATABASE
-    overwrite(0, b"not a database")(spoilt)
-    kept = spoilt.read_bytes()
+    damaged = folder / directory.DATABASE
+    overwrite(0, b"not a database")(damaged)
+    kept = damaged.read_bytes()
     with pytest.raises(StoreUnusable, match="damaged") as refused:
         SqliteStore(folder, now=SENT_AT)
     assert "recover" in refused.value.hint
-    assert spoilt.read_bytes() == kept, "a refusal touches nothing"
+    assert damaged.read_bytes() == kept, "a refusal touches nothing"
     store = SqliteStore(folder, now=SENT_AT + 1, fresh_when_damaged=True)
     restored = store.restore()
     store.close()

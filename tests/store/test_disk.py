@@ -17,15 +17,15 @@ from exporter.domain.model import Status
 from exporter.domain.snapshot import Kind
 from exporter.runtime.errors import StoreFull
 from exporter.store.sqlite import SqliteStore
-from tests.domain.example import HOUR_US, SENT_AT, saw
-from tests.store.engines import all_messages, arrivals, decide, recounted, tick_at, told, track
+from tests.domain.example import HOUR_US, SENT_AT, make_observed
+from tests.store.engines import claim_all, decide, make_arrivals, make_tick, recount, sum_series, track
 
 ROOT = Path(__file__).parents[2]
 GROUPS = 20
 
 
 class Acknowledged(NamedTuple):
-    """What a worker said before its end."""
+    """What a worker printed before its end."""
 
     tracked: int
     finished: int
@@ -36,7 +36,7 @@ class Acknowledged(NamedTuple):
 
 
 def listen(worker: subprocess.Popen[str], *, lines: int | None = None) -> Acknowledged:
-    """Read what the worker says, and kill it after so many lines."""
+    """Read what the worker prints, and kill it after so many lines."""
     tracked, finished, refused, end = 0, 0, 0, ""
     assert worker.stdout is not None
     with worker:
@@ -72,17 +72,17 @@ def assert_all_is_there(folder: Path, acknowledged: Acknowledged) -> None:
     """What was acknowledged is stored, at most one group more, and the series are those of the messages."""
     store = SqliteStore(folder, now=SENT_AT)
     assert store.restore().warning == ""
-    messages = all_messages(store, 100_000)
-    series = told(store)
+    messages = claim_all(store, 100_000)
+    series = sum_series(store)
     store.close()
-    assert series == recounted(messages)
+    assert series == recount(messages)
     tracked, finished = series.get((Kind.TRACKED, "drop"), 0), series.get((Kind.FINISHED, "delivered"), 0)
     assert acknowledged.tracked <= tracked <= acknowledged.tracked + 100
     assert acknowledged.finished <= finished <= acknowledged.finished + 100
 
 
 def test_a_sound_disk(tmp_path: Path) -> None:
-    """The check of the checks: nothing fails, everything is there."""
+    """A check of these checks: nothing fails, everything is stored."""
     acknowledged = work(tmp_path)
     assert acknowledged == (100 * GROUPS, 100 * GROUPS, 0, "done", 0)
     assert_all_is_there(tmp_path, acknowledged)
@@ -95,7 +95,7 @@ def test_a_sound_disk(tmp_path: Path) -> None:
     [*(("fdatasync", when) for when in (1, 5, 40)), ("fsync", 1)],
 )
 def test_a_sync_that_fails_ends_the_run(tmp_path: Path, call: str, when: int) -> None:
-    """A failed sync is told, nothing is acknowledged after it, and what was acknowledged is there."""
+    """A failed sync is reported, nothing is acknowledged after it, and what was acknowledged is stored."""
     acknowledged = work(tmp_path, *injecting(f"{call}:error=EIO", when))
     assert (acknowledged.end, acknowledged.exit_code) == ("StoreBroken", 74)
     assert_all_is_there(tmp_path, acknowledged)
@@ -131,15 +131,15 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
 
 
 def test_a_killed_process(tmp_path: Path) -> None:
-    """A process that is killed at any moment leaves all that it acknowledged, and the next one goes on."""
+    """What a process acknowledged before it was killed at any moment is stored, and the next one goes on."""
     draw = random.Random(1)
     acknowledged = [work(tmp_path, lines=draw.randint(1, 2 * GROUPS - 2)) for _ in range(3)]
     assert [end.exit_code for end in acknowledged] == [-9] * 3
     store = SqliteStore(tmp_path, now=SENT_AT)
-    messages = all_messages(store, 100_000)
-    series = told(store)
+    messages = claim_all(store, 100_000)
+    series = sum_series(store)
     store.close()
-    assert series == recounted(messages)
+    assert series == recount(messages)
     assert series[Kind.TRACKED, "drop"] >= sum(end.tracked for end in acknowledged)
     assert series.get((Kind.FINISHED, "delivered"), 0) >= sum(end.finished for end in acknowledged)
 
@@ -170,15 +170,15 @@ def fill(disk: Path) -> Path:
 
 def work_on(store: SqliteStore, prefix: str, groups: int) -> None:
     """Track and finish groups of 20 messages."""
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     for group in range(groups):
-        batch = arrivals(campaign, [f"{prefix}-{group}-{n}" for n in range(20)])
+        batch = make_arrivals(campaign, [f"{prefix}-{group}-{n}" for n in range(20)])
         planned = track(store, account, batch).planned
-        store.apply([saw(Status.DELIVERED, 5, row=p.row) for p in planned], decide)
+        store.apply([make_observed(Status.DELIVERED, 5, row=p.row) for p in planned], decide)
 
 
-def insist(verb: Callable[[], object]) -> None:
+def retry_once(verb: Callable[[], object]) -> None:
     """Try again once, as the tracker does every second: the first failure makes the log ready for use."""
     try:
         verb()
@@ -191,21 +191,25 @@ def test_a_disk_that_fills_and_empties(small_disk: Path) -> None:
     store = SqliteStore(small_disk / "state", now=SENT_AT)
     for turn in range(6):
         for group in range(5):
-            insist(partial(work_on, store, f"room-{turn}-{group}", 1))
+            retry_once(partial(work_on, store, f"room-{turn}-{group}", 1))
         ballast = fill(small_disk)
         with pytest.raises(StoreFull, match="no room"):
             work_on(store, f"full-{turn}", 400)
-        before = all_messages(store, 10_000)
+        before = claim_all(store, 10_000)
         pending = [message.row for message in before if message.pending]
         assert len(before) >= 100
-        assert told(store)[Kind.MESSAGES, "delivered"] == len(before) - len(pending)
-        assert [planned.row for piece in store.schedule() for planned in piece] == pending
+        assert sum_series(store)[Kind.MESSAGES, "delivered"] == len(before) - len(pending)
+        assert [planned.row for piece in store.read_schedule() for planned in piece] == pending
         ballast.unlink()
         now = SENT_AT + 10**9
-        insist(partial(store.apply, [saw(Status.DELIVERED, 5, row=row) for row in pending], decide))
-        assert store.collect_garbage(0, limit=10_000, now=now, retention_us=0, tick=tick_at(now)).cursor == 0
+        retry_once(
+            partial(store.apply, [make_observed(Status.DELIVERED, 5, row=row) for row in pending], decide)
+        )
+        assert (
+            store.collect_garbage(0, limit=10_000, now=now, retention_us=0, tick=make_tick(now)).cursor == 0
+        )
         store.prune(now=now + 8 * 24 * HOUR_US, cohorts_before=0, files_before=0)
-        assert all_messages(store, 10_000) == []
-    tracked = told(store)[Kind.TRACKED, "drop"]
-    assert told(store) == {(Kind.TRACKED, "drop"): tracked, (Kind.FINISHED, "delivered"): tracked}
+        assert claim_all(store, 10_000) == []
+    tracked = sum_series(store)[Kind.TRACKED, "drop"]
+    assert sum_series(store) == {(Kind.TRACKED, "drop"): tracked, (Kind.FINISHED, "delivered"): tracked}
     store.close()

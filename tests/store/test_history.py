@@ -1,4 +1,4 @@
-"""Any history of verbs and crashes, on every engine: what is stored, shown and recounted is the same."""
+"""Any history of verbs and crashes, on every engine: what is stored, shown and recount is the same."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from tests.store.engines import (
     ENGINES,
     MANY,
     Engine,
-    all_messages,
-    arrivals,
+    claim_all,
     decide,
-    keep_nothing,
-    recounted,
-    shown,
-    tick_at,
-    told,
+    list_shown_values,
+    make_arrivals,
+    make_tick,
+    persist_nothing,
+    read_values,
+    recount,
+    sum_series,
     track,
-    values,
 )
 
 DAY_US = 24 * HOUR_US
 
 
-def schedule(store: Store) -> list[Planned]:
-    """All pending messages' places."""
-    return list(chain.from_iterable(store.schedule()))
+def list_schedule(store: Store) -> list[Planned]:
+    """The places of all pending messages."""
+    return list(chain.from_iterable(store.read_schedule()))
 
 
 # --- any history ------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ events: st.SearchStrategy[Event] = st.one_of(
 
 
 class Drop(NamedTuple):
-    """Ids come in, and there is so much room."""
+    """Ids are dropped, and there is so much room."""
 
     ids: list[str]
     room: int
@@ -84,7 +84,7 @@ class Group(NamedTuple):
 operations: st.SearchStrategy[Drop | Group | str] = st.one_of(
     st.builds(Drop, ids, st.sampled_from([2, MANY])),
     st.builds(Group, st.lists(events, min_size=1, max_size=10)),
-    st.sampled_from(["crash", "close", "sweep", "keep"]),
+    st.sampled_from(["crash", "close", "collect_garbage", "persist"]),
 )
 
 
@@ -95,46 +95,46 @@ class Run:
         """Begin with nothing but a campaign."""
         self.engine = engine
         self.store = engine.open()
-        self.account = self.store.account_id("main")
-        self.campaign = self.store.campaign_id(self.account, "default")
+        self.account = self.store.ensure_account("main")
+        self.campaign = self.store.ensure_campaign(self.account, "default")
         self.state = CommittedState(0)
         self.state.campaigns[self.campaign] = CampaignName("main", "default")
         self.known: set[str] = set()
         self.counters: dict[SeriesKey, int] = {}
 
-    def take(self, operation: Drop | Group | str) -> None:
-        """Do one thing, and show it."""
+    def do(self, operation: Drop | Group | str) -> None:
+        """Do one thing, and apply it to the state."""
         match operation:
             case Drop(batch, room):
-                taken = track(self.store, self.account, arrivals(self.campaign, batch), room=room)
+                taken = track(self.store, self.account, make_arrivals(self.campaign, batch), room=room)
                 new = set(batch) - self.known
                 assert taken.full == (len(new) > room)
                 self.known |= set() if taken.full else new
                 self.state.apply(taken.changes)
             case Group(group):
                 self.state.apply(self.store.apply(group, decide)[1])
-            case "sweep":
-                # Nothing is old enough to be forgotten: the recount needs every message.
+            case "collect_garbage":
+                # Nothing is old enough to be deleted: the recount needs every message.
                 now, kept_us = SENT_AT + 3 * DAY_US, 90 * DAY_US
-                swept = self.store.collect_garbage(
-                    0, limit=100, now=now, retention_us=kept_us, tick=tick_at(now)
+                collected = self.store.collect_garbage(
+                    0, limit=100, now=now, retention_us=kept_us, tick=make_tick(now)
                 )
-                self.state.apply(swept.changes)
-            case "keep":
-                keep_nothing(self.store)
+                self.state.apply(collected.changes)
+            case "persist":
+                persist_nothing(self.store)
             case _:
                 end = self.engine.crash if operation == "crash" else self.engine.close
                 end()
                 self.store = self.engine.open()
 
     def check(self) -> None:
-        """Messages, series, schedule and state tell the same."""
-        stored = values(self.store)
-        assert stored == shown(self.state)
-        messages = all_messages(self.store, 1000)
-        assert told(self.store) == recounted(messages)
+        """Messages, series, schedule and state agree."""
+        stored = read_values(self.store)
+        assert stored == list_shown_values(self.state)
+        messages = claim_all(self.store, 1000)
+        assert sum_series(self.store) == recount(messages)
         assert {message.message_id for message in messages} == self.known
-        assert len(schedule(self.store)) == self.state.pending
+        assert len(list_schedule(self.store)) == self.state.pending
         fallen = [key for key, n in self.counters.items() if stored.get(key, 0) < n]
         assert all(key.kind is Kind.MESSAGES for key in fallen)
         self.counters = stored
@@ -150,7 +150,7 @@ def test_any_history(name: str, script: list[Drop | Group | str]) -> None:
         try:
             run = Run(engine)
             for operation in script:
-                run.take(operation)
+                run.do(operation)
                 run.check()
         finally:
             engine.close()

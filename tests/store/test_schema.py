@@ -1,4 +1,4 @@
-"""The schema of the SQLite file: fresh, migrated, killed in between, newer, or not ours."""
+"""The schema of the SQLite file: fresh, migrated, killed in between, newer, or changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tables(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
 
 def test_a_fresh_schema_equals_a_migrated_one() -> None:
     """Whichever version a file starts from, its schema becomes that of a new one."""
-    steps = schema.migrations()
+    steps = schema.read_migrations()
     assert [number for number, _ in steps] == list(range(1, len(steps) + 1))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         schema.migrate(fresh)
@@ -39,8 +39,8 @@ def test_a_fresh_schema_equals_a_migrated_one() -> None:
                     older.executescript(f"BEGIN; {sql} PRAGMA user_version = {number}; COMMIT;")
                 schema.migrate(older)
                 assert tables(older) == tables(fresh)
-                assert schema.version(older) == schema.newest()
-                assert schema.is_ours(older)
+                assert schema.read_version(older) == schema.find_newest_version()
+                assert schema.has_our_tables(older)
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
@@ -69,22 +69,22 @@ schema.migrate(connection)
 
 @pytest.mark.parametrize("statement", [3, 6, 10])
 def test_a_killed_migration_leaves_nothing(tmp_path: Path, statement: int) -> None:
-    """A migration that is killed in the middle is undone whole, and succeeds the next time."""
+    """A migration that is killed in the middle is rolled back, and succeeds the next time."""
     path = tmp_path / directory.DATABASE
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(path), str(statement)], cwd=ROOT, check=False)
     assert killed.returncode == -9
     with closing(sqlite3.connect(path)) as connection:
-        assert schema.version(connection) == 0
+        assert schema.read_version(connection) == 0
         assert tables(connection) == []
     SqliteStore(tmp_path, now=SENT_AT).close()
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    """A file of a newer version is left alone, and the sentence says what to do."""
+    """A file of a newer version is left as it is, and the error says what to do."""
     SqliteStore(tmp_path, now=SENT_AT).close()
     path = tmp_path / directory.DATABASE
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {schema.newest() + 1}")
+        connection.execute(f"PRAGMA user_version = {schema.find_newest_version() + 1}")
     for fresh_when_damaged in (False, True):
         with pytest.raises(StoreUnusable, match="knows only") as refused:
             SqliteStore(tmp_path, now=SENT_AT, fresh_when_damaged=fresh_when_damaged)
@@ -93,8 +93,8 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir() if "corrupt" in file.name] == []
 
 
-def test_an_index_of_the_operators_own_is_no_damage(tmp_path: Path) -> None:
-    """Something beside our tables is left alone."""
+def test_an_index_of_the_operator_is_no_damage(tmp_path: Path) -> None:
+    """Tables and indexes of others are left as they are."""
     SqliteStore(tmp_path, now=SENT_AT).close()
     with closing(sqlite3.connect(tmp_path / directory.DATABASE)) as connection:
         connection.execute("CREATE INDEX mine ON messages (status)")
@@ -102,7 +102,7 @@ def test_an_index_of_the_operators_own_is_no_damage(tmp_path: Path) -> None:
 
 
 def test_a_changed_table_is_refused(tmp_path: Path) -> None:
-    """A table that lacks what we made is damage, told before anything is counted."""
+    """A missing index is damage, reported before anything is counted."""
     SqliteStore(tmp_path, now=SENT_AT).close()
     with closing(sqlite3.connect(tmp_path / directory.DATABASE)) as connection:
         connection.execute("DROP INDEX messages_by_id")

@@ -1,4 +1,4 @@
-"""The SQLite file: ours alone, set up to lose nothing, and of a schema that we know."""
+"""The SQLite file: used by one process, set up to lose nothing, and its backups noticed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from exporter.store.database import CHECKPOINT_ROWS, Database
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import HOUR_US, SENT_AT
 from tests.kit.waiting import HANG_SECONDS
-from tests.store.engines import arrivals, decide, keep_nothing, tick_at, told, track, values
+from tests.store.engines import (
+    decide,
+    make_arrivals,
+    make_tick,
+    persist_nothing,
+    read_values,
+    sum_series,
+    track,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,12 +41,12 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def fill(store: SqliteStore, count: int, prefix: str = "id") -> None:
     """Track so many messages."""
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
-    track(store, account, arrivals(campaign, [f"{prefix}-{n}" for n in range(count)]))
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
+    track(store, account, make_arrivals(campaign, [f"{prefix}-{n}" for n in range(count)]))
 
 
-# --- alone ------------------------------------------------------------------------------------------
+# --- exclusive --------------------------------------------------------------------------------------
 
 _SECOND = """
 import sys
@@ -60,9 +68,9 @@ def files(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def test_a_second_process_is_refused(store: SqliteStore, tmp_path: Path) -> None:
-    """Another process is told which file is in use, and touches nothing."""
+    """Another process gets an error with the file that is in use, and touches nothing."""
     fill(store, 3)
-    # Looked at by name only: opening and closing a file would drop the locks of this process on it.
+    # Checked by name only: opening and closing a file would drop the locks of this process on it.
     before = files(tmp_path)
     second = subprocess.run(
         [sys.executable, "-c", _SECOND, str(tmp_path)],
@@ -90,15 +98,17 @@ def test_everything_is_private(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "state"
     store = SqliteStore(folder, now=SENT_AT)
     fill(store, 3)
-    keep_nothing(store)
+    persist_nothing(store)
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     store.close()
-    assert modes == dict.fromkeys([directory.DATABASE, f"{directory.DATABASE}-wal", directory.MIRROR], 0o600)
+    assert modes == dict.fromkeys(
+        [directory.DATABASE, f"{directory.DATABASE}-wal", directory.COMMIT_MARKER], 0o600
+    )
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
-    """A path that can't be a folder is refused with a sentence that names it."""
+    """A path that can't be a folder is refused with an error that names it."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreBroken, match="file"):
         SqliteStore(tmp_path / "file", now=SENT_AT)
@@ -119,22 +129,22 @@ def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
 )
 def test_settings(tmp_path: Path, pragma: str, value: object) -> None:
     """The connection is set up to lose nothing, to leave nothing, and to use little memory."""
-    database = Database(directory.claim(tmp_path))
-    with database.reading() as cursor:
+    database = Database(directory.prepare_directory(tmp_path))
+    with database.read() as cursor:
         assert cursor.execute(f"PRAGMA {pragma}").fetchone() == (value,)
     database.close()
 
 
-def test_what_is_forgotten_is_gone_from_the_file(tmp_path: Path) -> None:
-    """Ids of forgotten messages are not left in the file's free space."""
+def test_deleted_messages_leave_no_ids_in_the_file(tmp_path: Path) -> None:
+    """Not in the file's free space either."""
     store = SqliteStore(tmp_path, now=SENT_AT)
     fill(store, 500, "canary")
     now = SENT_AT + 300 * HOUR_US
-    account = store.account_id("main")
+    account = store.ensure_account("main")
     events = [Tick(row, now, 0) for row in range(1, 501)]
     store.apply(events, decide)
-    store.collect_garbage(0, limit=1000, now=now, retention_us=0, tick=tick_at(now))
-    assert store.account_id("main") == account
+    store.collect_garbage(0, limit=1000, now=now, retention_us=0, tick=make_tick(now))
+    assert store.ensure_account("main") == account
     store.close()
     assert b"canary" not in (tmp_path / directory.DATABASE).read_bytes()
 
@@ -156,11 +166,11 @@ def test_closing_leaves_one_file(tmp_path: Path) -> None:
     assert not (tmp_path / f"{directory.DATABASE}-wal").exists()
 
 
-# --- a backup that was put back ---------------------------------------------------------------------
+# --- a restored backup ------------------------------------------------------------------------------
 
 
-def test_a_restored_backup_begins_its_counters_anew(tmp_path: Path) -> None:
-    """Counters of an old copy would fall: they start at 0 with a new birth, and the operator is told."""
+def test_a_restored_backup_starts_its_counters_at_0(tmp_path: Path) -> None:
+    """Counters of an old copy would fall: they start at 0 with a new creation time, with a warning."""
     run, backup = tmp_path / "run", tmp_path / "backup"
     store = SqliteStore(run, now=SENT_AT)
     fill(store, 3)
@@ -174,7 +184,7 @@ def test_a_restored_backup_begins_its_counters_anew(tmp_path: Path) -> None:
     restored = store.restore()
     assert "restored backup" in restored.warning
     assert restored.created_at == SENT_AT + HOUR_US
-    assert told(store) == {(Kind.MESSAGES, "new"): 3}
+    assert sum_series(store) == {(Kind.MESSAGES, "new"): 3}
     assert len(store.claim(range(1, 10))) == 3
     store.close()
     again = SqliteStore(run, now=SENT_AT + 2 * HOUR_US)
@@ -192,18 +202,18 @@ def test_a_copy_of_everything_is_no_restored_backup(tmp_path: Path) -> None:
     shutil.copytree(run, moved)
     store = SqliteStore(moved, now=SENT_AT + HOUR_US)
     assert store.restore().warning == ""
-    assert sum(values(store).values()) == 6
+    assert sum(read_values(store).values()) == 6
     store.close()
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "-5", "9" * 30, "\u00b2", "12\n"])
-def test_a_mirror_that_says_nothing(tmp_path: Path, text: str) -> None:
-    """A mirror that is lost, torn or behind is no reason to start anew."""
+def test_an_unusable_commit_marker_is_ignored(tmp_path: Path, text: str) -> None:
+    """A marker that is lost, torn or behind is no reason to start at 0."""
     store = SqliteStore(tmp_path, now=SENT_AT)
     for n in range(20):
         fill(store, 1, f"n{n}")
     store.close()
-    (tmp_path / directory.MIRROR).write_text(text)
+    (tmp_path / directory.COMMIT_MARKER).write_text(text)
     store = SqliteStore(tmp_path, now=SENT_AT + 1)
     assert store.restore().warning == ""
     store.close()

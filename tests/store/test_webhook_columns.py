@@ -1,4 +1,4 @@
-"""What the store keeps for webhooks: messages by their ids, what is still to be asked, and who is exempt."""
+"""What the store keeps for webhooks: messages by their ids, what is still to be polled, what is exempt."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from exporter.domain.model import SECOND_US, Answer, Outcome, Source, Status, Ve
 from exporter.store import Store, schema
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT
-from tests.store.engines import MANY, Engine, arrivals, decide, tick_at, track
+from tests.store.engines import MANY, Engine, decide, make_arrivals, make_tick, track
 
 DAY_US = 86_400 * SECOND_US
 IDS = ["id-1", "id-2", "id-3"]
 
 
-def rows_to_ask(store: Store) -> set[int]:
+def list_rows_to_poll(store: Store) -> set[int]:
     """The rows that a new run would put on its agenda."""
-    return {place.row for place in chain.from_iterable(store.schedule())}
+    return {place.row for place in chain.from_iterable(store.read_schedule())}
 
 
 def test_messages_are_found_by_their_ids(engine: Engine) -> None:
-    """In whichever account, in the accounts that are asked for only; unknown ids are left out."""
+    """In all of the given accounts, and in no others; unknown ids are left out."""
     store = engine.open()
-    accounts = [store.account_id(name) for name in ("main", "second")]
+    accounts = [store.ensure_account(name) for name in ("main", "second")]
     for account in accounts:
-        track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:2]))
+        track(store, account, make_arrivals(store.ensure_campaign(account, "default"), IDS[:2]))
     found = store.find(accounts, ["id-2", "id-3"])
     assert list(found) == ["id-2"]
     assert [message.account_id for message in found["id-2"]] == accounts
@@ -36,11 +36,11 @@ def test_messages_are_found_by_their_ids(engine: Engine) -> None:
     assert store.find([], IDS) == store.find(accounts, []) == {}
 
 
-def test_what_is_still_to_be_asked_survives(engine: Engine) -> None:
-    """A hint, and an end that an answer must complete, are on the agenda of the next run, whole."""
+def test_what_is_still_to_be_polled_survives(engine: Engine) -> None:
+    """Claimed statuses, and final ones that a poll must complete, are on the agenda of the next run."""
     store = engine.open()
-    account = store.account_id("main")
-    accepted = track(store, account, arrivals(store.campaign_id(account, "default"), IDS))
+    account = store.ensure_account("main")
+    accepted = track(store, account, make_arrivals(store.ensure_campaign(account, "default"), IDS))
     rows = [planned.row for planned in accepted.planned]
     at = SENT_AT + SECOND_US
     final = Observed(rows[0], at, 0, Answer(Status.DELIVERED, cost_nanos=7), Via.WEBHOOK, at)
@@ -48,54 +48,58 @@ def test_what_is_still_to_be_asked_survives(engine: Engine) -> None:
     store.apply([final, StatusClaimed(rows[1], at, 0, Status.DELIVERED), ended], decide)
     engine.crash()
     store = engine.open()
-    assert rows_to_ask(store) == set(rows[:2])
+    assert list_rows_to_poll(store) == set(rows[:2])
     kept = {message.row: message for message in store.claim(rows)}
     assert kept[rows[0]].webhook_cost_nanos == 7
     assert kept[rows[1]].claimed_status == Status.DELIVERED
     store.apply([Observed(rows[0], at + 1, 0, Answer(Status.DELIVERED))], decide)
-    assert rows_to_ask(store) == {rows[1]}
+    assert list_rows_to_poll(store) == {rows[1]}
 
 
-def test_a_hint_about_a_message_that_was_given_up_survives(engine: Engine) -> None:
-    """It is asked about once more, by the next run too."""
+def test_a_claim_about_a_message_that_was_given_up_survives(engine: Engine) -> None:
+    """The message is polled once more, by the next run too."""
     store = engine.open()
-    account = store.account_id("main")
-    (planned,) = track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:1])).planned
+    account = store.ensure_account("main")
+    (planned,) = track(
+        store, account, make_arrivals(store.ensure_campaign(account, "default"), IDS[:1])
+    ).planned
     late = SENT_AT + 90 * SECOND_US
     store.apply([PollFailed(planned.row, late, 0, Outcome.NOT_FOUND)], decide)
-    assert rows_to_ask(store) == set()
+    assert list_rows_to_poll(store) == set()
     store.apply([StatusClaimed(planned.row, late, 0, Status.DELIVERED)], decide)
     engine.crash()
-    assert rows_to_ask(engine.open()) == {planned.row}
+    assert list_rows_to_poll(engine.open()) == {planned.row}
 
 
-def test_retention_waits_for_what_an_end_was_worth(engine: Engine) -> None:
-    """A finished message is not forgotten before an answer has completed it, or nobody would ask any more."""
+def test_retention_waits_for_the_poll_that_completes_a_message(engine: Engine) -> None:
+    """A finished message is not deleted before a poll has completed it, or its cost would be lost."""
     store = engine.open()
-    account = store.account_id("main")
-    (planned,) = track(store, account, arrivals(store.campaign_id(account, "default"), IDS[:1])).planned
+    account = store.ensure_account("main")
+    (planned,) = track(
+        store, account, make_arrivals(store.ensure_campaign(account, "default"), IDS[:1])
+    ).planned
     final = Observed(planned.row, SENT_AT, 0, Answer(Status.DELIVERED, cost_nanos=7), Via.WEBHOOK, SENT_AT)
     store.apply([final], decide)
     for days, left in ((2, 1), (5, 1), (6, 0)):
         now = SENT_AT + days * DAY_US
-        store.collect_garbage(0, limit=10, now=now, retention_us=DAY_US, tick=tick_at(now))
+        store.collect_garbage(0, limit=10, now=now, retention_us=DAY_US, tick=make_tick(now))
         assert len(store.claim([planned.row])) == left
         if days == 2:
-            assert rows_to_ask(store) == {planned.row}
+            assert list_rows_to_poll(store) == {planned.row}
     assert {(k.kind.name, v) for k, v in store.restore().values if k.kind.name == "COST_NANOS"} == {
         ("COST_NANOS", 7)
     }
 
 
-def test_who_is_first_heard_of_by_a_webhook_is_exempt(engine: Engine) -> None:
-    """Its beginning isn't known; all other sources' messages are judged."""
+def test_messages_first_known_from_a_webhook_are_exempt(engine: Engine) -> None:
+    """When they were sent isn't known; messages of all other sources are judged."""
     store = engine.open()
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
     for source, message_id in zip(Source, ("a", "b", "c", "d"), strict=True):
         store.track(
             account,
-            arrivals(campaign, [message_id]),
+            make_arrivals(campaign, [message_id]),
             source,
             now=SENT_AT,
             uptime_us=0,
@@ -108,7 +112,7 @@ def test_who_is_first_heard_of_by_a_webhook_is_exempt(engine: Engine) -> None:
 
 def test_messages_of_a_version_before_webhooks(tmp_path: Path) -> None:
     """A state that a version without these columns wrote goes on as it was."""
-    first = schema.migrations()[0][1]
+    first = schema.read_migrations()[0][1]
     with closing(sqlite3.connect(tmp_path / "state.sqlite3", isolation_level=None)) as connection:
         connection.executescript(f"BEGIN; {first} PRAGMA user_version = 1; COMMIT;")
         connection.execute("INSERT INTO meta VALUES ('created_at', 1), ('commits', 5)")

@@ -1,4 +1,4 @@
-"""A process that uses a store and says what was acknowledged, until its disk fails or it is killed.
+"""A process that uses a store and prints what was acknowledged, until its disk fails or it is killed.
 
 Each line is a verb that came back: `track N` or `finish N`, with the number of
 messages so far; `full` is a verb that is tried again; the last line is `done`,
@@ -18,8 +18,8 @@ from typing import TypeVar
 from exporter.domain.model import Status
 from exporter.runtime.errors import StoreError, StoreFull
 from exporter.store.sqlite import SqliteStore
-from tests.domain.example import SENT_AT, saw
-from tests.store.engines import arrivals, decide, keep_nothing, track
+from tests.domain.example import SENT_AT, make_observed
+from tests.store.engines import decide, make_arrivals, persist_nothing, track
 
 GROUP = 100
 T = TypeVar("T")
@@ -28,49 +28,49 @@ T = TypeVar("T")
 def main(folder: Path, groups: int, tries: int) -> int:
     """Use a store until it fails; returns the exit code."""
     try:
-        store = _insist(lambda: SqliteStore(folder, now=SENT_AT), tries)
+        store = _retry(lambda: SqliteStore(folder, now=SENT_AT), tries)
     except StoreError as error:
-        _say(type(error).__name__)
+        _print(type(error).__name__)
         return error.exit_code
     try:
         _use(store, groups, tries)
     except StoreError as error:
         # What failed once is not to be trusted again, though it would work this time.
         with suppress(StoreError):
-            keep_nothing(store)
-            _say("used after its end")
+            persist_nothing(store)
+            _print("used after its end")
         store.close()
-        _say(type(error).__name__)
+        _print(type(error).__name__)
         return error.exit_code
-    _say("done")
+    _print("done")
     return 0
 
 
 def _use(store: SqliteStore, groups: int, tries: int) -> None:
     """Track and finish groups of messages."""
-    account = _insist(lambda: store.account_id("main"), tries)
-    campaign = _insist(lambda: store.campaign_id(account, "default"), tries)
+    account = _retry(lambda: store.ensure_account("main"), tries)
+    campaign = _retry(lambda: store.ensure_campaign(account, "default"), tries)
     for group in range(groups):
-        batch = arrivals(campaign, [f"{os.getpid()}-{group}-{n}" for n in range(GROUP)])
-        accepted = _insist(partial(track, store, account, batch), tries)
-        _say(f"track {len(accepted.planned)}")
-        events = [saw(Status.DELIVERED, 5, row=planned.row) for planned in accepted.planned]
-        steps, _ = _insist(partial(store.apply, events, decide), tries)
-        _say(f"finish {sum(step.newly_finished for step in steps)}")
-        _insist(partial(keep_nothing, store), tries)
+        batch = make_arrivals(campaign, [f"{os.getpid()}-{group}-{n}" for n in range(GROUP)])
+        accepted = _retry(partial(track, store, account, batch), tries)
+        _print(f"track {len(accepted.planned)}")
+        events = [make_observed(Status.DELIVERED, 5, row=planned.row) for planned in accepted.planned]
+        steps, _ = _retry(partial(store.apply, events, decide), tries)
+        _print(f"finish {sum(step.newly_finished for step in steps)}")
+        _retry(partial(persist_nothing, store), tries)
     store.close()
 
 
-def _insist(verb: Callable[[], T], tries: int) -> T:
+def _retry(verb: Callable[[], T], tries: int) -> T:
     for _ in range(tries):
         try:
             return verb()
         except StoreFull:
-            _say("full")
+            _print("full")
     return verb()
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -1,15 +1,15 @@
 """The campaigns at length; exit code 1 when one found something.
 
 python -m tests.torture kill --count 10000
-python -m tests.torture cut --count 100000
+python -m tests.torture power-loss --count 100000
 python -m tests.torture faults --count 5000
 unshare --mount --map-root-user python -m tests.torture fill --count 100
-python -m tests.torture judge --count 100
-python -m tests.torture hands --count 100000
+python -m tests.torture prometheus-consistency --count 100
+python -m tests.torture fs-races --count 100000
 python -m tests.torture fuzz --count 10000000
-python -m tests.torture taint --count 10000
+python -m tests.torture secret-leaks --count 10000
 python -m tests.torture soak --virtual-hours 72
-python -m tests.torture endure --seconds 3600
+python -m tests.torture soak-realtime --seconds 3600
 """
 
 from __future__ import annotations
@@ -23,8 +23,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.kit.virtual import quick_folder
-from tests.torture import cut, endure, faults, fill, fuzz, hands, judge, kill, soak, taint
-from tests.torture.report import Report, done_by_crew
+from tests.torture import (
+    faults,
+    fill,
+    fs_races,
+    fuzz,
+    kill,
+    power_loss,
+    prometheus_consistency,
+    secret_leaks,
+    soak,
+    soak_realtime,
+)
+from tests.torture.report import Report, run_in_parallel
 
 Share = Callable[[], Report]
 
@@ -44,15 +55,21 @@ class Campaign(NamedTuple):
 
 CAMPAIGNS = (
     Campaign("kill", "SIGKILL at random instants", 10_000, 12, kill.shares),
-    Campaign("cut", "power cuts, replayed", 100_000, 2, cut.shares),
+    Campaign("power-loss", "power cuts, replayed", 100_000, 2, power_loss.shares),
     Campaign("faults", "one call to the system fails", 5_000, 9, faults.shares),
     Campaign("fill", "the disk is full for a while (start with: unshare -rm)", 100, 4, fill.shares),
-    Campaign("judge", "a real Prometheus scrapes through kills", 100, 2, judge.shares),
-    Campaign("hands", "random hands in a drop directory", 100_000, 2, hands.shares),
+    Campaign(
+        "prometheus-consistency",
+        "a real Prometheus scrapes through kills",
+        100,
+        2,
+        prometheus_consistency.shares,
+    ),
+    Campaign("fs-races", "random changes of files in a drop directory", 100_000, 2, fs_races.shares),
     Campaign("fuzz", "damaged inputs for everything that reads", 10_000_000, 2, fuzz.shares),
-    Campaign("taint", "canaries in every input", 10_000, 2, taint.shares),
+    Campaign("secret-leaks", "canaries in every input", 10_000, 2, secret_leaks.shares),
     Campaign("soak", "days of traffic on virtual time", 72, 2, soak.shares, "--virtual-hours"),
-    Campaign("endure", "an hour at ten times the usual load", 3_600, 1, endure.shares, "--seconds"),
+    Campaign("soak-realtime", "an hour at ten times the load", 3_600, 1, soak_realtime.shares, "--seconds"),
 )
 
 
@@ -71,7 +88,7 @@ def main() -> int:
     whole = Report()
     with quick_folder(Path(tempfile.gettempdir())) as folder:
         shares = arguments.campaign.shares(folder, arguments.count, arguments.seed)
-        for report in done_by_crew(shares, arguments.workers):
+        for report in run_in_parallel(shares, arguments.workers):
             whole.add(report)
             lines = [f"{time.monotonic() - began_at:.0f} s: {whole}"]
             lines += [f"FOUND {finding}" for finding in report.findings]

@@ -22,7 +22,7 @@ from exporter.domain.model import FINAL_BY_PROVIDER, FINISHED, Status, Verdict
 from exporter.domain.snapshot import Kind
 
 
-class Books(NamedTuple):
+class State(NamedTuple):
     """What the counters of a state file say, and the ids that it holds."""
 
     ids: frozenset[str]
@@ -44,18 +44,18 @@ class _Recount(NamedTuple):
     forgotten: int
 
 
-def books(path: Path) -> Books:
+def read_state(path: Path) -> State:
     """Read what the counters say."""
     with closing(sqlite3.connect(path)) as connection:
         if _is_empty(connection):
-            return Books(frozenset(), 0, Counter())
+            return State(frozenset(), 0, Counter())
         names = dict(connection.execute("SELECT id, name FROM campaigns"))
         recount = _read(connection)
         totals: Counter[tuple[str, Kind, str]] = Counter()
         for (campaign_id, kind, label), value in recount.series.items():
             totals[names[campaign_id], kind, label] += value
         ids = frozenset(row[0] for row in connection.execute("SELECT message_id FROM messages"))
-    return Books(ids, recount.forgotten, totals)
+    return State(ids, recount.forgotten, totals)
 
 
 def disagreements(path: Path) -> list[str]:

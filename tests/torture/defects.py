@@ -31,24 +31,25 @@ class Mutant(NamedTuple):
         return original
 
 
-_POWER_CUT = "torture/test_cut.py::test_a_power_cut_loses_nothing_acknowledged"
-_CANARIES = "torture/test_privacy.py::test_no_phone_number_and_no_key_comes_out"
+_POWER_CUT = "torture/test_power_loss.py::test_a_power_cut_loses_nothing_acknowledged"
+_CANARIES = "torture/test_secret_leaks.py::test_no_phone_number_and_no_key_comes_out"
 
 MUTANTS = (
     Mutant(
         "I1",
         "a file is moved before its ids are on disk",
-        "exporter/ingest/drop/drop.py",
+        "exporter/ingest/drop/worker.py",
         [
             (
                 "        for _ in range(TURN_BATCHES):\n",
                 (
-                    '        put_aside(self._settings.directory, reading.found, Plan("done", False, b""))\n'
+                    '        plan = ArchivePlan("done", False, b"")\n'
+                    "        archive_file(self._settings.directory, reader.found, plan)\n"
                     "        for _ in range(TURN_BATCHES):\n"
                 ),
             )
         ],
-        "sources/test_drop.py::test_ids_are_on_disk_before_their_file_is_moved",
+        "ingest/drop/test_drop.py::test_ids_are_on_disk_before_their_file_is_moved",
     ),
     Mutant(
         "I1",
@@ -80,10 +81,10 @@ MUTANTS = (
         "exporter/store/sqlite.py",
         [
             (
-                "            write(cursor, changes)\n        return steps, changes",
+                "            _add_changes(cursor, changes)\n        return steps, changes",
                 (
                     "        with self._database.transaction() as cursor:\n"
-                    "            write(cursor, changes)\n        return steps, changes"
+                    "            _add_changes(cursor, changes)\n        return steps, changes"
                 ),
             )
         ],
@@ -91,31 +92,31 @@ MUTANTS = (
     ),
     Mutant(
         "I2",
-        "an end that is told again counts again",
+        "a final status that is reported again counts again",
         "exporter/domain/lifecycle.py",
         [("Status.DELIVERED: frozenset(),", "Status.DELIVERED: frozenset({Status.DELIVERED}),")],
-        "core/test_lifecycle.py::test_an_end_absorbs",
+        "domain/test_lifecycle.py::test_a_final_status_never_changes",
     ),
     Mutant(
         "I2",
         "a verdict is given twice",
         "exporter/domain/lifecycle.py",
         [("if message.verdict is not Verdict.NONE or at <", "if at <")],
-        "core/test_lifecycle.py::test_any_history",
+        "domain/test_lifecycle.py::test_any_history",
     ),
     Mutant(
         "I2",
         "what was forgotten is a new message when it is dropped again",
-        "exporter/store/writing.py",
+        "exporter/store/sqlite.py",
         [("    return [\n        arrival\n", "    return arrivals or [\n        arrival\n")],
-        "store/test_sweep.py::test_a_forgotten_id_is_known_for_a_while",
+        "store/test_maintenance.py::test_a_deleted_id_is_known_for_a_while",
     ),
     Mutant(
         "I3",
         "a restored backup goes on counting from where it was",
         "exporter/store/sqlite.py",
-        [("if commits < mirrored:", "if commits < 0:")],
-        "store/test_sqlite.py::test_a_restored_backup_begins_its_counters_anew",
+        [("if commits < marked:", "if commits < 0:")],
+        "store/test_sqlite.py::test_a_restored_backup_starts_its_counters_at_0",
     ),
     Mutant(
         "I3",
@@ -127,7 +128,7 @@ MUTANTS = (
                 "Kind.FINISHED, message.status.word), -1)",
             )
         ],
-        "core/test_ledger.py::test_an_end_ends_pending_and_forgetting_keeps_counters",
+        "domain/test_aggregates.py::test_a_finished_message_is_not_pending_and_removing_it_keeps_counters",
     ),
     Mutant(
         "I4",
@@ -153,12 +154,12 @@ MUTANTS = (
         [
             (
                 (
-                    "        await self.tracker.run(self.store.persist, changes, kept)\n"
+                    "        await self.tracker.run(self.store.persist, changes, limiters)\n"
                     "        if changes:\n            self.tracker.apply_committed(changes)\n"
                 ),
                 (
                     "        if changes:\n            self.tracker.apply_committed(changes)\n"
-                    "        await self.tracker.run(self.store.persist, changes, kept)\n"
+                    "        await self.tracker.run(self.store.persist, changes, limiters)\n"
                 ),
             )
         ],
@@ -169,35 +170,35 @@ MUTANTS = (
         "no second between the last request of one life and the first of the next",
         "exporter/engine/tracker.py",
         [("not_before_us=schedule.CLOSEST_US", "not_before_us=0")],
-        "polling/test_restart.py::test_forty_crashes_at_random_moments",
+        "engine/test_restart.py::test_forty_crashes_at_random_moments",
     ),
     Mutant(
         "I5",
-        "a look is planned sooner than a second after the one before",
+        "a poll is planned sooner than a second after the one before",
         "exporter/domain/schedule.py",
-        [("return max(look_at, now + CLOSEST_US)", "return max(look_at, now)")],
-        "core/test_schedule.py",
+        [("return max(poll_at, now + CLOSEST_US)", "return max(poll_at, now)")],
+        "domain/test_schedule.py",
     ),
     Mutant(
         "I6",
         "the bucket is full after a restart",
-        "exporter/domain/limiter.py",
-        [("self._tokens = 0.0", "self._tokens = rate")],
-        "core/test_ratelimit.py::test_the_bucket_starts_empty",
+        "exporter/domain/token_bucket.py",
+        [("if full else 0.0", "if full else rate")],
+        "domain/test_limiter.py::test_the_bucket_starts_empty",
     ),
     Mutant(
         "I6",
         "a restart forgets the pause that the provider asked for",
         "exporter/domain/limiter.py",
-        [("self._paused_until = now + kept_pause_us", "self._paused_until = now")],
-        "polling/test_restart.py::test_a_pause_that_the_provider_asked_for_survives",
+        [("self._paused_until = now + saved_pause_us", "self._paused_until = now")],
+        "engine/test_restart.py::test_a_pause_that_the_provider_asked_for_survives",
     ),
     Mutant(
         "I7",
         "the body of an answer is told with its outcome",
-        "exporter/provider/client/__init__.py",
+        "exporter/provider/client.py",
         [('return f"{known} size={len(body)}', 'return f"{known} {body!r} size={len(body)}')],
-        "client/test_secrets.py::test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply",
+        "provider/test_secrets.py::test_nothing_of_a_body_a_header_an_id_or_a_key_is_in_the_reply",
     ),
     Mutant(
         "I7",
@@ -212,8 +213,8 @@ MUTANTS = (
         "exporter/ingest/drop/reporting.py",
         [
             (
-                "def _hashed(found: DropFile) -> str:\n",
-                "def _hashed(found: DropFile) -> str:\n    if found.name:\n        return found.name\n",
+                "def _hash_path(found: DropFile) -> str:\n",
+                "def _hash_path(found: DropFile) -> str:\n    if found.name:\n        return found.name\n",
             )
         ],
         _CANARIES,
@@ -228,11 +229,11 @@ MUTANTS = (
                 "if event.at - message.accepted_at >= policy",
             )
         ],
-        "polling/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
+        "engine/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
     ),
     Mutant(
         "I8",
-        "the answering clock runs through an outage",
+        "the provider uptime grows in an outage",
         "exporter/domain/limiter.py",
         [
             (
@@ -240,7 +241,7 @@ MUTANTS = (
                 "            if outcome is",
             )
         ],
-        "polling/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
+        "engine/test_outage.py::test_an_outage_does_not_eat_the_time_that_a_message_has",
     ),
     Mutant(
         "I9",
@@ -252,7 +253,7 @@ MUTANTS = (
                 "return self._executor.submit(partial(verb, *args, **kwargs)).result()",
             )
         ],
-        "polling/test_bounds.py::test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape",
+        "engine/test_bounds.py::test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_scrape",
     ),
     Mutant(
         "I9",
@@ -264,20 +265,20 @@ MUTANTS = (
                 "loop and self._render(latest, form, gzipped)",
             )
         ],
-        "exposition/test_collector.py",
+        "metrics/test_collector.py",
     ),
     Mutant(
         "I10",
         "any number of campaigns",
         "exporter/engine/campaigns.py",
-        [("return name if room and", "return name if")],
-        "polling/test_bounds.py::test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series",
+        [("allowed = room and not", "allowed = not")],
+        "engine/test_bounds.py::test_a_hundred_thousand_campaign_names_are_a_bounded_number_of_series",
     ),
     Mutant(
         "I10",
         "any number of connections",
         "exporter/http/connections.py",
         [("MAX_CONNECTIONS = 64", "MAX_CONNECTIONS = 64_000")],
-        "server/test_bounds.py",
+        "http/test_bounds.py",
     ),
 )

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exporter.domain.snapshot import Kind
-from tests.torture.check import books, disagreements
+from tests.kit.provider import Provider
+from tests.torture.check import disagreements, read_state
+from tests.torture.forked_program import Child, scrape, until
 from tests.torture.home import Home
-from tests.torture.nursery import Child, scrape, until
-from tests.torture.provider import Provider
+from tests.torture.provider import forked_provider
 from tests.torture.report import Report
 
 CALLS = ("pwrite64", "write", "fdatasync", "fsync", "rename", "renameat", "openat", "mkdir", "mkdirat")
@@ -64,10 +65,10 @@ class Trial:
 
     def run(self, fault: Fault | None) -> Report:
         """Live under the fault, then once more without it."""
-        self._home.configure(self._provider.send(2))
+        self._home.configure(self._provider.send("otp", "otp", 2))
         for size in (1, 3, 30):
-            self._home.drop_file(self._provider.send(size), self._rng)
-        for message_id in self._provider.send(MORE_FILES):
+            self._home.drop_file(self._provider.send("otp", "otp", size), self._rng)
+        for message_id in self._provider.send("otp", "otp", MORE_FILES):
             self._home.drop_lines([message_id], [message_id])
         report = Report()
         child = self._home.start(self._tracer(fault))
@@ -155,7 +156,7 @@ class Trial:
                 yield "there is no state"
                 return
             yield from disagreements(image)
-            kept = books(image)
+            kept = read_state(image)
             tracked = sum(value for (_, kind, _), value in kept.totals.items() if kind is Kind.TRACKED)
             if kept.ids != self._home.sent or tracked != len(self._home.sent):
                 yield f"{len(kept.ids)} ids are kept and {tracked} counted of {len(self._home.sent)}"
@@ -190,7 +191,7 @@ def trials(folder: Path, seed: int, faults: Sequence[Fault]) -> Report:
     """Try some faults, one after the other."""
     whole = Report()
     folder.mkdir()
-    with Provider(folder, seed=seed, speed=60) as provider:
+    with forked_provider(folder, seed=seed, speed=60) as provider:
         for number, fault in enumerate(faults):
             report = Trial(folder / str(number), provider, seed + number).run(fault)
             report.findings = [f"{fault.rule}: {wrong}" for wrong in report.findings]
@@ -201,7 +202,7 @@ def trials(folder: Path, seed: int, faults: Sequence[Fault]) -> Report:
 def all_faults(folder: Path, seed: int) -> list[Fault]:
     """Every call of a run that can fail, up to `MOST_CALLS` of each, with each error."""
     folder.mkdir()
-    with Provider(folder, seed=seed, speed=60) as provider:
+    with forked_provider(folder, seed=seed, speed=60) as provider:
         calls = Trial(folder / "home", provider, seed).calls()
     return [
         Fault(call, error, number)

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.torture.check import books, disagreements
+from tests.kit.provider import Provider
+from tests.torture.check import disagreements, read_state
+from tests.torture.forked_program import Child, scrape, until
 from tests.torture.home import Home
-from tests.torture.nursery import Child, scrape, until
-from tests.torture.provider import Provider
+from tests.torture.provider import forked_provider
 from tests.torture.report import Report
 
 DISK_BYTES = 8 * 2**20
@@ -77,7 +78,7 @@ class Trial:
             self._found("did not come up", child)
         _fill(self._filler)
         for _ in range(FILES_UNTIL_FULL):
-            self._home.drop_file(self._provider.send(FILE_IDS), self._rng)
+            self._home.drop_file(self._provider.send("otp", "otp", FILE_IDS), self._rng)
             until(child, lambda: self._up(child) == 0 or not self._home.waiting())
             if self._samples.get("smsbat_store_up") == 0:
                 break
@@ -112,7 +113,7 @@ class Trial:
         with self._home.image() as image:
             assert image is not None
             self.report.findings += disagreements(image)
-            if books(image).ids != self._home.sent:
+            if read_state(image).ids != self._home.sent:
                 self.report.findings.append("not all ids are tracked")
         self.report.findings += self._home.misplaced()
         self.report.counts["messages"] = len(self._home.sent)
@@ -138,7 +139,7 @@ def _fill(filler: Path) -> None:
 def fill(folder: Path, seed: int, times: int) -> Report:
     """Fill one disk that often; works in `folder`, which is made."""
     folder.mkdir()
-    with Provider(folder, seed=seed, speed=60) as provider:
+    with forked_provider(folder, seed=seed, speed=60) as provider:
         trial = Trial(folder, provider, seed)
         try:
             trial.run(times)

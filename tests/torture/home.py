@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.torture.nursery import Child, program
-from tests.torture.provider import KEY
+from tests.kit.daemon import KEY
+from tests.torture.forked_program import Child, program
 
 _CONFIG = """\
 accounts:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.torture.nursery import Child, until
+from tests.torture.forked_program import Child, until
 
 
 class HostileProvider:

@@ -2,8 +2,8 @@
 
 A *generation* is one state directory over many lives: each life is started,
 given work, and killed; then its files are looked at as they lie there. The last
-life of a generation is left alone until the daemon's books are those of the
-provider, and must end in order.
+life of a generation is left alone until the daemon's counters are those of
+the provider, and must end in order.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from functools import partial
 from pathlib import Path
 
 from exporter.domain.snapshot import Kind
-from exporter.simulator.arrivals import busiest_second, closest_repeat_us
-from tests.torture.check import books, disagreements
+from tests.kit.arrivals import count_busiest_second, find_closest_repeat_us
+from tests.kit.provider import Provider
+from tests.kit.totals import select
+from tests.torture.check import disagreements, read_state
+from tests.torture.forked_program import Child, port_of, scrape, until
 from tests.torture.home import Home
-from tests.torture.nursery import Child, port_of, scrape, until
-from tests.torture.provider import Provider
+from tests.torture.provider import forked_provider
 from tests.torture.report import Report
 
 SPEED = 12
@@ -124,18 +126,18 @@ class Generation:
         child.wait(self._rng.choice((0.0, self._rng.uniform(0, 0.004))))
 
     def _drop(self, _: Child | None) -> None:
-        ids = self._provider.send(self._rng.randint(1, 6))
+        ids = self._provider.send("otp", "otp", self._rng.randint(1, 6))
         if self._home.contents and self._rng.random() < 0.2:
             ids = [*ids, *self._home.ids_in[self._rng.choice(list(self._home.ids_in))]]
         self._home.drop_file(ids, self._rng)
 
     def _reload(self, child: Child) -> None:
-        self._home.configure(self._provider.send(self._rng.randint(1, 3)))
+        self._home.configure(self._provider.send("otp", "otp", self._rng.randint(1, 3)))
         # Before it listens for it, this signal ends the program: that is a kill like any other.
         child.signal(signal.SIGHUP)
 
     def _trouble(self, _: Child) -> None:
-        self._provider.fail(self._rng.choice(("status", "reset", "garbage")), share=0.3, seconds=0.5)
+        self._provider.fault(self._rng.choice(("status", "reset", "garbage")), share=0.3, seconds=0.5)
 
     def _scrape(self, child: Child) -> None:
         samples = scrape(child)
@@ -175,7 +177,7 @@ class Generation:
     def _audit(self, image: Path) -> None:
         for wrong in disagreements(image):
             self._found(wrong)
-        kept = books(image)
+        kept = read_state(image)
         lost = self._home.acknowledged() - kept.ids
         if len(lost) > kept.forgotten:
             self._found(f"{len(lost)} acknowledged ids are lost, {kept.forgotten} were forgotten")
@@ -223,36 +225,32 @@ class Generation:
         finished = sum(
             v for n, v in self._published.items() if n.startswith("smsbat_messages_finished_total")
         )
-        return finished >= self._provider.ends()
+        return finished >= self._provider.finished()
 
     def _compare(self, image: Path) -> None:
-        """The counters are those of the provider's books."""
-        totals = books(image).totals
-        told = self._provider.ended()
+        """The counters are those of the provider."""
+        told = self._provider.totals(seen=True)
         by_label: dict[Kind, Counter[str]] = {kind: Counter() for kind in Kind}
-        for (_, kind, label), value in totals.items():
+        for (_, kind, label), value in read_state(image).totals.items():
             by_label[kind][label] += value
         if by_label[Kind.TRACKED].total() != len(self._home.sent):
             self._found(f"tracked {by_label[Kind.TRACKED].total()} of {len(self._home.sent)}")
-        for kind, theirs in (
-            (Kind.FINISHED, told.finished),
-            (Kind.COST_NANOS, told.cost_nanos),
-            (Kind.PARTS, {"": told.parts}),
-        ):
+        for kind in (Kind.FINISHED, Kind.COST_NANOS, Kind.PARTS):
             ours = {label: value for label, value in by_label[kind].items() if value}
-            if ours != {label: value for label, value in theirs.items() if value}:
+            theirs = {"".join(label): value for (_, *label), value in select(told, kind.name.lower()).items()}
+            if ours != theirs:
                 self._found(f"{kind.name}: we count {ours}, the provider {theirs}")
         self.report.counts["messages"] = len(self._home.sent)
 
     def _ask_the_provider(self) -> None:
         """What arrived there: never twice in a second for a message, never more than the rate."""
         arrivals = self._provider.arrivals()
-        closest_us = closest_repeat_us(arrivals)
+        closest_us = find_closest_repeat_us(arrivals)
         if closest_us is not None:
             self.report.lowest["us between requests for a message"] = closest_us
             if closest_us < CLOSEST_US - TOLERANCE_US:
                 self._found(f"two requests for one message came {closest_us} us apart")
-        busiest = busiest_second(arrivals)
+        busiest = count_busiest_second(arrivals)
         self.report.highest["requests in a second"] = busiest
         if busiest > RATE + BURST + IN_FLIGHT:
             self._found(f"{busiest} requests came in one second")
@@ -289,7 +287,7 @@ def _is_state_counter(name: str) -> bool:
 
 def generation(folder: Path, seed: int, kills: int) -> Report:
     """Live one generation in `folder`, which is there and empty."""
-    with Provider(folder, seed=seed, speed=SPEED) as provider:
+    with forked_provider(folder, seed=seed, speed=SPEED) as provider:
         lived = Generation(folder, provider, random.Random(seed))
         lived.run(kills)
     return lived.report

@@ -1,4 +1,4 @@
-"""What a campaign did and found, and how its shares are done side by side."""
+"""What a campaign did and found, and how its shares run side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
-from tests.torture.nursery import die_with_parent
+from tests.torture.forked_program import die_with_parent
 
 
 @dataclass
@@ -39,8 +39,8 @@ class Report:
         return ", ".join([*figures, f"findings {len(self.findings)}"])
 
 
-def done_by_crew(shares: Sequence[Callable[[], Report]], workers: int) -> Iterator[Report]:
-    """Do each share in one of some forked processes; a share that breaks is a finding."""
+def run_in_parallel(shares: Sequence[Callable[[], Report]], workers: int) -> Iterator[Report]:
+    """Run each share in one of `workers` forked processes; a share that breaks is a finding."""
     # Fork: what is imported once serves them all.
     with ProcessPoolExecutor(workers, get_context("fork"), die_with_parent) as crew:
         for share in as_completed([crew.submit(share) for share in shares]):

@@ -23,11 +23,11 @@ from exporter.domain.lifecycle import Event, Observed, PollFailed
 from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Answer, Outcome, Status
 from exporter.engine.tracker import Tracker
-from exporter.ingest.drop.drop import DropDirectory, DropSettings
+from exporter.ingest.drop.worker import DropSettings, DropWorker
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import SteadyClock
 from exporter.store.sqlite import SqliteStore
-from tests.store.engines import decide, tick_at
+from tests.store.engines import decide, make_tick
 
 OPENED_AT = 1_795_000_000 * SECOND_US
 _CONFIG = """\
@@ -77,7 +77,7 @@ class Run:
         tracker = Tracker(store, executor, settings, clock, instruments)
         with self._step():
             await tracker.start()
-        directory = DropDirectory(
+        directory = DropWorker(
             DropSettings(str(self._folder / "drop"), "main", "default", settle_us=0),
             {"main"},
             tracker,
@@ -96,7 +96,7 @@ class Run:
                 await tracker.run(store.persist, StateDelta(), {1: LimiterState(OPENED_AT, 0, 5.0)})
         with self._step():
             now = OPENED_AT + SECOND_US
-            tick = tick_at(now)
+            tick = make_tick(now)
             await tracker.run(store.collect_garbage, 0, limit=500, now=now, retention_us=0, tick=tick)
 
     def _drop(self, size: int, *, bad: bool) -> None:

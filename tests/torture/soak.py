@@ -21,9 +21,9 @@ import looptime
 from exporter.config import Settings
 from exporter.domain.model import Outcome, Reply, Status
 from exporter.domain.snapshot import Kind
-from tests.engine.provider import Provider, told
-from tests.engine.rig import Rig, running
-from tests.engine.settings import settings_of
+from tests.engine.provider import Provider, make_reply
+from tests.engine.rig import Rig, start_rig
+from tests.engine.settings import make_settings
 from tests.torture.report import Report
 
 SHARE_HOURS = 72
@@ -60,7 +60,7 @@ class Figures(NamedTuple):
 
 
 def _settings() -> Settings:
-    return settings_of(
+    return make_settings(
         rate=50, campaigns={"sale": "default"}, profiles={"default": _PROFILE}, storage={"retention": "1h"}
     )
 
@@ -84,10 +84,10 @@ async def _soaked(folder: Path, hours: int, rng: random.Random) -> Report:
             down_until = now + rng.uniform(1, 600)
         if now < down_until or rng.random() < 0.01:
             return Reply(rng.choice(_FAILURES))
-        return told(rng.choice(_WORDS))
+        return make_reply(rng.choice(_WORDS))
 
     report, provider, figures = Report(), Provider(answer), []
-    async with running(folder, provider, _settings()) as rig:
+    async with start_rig(folder, provider, _settings()) as rig:
         for hour in range(hours):
             for part in range(_HOUR_SECONDS // PART_SECONDS):
                 await rig.send(PART_MESSAGES, rng.choice(("default", "sale")), prefix=f"h{hour}-{part}")
@@ -96,9 +96,9 @@ async def _soaked(folder: Path, hours: int, rng: random.Random) -> Report:
             provider.requests.clear()
             figures.append(_figures(rig))
         report.counts["hours"] += hours
-        report.counts["messages"] += rig.brought
-        if rig.counted(Kind.TRACKED) != rig.brought:
-            report.findings.append(f"{rig.brought} were sent, {rig.counted(Kind.TRACKED)} are counted")
+        report.counts["messages"] += rig.submitted
+        if rig.sum_series(Kind.TRACKED) != rig.submitted:
+            report.findings.append(f"{rig.submitted} were sent, {rig.sum_series(Kind.TRACKED)} are counted")
     _judge(report, figures)
     return report
 

@@ -12,8 +12,8 @@ from exporter.domain.lifecycle import Observed, PollFailed
 from exporter.domain.model import SECOND_US, Answer, Outcome, Status
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT
-from tests.store.engines import arrivals, decide, tick_at, track
-from tests.torture.check import books, disagreements
+from tests.store.engines import decide, make_arrivals, make_tick, track
+from tests.torture.check import disagreements, read_state
 
 ENDS = (Status.DELIVERED, Status.UNDELIVERABLE, Status.PROCESSING, Status.PERMANENTERROR)
 
@@ -21,9 +21,9 @@ ENDS = (Status.DELIVERED, Status.UNDELIVERABLE, Status.PROCESSING, Status.PERMAN
 def filled(folder: Path, *, forgetting: bool = False) -> Path:
     """A state with a bit of everything in it."""
     store = SqliteStore(folder, now=SENT_AT)
-    account = store.account_id("main")
-    campaign = store.campaign_id(account, "default")
-    track(store, account, arrivals(campaign, [f"id-{n}" for n in range(40)]))
+    account = store.ensure_account("main")
+    campaign = store.ensure_campaign(account, "default")
+    track(store, account, make_arrivals(campaign, [f"id-{n}" for n in range(40)]))
     for number in range(30):
         at = SENT_AT + number * 30 * SECOND_US
         answer = Answer(ENDS[number % 4], parts=2, cost_nanos=5)
@@ -31,7 +31,7 @@ def filled(folder: Path, *, forgetting: bool = False) -> Path:
     store.apply([PollFailed(35, SENT_AT, 0, Outcome.TIMEOUT)], decide)
     if forgetting:
         now = SENT_AT + 3600 * SECOND_US
-        store.collect_garbage(0, limit=1000, now=now, retention_us=0, tick=tick_at(now))
+        store.collect_garbage(0, limit=1000, now=now, retention_us=0, tick=make_tick(now))
     store.close()
     return folder / "state.sqlite3"
 
@@ -41,7 +41,7 @@ def test_a_good_state_agrees_with_itself(tmp_path: Path, forgetting: bool) -> No
     """What the store writes adds up, before and after retention has forgotten messages."""
     path = filled(tmp_path, forgetting=forgetting)
     assert disagreements(path) == []
-    assert len(books(path).ids) + books(path).forgotten == 40
+    assert len(read_state(path).ids) + read_state(path).forgotten == 40
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_a_state_without_tables_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite3"
     path.touch()
     assert disagreements(path) == []
-    assert books(path).ids == frozenset()
+    assert read_state(path).ids == frozenset()

@@ -12,21 +12,20 @@ from pathlib import Path
 import pytest
 
 from exporter.config import check
-from exporter.ingest.drop.directory import open_found, scan_directory
+from exporter.ingest.drop.directory import open_file, scan_directory
 from tests.engine.provider import Provider
-from tests.engine.rig import running
-from tests.engine.settings import settings_of
+from tests.engine.rig import start_rig
+from tests.engine.settings import make_settings
 from tests.kit.virtual import VIRTUAL
 
 ROOT = Path(__file__).parents[2]
 _THREE_TRIES = """\
 import sys
-from exporter.ingest.drop.archive import Plan, put_aside
-from exporter.ingest.drop.directory import scan_directory
+from exporter.ingest.drop.directory import ArchivePlan, archive_file, scan_directory
 (found,) = scan_directory(sys.argv[1], frozenset()).files
 for _ in range(3):
     try:
-        put_aside(sys.argv[1], found, Plan("done", False, b"line 2: bad_characters"))
+        archive_file(sys.argv[1], found, ArchivePlan("done", False, b"line 2: bad_characters"))
     except OSError:
         pass
 """
@@ -56,7 +55,7 @@ def test_a_process_without_a_free_descriptor_does_not_give_a_file_up(tmp_path: P
     resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, limits[1]))
     os.close(first_free)
     try:
-        opened = open_found(str(tmp_path), found)
+        opened = open_file(str(tmp_path), found)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert opened is None
@@ -65,7 +64,7 @@ def test_a_process_without_a_free_descriptor_does_not_give_a_file_up(tmp_path: P
 @VIRTUAL
 async def test_a_reload_while_the_store_is_being_read_ends_nothing(tmp_path: Path) -> None:
     """The poller's stop waits for the store, and must take effect before it begins anything more."""
-    async with running(tmp_path, Provider(), settings_of(rate=100)) as rig:
+    async with start_rig(tmp_path, Provider(), make_settings(rate=100)) as rig:
         # While the store works, time is real.
         rig.slow_down(0.1)
         for number in range(10):
@@ -73,16 +72,16 @@ async def test_a_reload_while_the_store_is_being_read_ends_nothing(tmp_path: Pat
             asyncio.get_running_loop().call_later(0.05 + number / 50, rig.reload)
             await rig.pass_time(0.4)
         rig.slow_down(0)
-        await rig.until(lambda: rig.finished() == 20, within_seconds=60)
+        await rig.wait_until(lambda: rig.count_finished() == 20, within_seconds=60)
 
 
 @VIRTUAL
 async def test_what_was_read_ahead_is_asked_about_at_once(tmp_path: Path) -> None:
     """A worker that found nothing while the store was being read is woken when the answer is there."""
-    async with running(tmp_path, Provider(), settings_of(rate=50)) as rig:
+    async with start_rig(tmp_path, Provider(), make_settings(rate=50)) as rig:
         rig.slow_down(0.1)
         await rig.send(7, age_seconds=10)
-        await rig.until(lambda: rig.finished() == 7, within_seconds=5)
+        await rig.wait_until(lambda: rig.count_finished() == 7, within_seconds=5)
 
 
 @pytest.mark.parametrize(

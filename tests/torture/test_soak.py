@@ -11,5 +11,5 @@ def test_hours_of_traffic_grow_nothing() -> None:
 
 
 def test_seconds_at_ten_times_the_usual_load() -> None:
-    """With everything on and going wrong: the books agree, scrapes are answered, the log has no error."""
-    assert campaign("endure", "--seconds", "8") == ""
+    """With everything on and going wrong: the totals agree, scrapes are answered, the log has no error."""
+    assert campaign("soak-realtime", "--seconds", "8") == ""

@@ -1,12 +1,11 @@
-"""The web configuration: who may ask the metrics listener, and over which kind of connection.
+"""The web configuration: which clients may use the metrics listener, and over which connections.
 
-The format is the one that all Prometheus exporters share. What of it can't be
-honoured here is refused with a hint, never left out in silence: `docs/security.md`
-lists all of it.
+The format is the one of all Prometheus exporters. What is not supported here is
+refused with a hint, never ignored: `docs/security.md` lists it.
 """
 
-from exporter.http.webconfig.load import Report, WebConfig, check, fingerprint
+from exporter.http.webconfig.load import Report, WebConfig, check_web_config, compute_fingerprint
 from exporter.http.webconfig.sections import RateLimit
 from exporter.http.webconfig.tls import Tls
 
-__all__ = ["RateLimit", "Report", "Tls", "WebConfig", "check", "fingerprint"]
+__all__ = ["RateLimit", "Report", "Tls", "WebConfig", "check_web_config", "compute_fingerprint"]

@@ -1,4 +1,4 @@
-"""The door: a path in, the web configuration out, or every problem of the file at once."""
+"""From a path to the web configuration, or to every problem of the file at once."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from exporter.config.error_messages import explain
-from exporter.config.load import as_text, in_order, read_bytes
-from exporter.config.problem import KeyPath, Problem, dotted
+from exporter.config.load import decode_text, read_bytes, sort_problems
+from exporter.config.problem import KeyPath, Problem, format_path
 from exporter.config.yaml_reader import Document, parse
 from exporter.http.webconfig.sections import RateLimit, TlsServer, WebFile
-from exporter.http.webconfig.tls import PemError, Tls, secured
+from exporter.http.webconfig.tls import PemError, Tls, build_tls
 from exporter.runtime.errors import Code
 from exporter.runtime.secrets import Secret
 
 _TLS = "tls_server_config"
 _OPEN_TO_OTHERS = 0o027
-"""The group may read, others nothing."""
+"""Mode bits of more than reading by the group."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """What holds for every request on the listener."""
+    """What applies to every request on the listener."""
 
     tls: Tls | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, Secret] = field(default_factory=dict)
-    """bcrypt hashes by user name; empty when nobody is asked for a password."""
+    """bcrypt hashes by user name; empty when no password is required."""
     rate_limit: RateLimit = field(default_factory=RateLimit)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a file."""
+    """The result of checking a file."""
 
     config: WebConfig | None
-    """None exactly when there are problems."""
+    """None if and only if there are problems."""
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
-    """What works and should be mended."""
+    """What works but should be fixed."""
     files: tuple[Path, ...] = ()
-    """The file, and those that it names: when one of them changes, all may be different."""
+    """The file, and those that it names: a change of any of them is a new configuration."""
     fingerprint: bytes = b""
-    """Of the very bytes that were read; compare it with that of `files`."""
+    """The fingerprint of the bytes that were read; compare it with that of `files`."""
 
 
-def check(path: str | os.PathLike[str]) -> Report:
-    """Everything there is to say about the file at `path`, and what it means when that is nothing bad.
+def check_web_config(path: str | os.PathLike[str]) -> Report:
+    """Check the file at `path`: its problems, or its configuration and warnings.
 
-    Never raises. Blocks on the disk. Nothing is taken from the environment: to every exporter the file means
-    the same.
+    Never raises. Blocks on the disk. Environment variables are not substituted: the file means the same
+    to every exporter.
     """
     files = _Files()
     data = files.read(Path(path))
@@ -64,19 +64,19 @@ def check(path: str | os.PathLike[str]) -> Report:
         problem = Problem("", 0, 0, data, hint, Code.WEB_FILE)
         return Report(None, (problem,), (), files.paths, files.fingerprint)
     try:
-        text = as_text(data)
+        text = decode_text(data)
     except ValueError as error:
         problem = Problem("", 0, 0, str(error), "", Code.WEB_FILE)
         return Report(None, (problem,), (), files.paths, files.fingerprint)
     document = parse(text, None)
-    config, warnings = _config(document, Path(path).parent, files) if document.readable else (None, ())
+    config, warnings = _build_config(document, Path(path).parent, files) if document.readable else (None, ())
     if document.problems or config is None:
-        return Report(None, in_order(document.problems), (), files.paths, files.fingerprint)
+        return Report(None, sort_problems(document.problems), (), files.paths, files.fingerprint)
     return Report(config, (), warnings, files.paths, files.fingerprint)
 
 
-def fingerprint(paths: Iterable[Path]) -> bytes:
-    """What changes when any of the files at `paths` does; blocks on the disk."""
+def compute_fingerprint(paths: Iterable[Path]) -> bytes:
+    """A digest that changes when any of the files at `paths` does; blocks on the disk."""
     files = _Files()
     for path in paths:
         files.read(path)
@@ -94,7 +94,7 @@ class _Files:
         self.open_to_others: set[Path] = set()
 
     def read(self, path: Path) -> bytes | str:
-        """What the file holds, or the end of a sentence about why that can't be known."""
+        """The content of the file, or why it can't be read, as the end of a sentence."""
         try:
             self._read[path], mode = read_bytes(path)
             if mode & _OPEN_TO_OTHERS:
@@ -118,15 +118,15 @@ class _Files:
         return whole.digest()
 
 
-def _config(
+def _build_config(
     document: Document, directory: Path, files: _Files
 ) -> tuple[WebConfig | None, tuple[Problem, ...]]:
-    """The configuration and its warnings; reasons against it are added to the document's problems."""
+    """The configuration and its warnings; problems are added to the document's."""
     for path in list(document.places):
-        # Without its users or its TLS a listener would be open, because of a line that was left out.
+        # An empty section of users or TLS would leave the listener open by mistake.
         if len(path) == 1 and str(path[0]) not in document.tree:
             hint = "write what belongs under it, or remove it"
-            document.add(path, "has no value", hint, Code.CONFIG_MISSING)
+            document.add_problem(path, "has no value", hint, Code.CONFIG_MISSING)
     context = {"directory": directory}
     found = None
     try:
@@ -134,11 +134,11 @@ def _config(
         section = found.tls_server_config
     except ValidationError as error:
         explain(error, document, WebFile)
-        # What is wrong elsewhere hides no certificate that can't be used.
+        # A problem elsewhere does not hide an unusable certificate.
         written = document.tree.get(_TLS)
         sound = written is not None and not any(_TLS in path for path in document.problems)
         section = TlsServer.model_validate(written, context=context) if sound else None
-    tls = _tls(section, document, files) if section is not None else None
+    tls = _build_tls(section, document, files) if section is not None else None
     if found is None:
         return None, ()
     headers = {
@@ -147,11 +147,13 @@ def _config(
         if text
     }
     config = WebConfig(tls, headers, found.basic_auth_users, found.rate_limit)
-    return config, in_order(_warnings(document, found, exposed=files.paths[0] in files.open_to_others))
+    return config, sort_problems(
+        _find_warnings(document, found, exposed=files.paths[0] in files.open_to_others)
+    )
 
 
-def _tls(section: TlsServer, document: Document, files: _Files) -> Tls | None:
-    """The section's TLS, or None with the reasons added to the document's problems."""
+def _build_tls(section: TlsServer, document: Document, files: _Files) -> Tls | None:
+    """The section's TLS, or None with the problems added to the document's."""
     pems = {"cert": section.cert.encode(), "key": section.key.pem.encode()}
     if section.client_ca:
         pems["client_ca"] = section.client_ca.encode()
@@ -162,50 +164,52 @@ def _tls(section: TlsServer, document: Document, files: _Files) -> Tls | None:
         found = files.read(path)
         if isinstance(found, str):
             hint = "it must be a readable file in PEM form"
-            document.add((_TLS, f"{name}_file"), found, hint, Code.WEB_TLS)
+            document.add_problem((_TLS, f"{name}_file"), found, hint, Code.WEB_TLS)
         else:
             pems[name] = found
     if any(_TLS in path for path in document.problems):
         return None
     try:
-        return secured(section, pems)
+        return build_tls(section, pems)
     except PemError as error:
         key = error.name if getattr(section, f"{error.name}_file") is None else f"{error.name}_file"
-        document.add((_TLS, key), error.message, error.hint, Code.WEB_TLS)
+        document.add_problem((_TLS, key), error.message, error.hint, Code.WEB_TLS)
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", None) or str(error)
         hint = "the system's OpenSSL may forbid it"
-        document.add((_TLS,), f"has suites or curves that can't be set: {reason}", hint, Code.WEB_TLS)
+        document.add_problem((_TLS,), f"has suites or curves that can't be set: {reason}", hint, Code.WEB_TLS)
     return None
 
 
-def _warnings(document: Document, found: WebFile, *, exposed: bool) -> dict[KeyPath, Problem]:
-    """What works and should be mended; `exposed` is whether others can read the file."""
+def _find_warnings(document: Document, found: WebFile, *, exposed: bool) -> dict[KeyPath, Problem]:
+    """What works but should be fixed; `exposed` is whether other users can read the file."""
     warnings: dict[KeyPath, Problem] = {}
 
     def warn(key: KeyPath, message: str, hint: str) -> None:
-        place = document.place(key)
-        warnings[key] = Problem(dotted(key), place.line, place.column, message, hint, Code.WEB_WEAK)
+        place = document.locate(key)
+        warnings[key] = Problem(format_path(key), place.line, place.column, message, hint, Code.WEB_WEAK)
 
     section = found.tls_server_config
     if section is not None:
         if section.key.pem and exposed:
             warn(
-                (_TLS, "key"), "stands in a file that others can read", "make its mode 0640, or use key_file"
+                (_TLS, "key"),
+                "is in a file that other users can read",
+                "set its mode to 0640, or use key_file",
             )
         unnamed = section.client_ca_file is None and not section.client_ca
         if section.client_auth_type != "NoClientCert" and unnamed:
-            message = "lets in whoever has a certificate of any of the system's authorities"
+            message = "allows any client with a certificate of any of the system's authorities"
             warn((_TLS, "client_auth_type"), message, "name your own in client_ca_file")
     users = found.basic_auth_users
     if users and section is None:
-        message = "passwords go over the network in the clear"
+        message = "passwords go over the network in plain text"
         warn(("basic_auth_users",), message, "add tls_server_config, or put a TLS proxy in front")
     costs = {name: password.reveal()[4:6] for name, password in users.items()}
     for name, cost in costs.items():
         if cost < max(costs.values()):
             message = (
-                "costs less than another: how soon its password is refused tells that there is such a user"
+                "has a lower cost than another: the faster refusal of a password reveals that the user exists"
             )
-            warn(("basic_auth_users", name), message, f"make all of cost {max(costs.values())}")
+            warn(("basic_auth_users", name), message, f"use cost {max(costs.values())} for all of them")
     return warnings

@@ -9,169 +9,178 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from exporter.config.fields import Duration, FilePath, Flag, Text, refuse
-from exporter.config.models import Section
-from exporter.config.problem import did_you_mean
-from exporter.http.webconfig.suites import (
-    CURVES,
-    NO_FORWARD_SECRECY,
-    OLD_VERSIONS,
-    SUITES,
-    SUITES_13,
-    VERSIONS,
+from exporter.config.fields import (
+    Duration,
+    FilePath,
+    Flag,
+    Text,
+    parse_text,
+    parse_whole,
+    parse_word,
+    refuse,
 )
+from exporter.config.models import Section
+from exporter.runtime.errors import Code
 from exporter.runtime.secrets import Secret
 
+# The names of the format are those of Go; the values are those of OpenSSL.
+SUITES: Mapping[str, str] = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+}
+"""Suites of TLS 1.2 with forward secrecy: those that Go offers by default."""
+SUITES_13 = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
+"""All suites of TLS 1.3 are always on, here as in Go: naming some of them excludes none."""
+NO_FORWARD_SECRECY = frozenset(
+    {
+        "TLS_RSA_WITH_AES_128_CBC_SHA",
+        "TLS_RSA_WITH_AES_256_CBC_SHA",
+        "TLS_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    }
+)
+"""Anyone who gets the key later can decrypt recorded connections. Go no longer offers these."""
+CURVES: Mapping[str, str] = {
+    "CurveP256": "prime256v1",
+    "CurveP384": "secp384r1",
+    "CurveP521": "secp521r1",
+    "X25519": "X25519",
+}
+VERSIONS = ("TLS12", "TLS13")
+OLD_VERSIONS = frozenset({"TLS10", "TLS11"})
+
 MAX_BCRYPT_COST = 16
-"""At this cost a check takes some four seconds, with one more twice as long: no scrape would wait for it."""
+"""At this cost a check takes about four seconds, and twice as long for each step more."""
 MAX_BURST = 1_000_000
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
+_read_text = partial(parse_text, anything=True, code=Code.CONFIG_VALUE)
+_read_word = partial(parse_word, many=True)
 _PEM = re.compile(r"[\t\n\r\x20-\x7e]*", re.ASCII)
 _CLIENT_AUTH = ("NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 _UNCHECKED = {
-    "RequestClientCert": "NoClientCert lets the same clients in",
+    "RequestClientCert": "NoClientCert allows the same clients",
     "RequireAnyClientCert": "write RequireAndVerifyClientCert, and the authority in client_ca_file",
     "RequireClientCert": "write RequireAndVerifyClientCert, and the authority in client_ca_file",
 }
 
 
-def _pem(value: object) -> str:
-    """Text of many lines; an empty one is as good as none, as in other exporters."""
+def _read_pem(value: object) -> str:
+    """Text of many lines; an empty one means none, as in other exporters."""
     if not isinstance(value, str) or not _PEM.fullmatch(value):
         raise refuse("must be text in PEM form", hint="write it after a |, each line indented")
     return value
 
 
-def _inline_key(value: object) -> InlineKey:
-    return value if isinstance(value, InlineKey) else InlineKey(_pem(value))
+def _read_inline_key(value: object) -> InlineKey:
+    return value if isinstance(value, InlineKey) else InlineKey(_read_pem(value))
 
 
 class InlineKey:
-    """A private key written in the file; shows itself as little as a `Secret`, and may have lines."""
+    """A private key in the file; printed as little as a `Secret`, and may have several lines."""
 
     __slots__ = ("pem",)
 
     def __init__(self, pem: str) -> None:
-        """Hide `pem`."""
         self.pem = pem
 
     def __repr__(self) -> str:
-        """Nothing about the key."""
         return "<secret>"
 
 
-def _word(known: tuple[str, ...], value: object) -> str:
-    text = _text(value)
-    if text not in known:
-        raise refuse(
-            "{value} is not known here",
-            value_hint=did_you_mean(text, known),
-            hint=f"one of: {', '.join(known)}",
-        )
-    return text
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise refuse("must be text", hint="write one value, not a list or a mapping")
-    return value
-
-
-def _version(value: object) -> str:
+def _read_version(value: object) -> str:
     if value in OLD_VERSIONS:
-        raise refuse("{value} is broken, and is not spoken here", hint="write TLS12 or TLS13")
-    return _word(VERSIONS, value)
+        raise refuse("{value} is insecure, and not supported", hint="write TLS12 or TLS13")
+    return _read_word(VERSIONS, _read_text(value))
 
 
-def _client_auth(value: object) -> str:
-    text = _text(value) or "NoClientCert"
+def _read_client_auth(value: object) -> str:
+    text = _read_text(value) or "NoClientCert"
     if text in _UNCHECKED:
-        raise refuse(f"{text} takes certificates that nobody checks", hint=_UNCHECKED[text])
-    return _word(_CLIENT_AUTH, text)
+        raise refuse(f"{text} accepts certificates without checking them", hint=_UNCHECKED[text])
+    return _read_word(_CLIENT_AUTH, text)
 
 
-def _suite(value: object) -> str:
+def _read_suite(value: object) -> str:
     if value in NO_FORWARD_SECRECY:
-        raise refuse("{value} has no forward secrecy", hint="remove it: every client knows a better one")
-    return _word((*SUITES, *sorted(SUITES_13)), value)
+        raise refuse("{value} has no forward secrecy", hint="remove it: every client supports a better one")
+    return _read_word((*SUITES, *sorted(SUITES_13)), _read_text(value))
 
 
-def _curve(value: object) -> str:
-    return _word(tuple(CURVES), value)
+def _read_curve(value: object) -> str:
+    return _read_word(tuple(CURVES), _read_text(value))
 
 
-def _hash(value: object) -> Secret:
+def _read_hash(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
     match = _HASH.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise refuse("is not a bcrypt hash", hint="make one: htpasswd -nBC 10 \"\" | tr -d ':\\n'")
-    if not 4 <= int(match[1]) <= MAX_BCRYPT_COST:  # noqa: PLR2004 - bcrypt knows no less
+    if not 4 <= int(match[1]) <= MAX_BCRYPT_COST:  # noqa: PLR2004 - the minimum of bcrypt
         raise refuse(
-            f"has a cost of {match[1]}", hint=f"from 4 to {MAX_BCRYPT_COST}; each more doubles the time"
+            f"has a cost of {match[1]}", hint=f"use 4 to {MAX_BCRYPT_COST}; each step doubles the time"
         )
     return Secret(match[0])
 
 
-def _user(value: object) -> str:
-    text = _text(value)
-    # A user agent could not send either of them.
+def _read_user(value: object) -> str:
+    text = _read_text(value)
+    # A client could send neither of them.
     if ":" in text or not text.isprintable():
-        raise refuse("is no user name: it has a colon or a control character")
+        raise refuse("is not a user name: it has a colon or a control character")
     return text
 
 
-def _burst(value: object) -> int:
-    if isinstance(value, int):
-        return value
-    text = _text(value)
-    if not re.fullmatch(r"[0-9]{1,7}", text, re.ASCII) or int(text) > MAX_BURST:
-        raise refuse("{value} is not a whole number", hint=f"write it in digits, up to {MAX_BURST}")
-    return int(text)
-
-
-def _interval(value: object) -> object:
+def _read_interval(value: object) -> object:
     return "0s" if value == "0" else value
 
 
-def _header(allowed: tuple[str, ...], value: object) -> str:
-    """The value of a header; empty where it is not set."""
-    text = _text(value)
+def _read_header(allowed: tuple[str, ...], value: object) -> str:
+    """The value of a header; empty when it is not set."""
+    text = _read_text(value)
     if not text.isascii() or not text.isprintable():
-        raise refuse("has a character that a header can't carry")
+        raise refuse("has a character that is not allowed in a header")
     if text and allowed and text not in allowed:
-        raise refuse("{value} is no value of this header", hint=f"write {' or '.join(allowed)}")
+        raise refuse("{value} is not a value of this header", hint=f"write {' or '.join(allowed)}")
     return text
 
 
-Pem = Annotated[str, BeforeValidator(_pem)]
-Version = Annotated[str, BeforeValidator(_version)]
-ClientAuth = Annotated[str, BeforeValidator(_client_auth)]
-Suite = Annotated[str, BeforeValidator(_suite)]
-Curve = Annotated[str, BeforeValidator(_curve)]
-PasswordHash = Annotated[Secret, BeforeValidator(_hash)]
-UserName = Annotated[str, BeforeValidator(_user)]
-Burst = Annotated[int, BeforeValidator(_burst)]
-Interval = Annotated[Duration, BeforeValidator(_interval)]
-Header = Annotated[str, BeforeValidator(partial(_header, ()))]
-ContentTypeOptions = Annotated[str, BeforeValidator(partial(_header, ("nosniff",)))]
-FrameOptions = Annotated[str, BeforeValidator(partial(_header, ("deny", "sameorigin")))]
+Pem = Annotated[str, BeforeValidator(_read_pem)]
+Version = Annotated[str, BeforeValidator(_read_version)]
+ClientAuth = Annotated[str, BeforeValidator(_read_client_auth)]
+Suite = Annotated[str, BeforeValidator(_read_suite)]
+Curve = Annotated[str, BeforeValidator(_read_curve)]
+PasswordHash = Annotated[Secret, BeforeValidator(_read_hash)]
+UserName = Annotated[str, BeforeValidator(_read_user)]
+Burst = Annotated[int, BeforeValidator(partial(parse_whole, 0, MAX_BURST))]
+Interval = Annotated[Duration, BeforeValidator(_read_interval)]
+Header = Annotated[str, BeforeValidator(partial(_read_header, ()))]
+ContentTypeOptions = Annotated[str, BeforeValidator(partial(_read_header, ("nosniff",)))]
+FrameOptions = Annotated[str, BeforeValidator(partial(_read_header, ("deny", "sameorigin")))]
 
 
-def _unless_empty(value: object) -> object:
-    """A path, or none where the file has `""`: a way to write that there is none, as in other exporters."""
+def _read_path(value: object) -> object:
+    """A path, or None for `""`, as in other exporters."""
     return None if value == "" else value
 
 
-OptionalPath = Annotated[FilePath | None, BeforeValidator(_unless_empty)]
+OptionalPath = Annotated[FilePath | None, BeforeValidator(_read_path)]
 
 
 class TlsServer(Section):
-    """TLS, and whose client certificates count; the path of each file or its content."""
+    """TLS and client certificates, each as the path of a file or as its content."""
 
     client_auth_type: ClientAuth = "NoClientCert"
     cert: Pem = ""
-    key: Annotated[InlineKey, BeforeValidator(_inline_key)] = Field(default=InlineKey(""), repr=False)
+    key: Annotated[InlineKey, BeforeValidator(_read_inline_key)] = Field(default=InlineKey(""), repr=False)
     client_ca: Pem = ""
     cert_file: OptionalPath = Field(default=None, validate_default=True)
     key_file: OptionalPath = Field(default=None, validate_default=True)
@@ -187,64 +196,64 @@ class TlsServer(Section):
 
     @field_validator("cert_file", "key_file", "client_ca_file")
     @classmethod
-    def _file_or_text(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - as it came
+    def _check_file_or_text(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any value of a field
         name = str(info.field_name).removesuffix("_file")
         if name not in info.data:
-            return value  # a problem of its own
+            return value  # has a problem of its own
         inline = info.data[name]
-        written = inline.pem if isinstance(inline, InlineKey) else inline
-        if value is not None and written:
-            raise refuse(f"stands beside {name}", hint="keep one of them")
-        if value is None and not written and name != "client_ca":
+        content = inline.pem if isinstance(inline, InlineKey) else inline
+        if value is not None and content:
+            raise refuse(f"conflicts with {name}", hint="keep one of them")
+        if value is None and not content and name != "client_ca":
             raise refuse("is missing", hint=f"write {name}_file, or {name} and the PEM text itself")
         return value
 
     @field_validator("client_ca", "client_ca_file")
     @classmethod
-    def _ca_is_used(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - as it came
+    def _check_ca_is_used(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any value of a field
         if value and info.data.get("client_auth_type") == "NoClientCert":
             raise refuse(
-                "is not used: nobody is asked for a certificate",
+                "is not used: clients are not asked for a certificate",
                 hint="write client_auth_type: RequireAndVerifyClientCert, or remove the authority",
             )
         return value
 
     @field_validator("client_allowed_sans")
     @classmethod
-    def _sans_are_used(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _check_sans_are_used(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "client_auth_type" in info.data and info.data["client_auth_type"] != "RequireAndVerifyClientCert":
             raise refuse("needs client_auth_type: RequireAndVerifyClientCert")
         if not value:
-            raise refuse("lists no name", hint="list those that may ask, or remove it to let in all")
+            raise refuse("lists no name", hint="list the names that may connect, or remove it to allow all")
         return value
 
     @field_validator("max_version")
     @classmethod
-    def _not_below_min(cls, value: str, info: ValidationInfo) -> str:
+    def _check_not_below_min(cls, value: str, info: ValidationInfo) -> str:
         if value < info.data.get("min_version", value):
             raise refuse("{value} is older than min_version")
         return value
 
     @field_validator("cipher_suites")
     @classmethod
-    def _suites_for_version(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _check_suites_for_version(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if value and info.data.get("max_version") == "TLS12" and SUITES_13.issuperset(value):
             raise refuse("has no suite of TLS 1.2, and max_version allows nothing newer")
         return value
 
     @field_validator("curve_preferences")
     @classmethod
-    def _one_curve(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_one_curve(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(value) > 1:
             raise refuse(
                 "lists several curves, and only one can be set here",
-                hint="keep one; or remove it: X25519, P-256, P-521 and P-384 are then taken, in this order",
+                hint="keep one; or remove it to allow X25519, P-256, P-521 and P-384, in this order",
             )
         return value
 
 
 class Headers(Section):
-    """What every answer carries; those that are empty it does not."""
+    """Headers of every answer; empty ones are not sent."""
 
     content_security_policy: Header = Field(default="", alias="Content-Security-Policy")
     strict_transport_security: Header = Field(default="", alias="Strict-Transport-Security")
@@ -254,14 +263,14 @@ class Headers(Section):
 
 
 class HttpServer(Section):
-    """How requests are answered. HTTP/1.1 is spoken whatever `http2` says."""
+    """How requests are answered. HTTP/1.1 is used whatever `http2` says."""
 
     http2: Flag = True
     headers: Headers = Field(default_factory=Headers)
 
 
 class RateLimit(Section):
-    """A token bucket before everything on the listener."""
+    """A token bucket for all requests on the listener."""
 
     interval: Interval = 0
     """Microseconds from one request to the next; 0 for no limit."""
@@ -269,7 +278,7 @@ class RateLimit(Section):
 
     @field_validator("burst")
     @classmethod
-    def _lets_something_in(cls, value: int, info: ValidationInfo) -> int:
+    def _check_burst(cls, value: int, info: ValidationInfo) -> int:
         if value < 1 and info.data.get("interval"):
             raise refuse("must be at least 1", hint="with 0 every request would be refused")
         return value
@@ -285,7 +294,7 @@ class WebFile(Section):
 
     @field_validator("basic_auth_users")
     @classmethod
-    def _some_user(cls, value: Mapping[str, Secret]) -> Mapping[str, Secret]:
+    def _check_some_user(cls, value: Mapping[str, Secret]) -> Mapping[str, Secret]:
         if not value:
-            raise refuse("lists no user", hint="write one; or remove it to ask nobody for a password")
+            raise refuse("lists no user", hint="add one, or remove it to require no password")
         return value

@@ -1,8 +1,8 @@
-"""From a checked section to a TLS context, or to what is wrong with its certificates.
+"""From a checked section to a TLS context, or to the problem of its certificates.
 
-Certificates and keys come in as bytes: whoever read them knows exactly what is
-in force. OpenSSL wants files, so they are shown to it as files in memory; a
-key that was written in the configuration never touches a disk.
+Certificates and keys are passed as bytes, so that the caller knows exactly which
+ones are in force. OpenSSL requires files, so it gets files in memory: a key in
+the configuration is never written to a disk.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from exporter.http.webconfig.sections import TlsServer
-from exporter.http.webconfig.suites import CURVES, SUITES
+from exporter.http.webconfig.sections import CURVES, SUITES, TlsServer
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {
@@ -42,21 +41,21 @@ class PemError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How connections are encrypted, and whose are let in."""
+    """How connections are encrypted, and which clients are allowed."""
 
     context: ssl.SSLContext
     allowed_sans: frozenset[str] = frozenset()
-    """Names of which a client's certificate must have one; empty for all."""
+    """A client's certificate must have one of these names; empty allows all."""
 
-    def admits(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Whether the client with this certificate, as `ssl` shows checked ones, may ask."""
+    def allows(self, certificate: Mapping[str, Any] | None) -> bool:
+        """Whether a client with this certificate (from `ssl`, already verified) may connect."""
         if not self.allowed_sans:
             return True
         names = (certificate or {}).get("subjectAltName", ())
-        return any(_san(kind, name) in self.allowed_sans for kind, name in names)
+        return any(_normalize_san(kind, name) in self.allowed_sans for kind, name in names)
 
 
-def secured(section: TlsServer, pems: Mapping[str, bytes]) -> Tls:
+def build_tls(section: TlsServer, pems: Mapping[str, bytes]) -> Tls:
     """The TLS of `section`, with `cert`, `key` and perhaps `client_ca` in `pems`; raises PemError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[section.min_version]
@@ -69,17 +68,17 @@ def secured(section: TlsServer, pems: Mapping[str, bytes]) -> Tls:
         _set_suites(context, section.cipher_suites)
     for curve in section.curve_preferences:
         context.set_ecdh_curve(CURVES[curve])
-    _identify(context, pems["cert"], pems["key"])
+    _load_certificate(context, pems["cert"], pems["key"])
     context.verify_mode = _CLIENT_AUTH[section.client_auth_type]
     if context.verify_mode is not ssl.CERT_NONE:
-        # Whatever stands in the file is trusted, an authority below another one too.
+        # Every certificate in the file is trusted, intermediate authorities too.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        _trust(context, pems.get("client_ca"))
+        _load_client_ca(context, pems.get("client_ca"))
     return Tls(context, frozenset(section.client_allowed_sans))
 
 
 def _set_suites(context: ssl.SSLContext, suites: Sequence[str]) -> None:
-    """Allow these in TLS 1.2; when there is none for it, only TLS 1.3 is left."""
+    """Allow these in TLS 1.2; without any for TLS 1.2, only TLS 1.3 remains."""
     names = [SUITES[suite] for suite in suites if suite in SUITES]
     if names:
         context.set_ciphers(":".join(dict.fromkeys(names)))
@@ -87,34 +86,34 @@ def _set_suites(context: ssl.SSLContext, suites: Sequence[str]) -> None:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
 
 
-def _identify(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
+def _load_certificate(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
     if _CERTIFICATE not in cert:
         raise PemError("cert", "holds no certificate", "it must be in PEM form")
     if _KEY not in key:
         raise PemError("key", "holds no private key", "it must be in PEM form")
     if _ENCRYPTED in key:
-        hint = "take the passphrase off: openssl pkey -in key.pem -out plain.pem"
-        raise PemError("key", "is encrypted, and nobody is there to type the passphrase", hint)
+        hint = "remove the passphrase: openssl pkey -in key.pem -out plain.pem"
+        raise PemError("key", "is encrypted, and the exporter can't ask for the passphrase", hint)
     try:
-        with _as_file(cert) as cert_path, _as_file(key) as key_path:
-            # Without an answer of ours OpenSSL would ask for a passphrase at the terminal.
+        with _open_as_file(cert) as cert_path, _open_as_file(key) as key_path:
+            # Without this OpenSSL would ask for a passphrase at the terminal.
             context.load_cert_chain(cert_path, key_path, password=lambda: "")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            hint = "while a new pair is being put in its place this passes by itself"
+            hint = "if the pair is being replaced right now, this passes by itself"
             raise PemError("key", "does not belong to the certificate", hint) from None
         reason = (error.reason or "unreadable").lower().replace("_", " ")
         raise PemError("cert", f"and its key can't be used: {reason}", "both must be in PEM form") from None
 
 
-def _trust(context: ssl.SSLContext, client_ca: bytes | None) -> None:
+def _load_client_ca(context: ssl.SSLContext, client_ca: bytes | None) -> None:
     if client_ca is None:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         return
     if _CERTIFICATE not in client_ca:
         raise PemError("client_ca", "holds no certificate", "it must be in PEM form")
     try:
-        with _as_file(client_ca) as path:
+        with _open_as_file(client_ca) as path:
             context.load_verify_locations(path)
     except ssl.SSLError as error:
         reason = (error.reason or "unreadable").lower().replace("_", " ")
@@ -122,17 +121,17 @@ def _trust(context: ssl.SSLContext, client_ca: bytes | None) -> None:
 
 
 @contextmanager
-def _as_file(data: bytes) -> Iterator[str]:
+def _open_as_file(data: bytes) -> Iterator[str]:
     """A path under which OpenSSL can read `data`."""
     descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - there is no path before
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - there is no path
         file.write(data)
         file.flush()
         yield f"/proc/self/fd/{descriptor}"
 
 
-def _san(kind: str, name: str) -> str:
-    """A name of a certificate as it is written in a configuration: addresses in their short form."""
+def _normalize_san(kind: str, name: str) -> str:
+    """A name of a certificate as in a configuration: IP addresses in their short form."""
     if kind != "IP Address":
         return name
     try:

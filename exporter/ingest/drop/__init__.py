@@ -1,1 +1,1 @@
-"""How ids get in without a poll: files dropped into a directory, and the formats that they are in."""
+"""Drop directories: files of ids are found, read, tracked and archived."""

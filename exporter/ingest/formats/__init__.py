@@ -1,1 +1,1 @@
-"""The formats in which ids are handed over, understood record by record."""
+"""The formats of ids: `decoding` bytes into lines, finding records (`formats`), reading their `fields`."""

@@ -1,9 +1,9 @@
-"""Bytes of a dropped file, piece by piece, into text and lines: byte order marks, line ends, the cap on one.
+"""Decodes bytes, piece by piece, into text and lines: byte order marks, line ends, the cap on a line.
 
 Knows nothing of ids. A file whose first bytes show that it is no text (a
 NUL), or text in an encoding that it doesn't announce, gets a `fault` and yields
 nothing. Bytes that are not UTF-8 become lone surrogates, so that one bad
-column or line costs only itself (`undecodable` tells).
+column or line costs only itself (see `is_undecodable`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import codecs
 import re
 
 HEAD_BYTES = 4096
-"""How much of a file is looked at before any of it is believed."""
+"""How much of a file is checked before any of it is used."""
 LINE_CHARACTERS = 4096
 """Longer lines are refused; what is kept of one is only enough to see that it is too long."""
 
@@ -30,16 +30,15 @@ _MARKS = (
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def undecodable(text: str) -> bool:
+def is_undecodable(text: str) -> bool:
     """Whether bytes of `text` were no UTF-8."""
     return _SURROGATE.search(text) is not None
 
 
 class Decoder:
-    """Pieces of any size into UTF-8 without a byte order mark, once the head of the file is known."""
+    """Turns pieces of any size into UTF-8 without a byte order mark, once the head of the file is known."""
 
     def __init__(self) -> None:
-        """Start before the first byte."""
         self.fault = ""
         """Why the file can't be used: `binary`, `encoding`, or "" so far."""
         self._head = bytearray()
@@ -52,7 +51,7 @@ class Decoder:
             self._head += piece
             if len(self._head) < HEAD_BYTES and not final:
                 return b""
-            piece = self._start(bytes(self._head))
+            piece = self._detect_encoding(bytes(self._head))
             self._head.clear()
         if self.fault:
             return b""
@@ -60,8 +59,8 @@ class Decoder:
             return piece
         return self._wide.decode(piece, final).encode("utf-8")
 
-    def _start(self, head: bytes) -> bytes:
-        """Decide on the encoding; return `head` without its mark."""
+    def _detect_encoding(self, head: bytes) -> bytes:
+        """Find out the encoding; return `head` without its mark."""
         self._started = True
         for mark, encoding in _MARKS:
             if head.startswith(mark):
@@ -71,19 +70,18 @@ class Decoder:
                     return head[len(mark) :]
                 head = head[len(mark) :]
                 break
-        looked_at = head[:HEAD_BYTES]
-        nuls = looked_at.count(0)
+        checked = head[:HEAD_BYTES]
+        nuls = checked.count(0)
         if nuls:
             least, most = _WIDE_NULS
-            self.fault = "encoding" if least <= nuls / len(looked_at) <= most else "binary"
+            self.fault = "encoding" if least <= nuls / len(checked) <= most else "binary"
         return head
 
 
 class Lines:
-    """Pieces of any size into whole lines, ended by LF, CRLF or a lone CR."""
+    """Splits pieces of any size into whole lines, terminated by LF, CRLF or a lone CR."""
 
     def __init__(self) -> None:
-        """Start before the first byte."""
         self._decoder = Decoder()
         self._carry = b""
 
@@ -93,7 +91,7 @@ class Lines:
         return self._decoder.fault
 
     def feed(self, piece: bytes, *, final: bool = False) -> list[str]:
-        """The lines that `piece` completes, without their ends; with `final` also an unended last one."""
+        """The lines that `piece` completes, without their ends; with `final` also the last one."""
         data = self._carry + self._decoder.feed(piece, final=final)
         held = b""
         if b"\r" in data:
@@ -101,7 +99,7 @@ class Lines:
                 # Half of a CRLF, perhaps: ending a line here would make the LF an empty line of its own.
                 data, held = data[:-1], b"\r"
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        lines = data.decode("utf-8", "surrogateescape").split("\n") if final else self._whole(data)
+        lines = data.decode("utf-8", "surrogateescape").split("\n") if final else self._take_lines(data)
         if final:
             self._carry = b""
             if not lines[-1]:
@@ -110,8 +108,8 @@ class Lines:
             self._carry += held
         return lines
 
-    def _whole(self, data: bytes) -> list[str]:
-        """The ended lines of `data`; the rest is kept for the next piece."""
+    def _take_lines(self, data: bytes) -> list[str]:
+        """The terminated lines of `data`; the rest is kept for the next piece."""
         end = data.rfind(b"\n")
         self._carry = data[end + 1 :][:_KEPT_BYTES]
         return data[:end].decode("utf-8", "surrogateescape").split("\n") if end >= 0 else []

@@ -1,24 +1,25 @@
-"""The log: one line a record, never a value out of an exception, never a wait for whoever reads it.
+"""The log: one line per record, no values from exceptions, and no waiting for a slow reader.
 
 Everywhere in this program::
 
     _log = logging.getLogger("smsbat.store")
     _log.info("The store is open.", extra={"event": "store_opened", "fields": {"rows": 3}})
 
-The sentence is constant; what varies goes into `fields`. Phone numbers, message
-ids (above DEBUG), bodies and keys stay out: that is the caller's duty. This
-module's duty is what callers can't know: values inside exceptions and inside
-the messages of libraries are left out, control characters are escaped.
+The sentence is constant; what varies goes into `fields`. The caller keeps phone
+numbers, message ids (above DEBUG), bodies and keys out. This module handles
+what callers can't know: it leaves out values inside exceptions and inside the
+messages of libraries, and escapes control characters.
 
 A record is formatted in the thread that logs, then handed to a writer thread
-through a bounded queue: a reader that stopped costs lines, which are counted,
-and no time. Lines of one class (same logger, level and event) pass at one a
-second after a short burst, since one broken socket can log a thousand times a
-second; what was left out is said with the next line of the class, or when the
-class has gone quiet. Our own DEBUG lines are not limited: who asks for them
-wants all of them.
+through a bounded queue: a reader that has stopped costs lines, which are
+counted, but no time. Lines of one class (same logger, level and event) are
+limited to one per second after a short burst, since one broken socket can log a
+thousand times a second; the number of suppressed lines is logged with the next
+line of the class, or when the class has gone quiet. Our own DEBUG lines are not
+limited, nor are records with `extra={"unlimited": True}`: the warnings of a
+configuration are a list, and none of them is logged again later.
 
-Time here is each record's own: nothing in this module asks a clock.
+The only time used here is that of each record.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from exporter.runtime.errors import UsageError
 from exporter.runtime.log.lines import FORMATS, ROOT, describe_exception
 from exporter.runtime.log.writer import LogHandle, QueueingHandler
 
-__all__ = ["FORMATS", "LEVELS", "ROOT", "LogHandle", "describe_exception", "setup"]
+__all__ = ["FORMATS", "LEVELS", "ROOT", "LogHandle", "describe_exception", "start_logging"]
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -41,12 +42,12 @@ LEVELS: Final = {
 }
 
 
-def setup(level: str, fmt: str, stream: TextIO) -> LogHandle:
-    """Send the log to `stream` until the handle is closed.
+def start_logging(level: str, fmt: str, stream: TextIO) -> LogHandle:
+    """Write the log to `stream` until the handle is closed.
 
-    `level` is one of `LEVELS`, `fmt` one of `FORMATS`, else `UsageError`. `stream` must have a
-    descriptor: lines are written to a copy of it, past Python's buffers, which tear lines apart
-    when a full disk has room again.
+    Raises UsageError unless `level` is one of `LEVELS` and `fmt` one of `FORMATS`. `stream` must have a
+    file descriptor: lines are written to a copy of it, bypassing Python's buffers, which would split
+    lines once a full disk has space again.
     """
     if level not in LEVELS:
         raise UsageError(f"unknown log level {level!r}", hint=f"one of: {', '.join(LEVELS)}")

@@ -1,6 +1,6 @@
-"""How many lines of one class pass: a short burst, then one a second; the rest is counted.
+"""The rate limit of one class of lines: a short burst, then one per second; the rest is counted.
 
-Time is an argument: the instant of the record that asks.
+Time is an argument: that of the record.
 """
 
 from __future__ import annotations
@@ -9,58 +9,59 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
+from exporter.domain.model import SECOND_US
+from exporter.domain.token_bucket import TokenBucket
+
 BURST_LINES: Final = 5
 """How many lines of one class may come at once: two accounts can start in the same second."""
 QUIET_SECONDS: Final = 10.0
-"""A class that nobody tried to log for so long is forgotten, once its count is said."""
+"""A class without a new line for so long is forgotten, once its count is logged."""
 CLASSES: Final = 500
-"""So many classes are remembered at most."""
+"""How many classes are remembered at most."""
 
 LineClass = tuple[str, int, str]
 """Logger, level, event or sentence."""
 
 
 @dataclass(slots=True)
-class _Bucket:
-    lines: float
+class _Count:
+    """The count of one class; `at_seconds` is the time of its latest line, logged or not."""
+
+    bucket: TokenBucket
     at_seconds: float
     suppressed: int = 0
 
 
 @dataclass(slots=True)
-class Limiter:
-    """Which lines pass: of each class a burst, then one a second; at most `CLASSES` are remembered."""
+class LineLimiter:
+    """Limits each class of lines on its own."""
 
-    _buckets: dict[LineClass, _Bucket] = field(default_factory=dict)
+    _counts: dict[LineClass, _Count] = field(default_factory=dict)
 
     def admit(self, line_class: LineClass, at_seconds: float) -> int | None:
-        """How many lines of the class were left out before this one; None: leave this one out too."""
-        bucket = self._buckets.get(line_class)
-        if bucket is None:
-            bucket = self._buckets[line_class] = _Bucket(BURST_LINES, at_seconds)
-        # The wall clock may step back: then nothing is earned, and counting goes on from there.
-        earned = max(0.0, at_seconds - bucket.at_seconds)
-        bucket.lines = min(BURST_LINES, bucket.lines + earned)
-        bucket.at_seconds = at_seconds
-        if bucket.lines < 1:
-            bucket.suppressed += 1
+        """How many lines of the class were suppressed before this one; None to suppress this one too."""
+        count = self._counts.get(line_class)
+        if count is None:
+            bucket = TokenBucket(1.0, burst_tokens=BURST_LINES, full=True)
+            count = self._counts[line_class] = _Count(bucket, at_seconds)
+        count.at_seconds = at_seconds
+        if not count.bucket.try_take_token(int(at_seconds * SECOND_US)):
+            count.suppressed += 1
             return None
-        bucket.lines -= 1
-        suppressed, bucket.suppressed = bucket.suppressed, 0
+        suppressed, count.suppressed = count.suppressed, 0
         return suppressed
 
-    def settle(self, at_seconds: float = math.inf) -> list[tuple[LineClass, int]]:
-        """Forget the classes that are quiet at that instant; those with lines left out are returned."""
+    def forget_quiet(self, at_seconds: float = math.inf) -> list[tuple[LineClass, int]]:
+        """Forget the classes that are quiet at that time; returns how many lines of each were suppressed."""
         # A copy: a finalizer may log, and so add a class, while this loop allocates.
         quiet = [
-            (line_class, bucket)
-            for line_class, bucket in list(self._buckets.items())
-            if abs(at_seconds - bucket.at_seconds) >= QUIET_SECONDS
+            (line_class, count)
+            for line_class, count in list(self._counts.items())
+            if abs(at_seconds - count.at_seconds) >= QUIET_SECONDS
         ]
         for line_class, _ in quiet:
-            del self._buckets[line_class]
-        return [(line_class, bucket.suppressed) for line_class, bucket in quiet if bucket.suppressed]
+            del self._counts[line_class]
+        return [(line_class, count.suppressed) for line_class, count in quiet if count.suppressed]
 
     def __len__(self) -> int:
-        """How many classes are remembered."""
-        return len(self._buckets)
+        return len(self._counts)

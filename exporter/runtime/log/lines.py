@@ -1,7 +1,7 @@
-"""From a log record to its line: which of its values are shown, and how they are escaped.
+"""From a log record to its line: which values are shown, and how they are escaped.
 
 Values inside exceptions and inside the messages of libraries are left out: no
-caller can know what they hold.
+caller can know what they contain.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from exporter.runtime.errors import ExporterError
 ROOT: Final = "smsbat"
 """The logger that all loggers of this program descend from."""
 VALUE_CHARACTERS: Final = 2_000
-"""A longer value is cut: it bounds the memory of the lines that wait to be written."""
+"""A longer value is cut, to bound the memory of lines that wait to be written."""
 FRAMES: Final = 6
 CAUSES: Final = 4
 
@@ -35,25 +35,25 @@ _WORDS = re.compile(r"(?:[A-Za-z.]{1,20}(?:\(\))?(?:[ ,:]+|$))*", re.ASCII | re.
 
 
 def describe_exception(error: BaseException) -> str:
-    """Which exception, where, and what caused it, on one line and without any value it holds.
+    """Which exception, where, and what caused it, on one line and without the values in it.
 
-    `str()` of a foreign exception may hold a phone number or a key, so only our own errors say
-    their sentence; of an `OSError` the symbol of its number is shown.
+    `str()` of a foreign exception may contain a phone number or a key, so only our own errors
+    show their message; an `OSError` shows the symbol of its number.
     """
     parts: list[str] = []
     seen: BaseException | None = error
     while seen is not None and len(parts) < CAUSES:
-        parts.append(_brief_one(seen))
+        parts.append(_describe_one(seen))
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return "; after ".join(parts)
 
 
-def _brief_one(error: BaseException) -> str:
+def _describe_one(error: BaseException) -> str:
     text = type(error).__name__
     if isinstance(error, ExporterError):
         text += f": {error.message}"
     elif isinstance(error, OSError) and error.errno is not None:
-        # Of `OSError(a, b)` with any `a`, that is the number: only what has a name is shown.
+        # `OSError(a, b)` takes any `a` for its number: only a number with a name is shown.
         text += f" {errno.errorcode.get(error.errno, '')}".rstrip()
     elif isinstance(error, BaseExceptionGroup):
         text += f" [{', '.join(describe_exception(inner) for inner in error.exceptions[:CAUSES])}]"
@@ -67,7 +67,7 @@ def _brief_one(error: BaseException) -> str:
     return f"{text} at {' < '.join(frames[: -FRAMES - 1 : -1])}" if frames else text
 
 
-def _plain(value: object) -> Value:
+def _simplify(value: object) -> Value:
     if isinstance(value, BaseException):
         value = describe_exception(value)
     if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
@@ -76,8 +76,8 @@ def _plain(value: object) -> Value:
     return text if len(text) <= VALUE_CHARACTERS else f"{text[:VALUE_CHARACTERS]}..."
 
 
-def sentence(record: logging.LogRecord) -> str:
-    """Our own sentence as it is; of a library's only the leading plain words.
+def extract_sentence(record: logging.LogRecord) -> str:
+    """Our own sentence as it is; only the leading plain words of a library's message.
 
     asyncio puts the `repr` of arguments, futures and their exceptions into its messages.
     """
@@ -92,55 +92,55 @@ def is_ours(record: logging.LogRecord) -> bool:
     return record.name == ROOT or record.name.startswith(f"{ROOT}.")
 
 
-def entry_of(record: logging.LogRecord, suppressed: int) -> Entry:
-    """What a record's line shows, in its order; `suppressed` lines of its class were left out before."""
+def make_entry(record: logging.LogRecord, suppressed: int) -> Entry:
+    """The keys and values of a record's line; `suppressed` lines of its class were left out before it."""
     at = datetime.fromtimestamp(record.created, UTC)
     entry: Entry = {
         "ts": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
         "level": "warn" if record.levelno == logging.WARNING else record.levelname.lower(),
         "logger": record.name,
-        "event": _plain(getattr(record, "event", "" if is_ours(record) else "library")),
-        "msg": _plain(sentence(record)),
+        "event": _simplify(getattr(record, "event", "" if is_ours(record) else "library")),
+        "msg": _simplify(extract_sentence(record)),
     }
     if not entry["event"]:
         del entry["event"]
     for key, value in getattr(record, "fields", {}).items():
         name = _NO_KEY.sub("_", str(key))
-        entry[f"{name}_" if name in entry else name] = _plain(value)
+        entry[f"{name}_" if name in entry else name] = _simplify(value)
     if record.exc_info and record.exc_info[1] is not None:
-        entry["error"] = _plain(record.exc_info[1])
+        entry["error"] = _simplify(record.exc_info[1])
     if suppressed:
         entry["suppressed"] = suppressed
     return entry
 
 
-def json_line(entry: Mapping[str, Value]) -> str:
-    """One JSON object, all in printable ASCII."""
+def format_json(entry: Mapping[str, Value]) -> str:
+    """One JSON object in printable ASCII."""
     return json.dumps(entry, separators=(",", ":"))
 
 
-def logfmt_line(entry: Mapping[str, Value]) -> str:
-    """`key=value` pairs; a value is quoted where it must be, and nothing unprintable stays."""
-    return " ".join(f"{key}={_logfmt_value(value)}" for key, value in entry.items())
+def format_logfmt(entry: Mapping[str, Value]) -> str:
+    """`key=value` pairs; values are quoted where necessary and always printable."""
+    return " ".join(f"{key}={_quote(value)}" for key, value in entry.items())
 
 
-def _logfmt_value(value: Value) -> str:
+def _quote(value: Value) -> str:
     text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     if _BARE.fullmatch(text):
         return text
-    return '"' + "".join(map(_escaped, text)) + '"'
+    return '"' + "".join(map(_escape, text)) + '"'
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     if character in '"\\':
         return f"\\{character}"
-    # Not only C0: ESC's 8-bit twins, line separators and marks that turn the text around.
+    # Not only C0: also 8-bit control characters, line separators and bidirectional marks.
     if character.isprintable():
         return character
     return json.dumps(character)[1:-1]
 
 
 FORMATS: Final[Mapping[str, Render]] = {
-    "logfmt": logfmt_line,
-    "json": json_line,
+    "logfmt": format_logfmt,
+    "json": format_json,
 }

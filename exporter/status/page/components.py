@@ -1,4 +1,4 @@
-"""What all pages share: the head, the bar on top, tables, and the headers of the answer."""
+"""What all pages share: the head, the bar at the top, tables, and the headers of the answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import resources
 
 from exporter import __version__
 from exporter.domain.message_ids import MAX_ID_LENGTH
-from exporter.status.formatting import date_and_time, iso
+from exporter.status.formatting import format_date_time, format_iso
 from exporter.status.page.markup import Markup, document, joined, stylesheet, tag
 
 PROGRAM = "smsbat-exporter"
@@ -23,7 +23,7 @@ _ICON = (
 )
 HEADERS: Mapping[str, str] = {
     "Content-Type": "text/html; charset=utf-8",
-    # Nothing from elsewhere, no script, and no other style than the one that comes with it.
+    # No external resources, no scripts, and only the style of the page itself.
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{_CSS_HASH}'; img-src data:; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
@@ -40,7 +40,7 @@ _LINKS = (
 )
 
 
-def page(title: str, demo_speed: float | None, content: Iterable[Markup], foot: Markup) -> str:
+def render_page(title: str, demo_speed: float | None, content: Iterable[Markup], foot: Markup) -> str:
     """A whole page around its content."""
     head = (
         tag("meta", charset="utf-8"),
@@ -79,8 +79,8 @@ def section(title: str, *content: str, kind: str | None = None) -> Markup:
 def table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: bool = False) -> Markup:
     """A table whose rows begin with their heading.
 
-    A narrow window shows each row as a block: the roles keep it a table to those who hear it, and
-    `data-label` puts the name of the column beside each cell. `whole`: a wide one breaks no line.
+    A narrow window shows each row as a block: the roles keep it a table for screen readers, and
+    `data-label` shows the name of the column beside each cell. `whole`: no line breaks in a wide window.
     """
     head = [tag("th", column, scope="col", role="columnheader") for column in columns]
     body = [
@@ -106,7 +106,7 @@ def table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, w
 
 
 def quiet(text: str) -> Markup:
-    """A line that matters less."""
+    """A less important line."""
     return tag("span", text, class_="line quiet small")
 
 
@@ -116,12 +116,14 @@ def lines(*texts: str) -> Markup:
 
 
 def moment(timestamp_seconds: float) -> Markup:
-    """An instant, for people and programs."""
-    return tag("time", date_and_time(timestamp_seconds), datetime=iso(timestamp_seconds), class_="times")
+    """A time, readable for people and programs."""
+    return tag(
+        "time", format_date_time(timestamp_seconds), datetime=format_iso(timestamp_seconds), class_="times"
+    )
 
 
 def definitions(pairs: Iterable[tuple[str, str]]) -> Markup:
-    """HealthInputs by their names."""
+    """Names with their values."""
     return tag(
         "dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs), class_="facts"
     )

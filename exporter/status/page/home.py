@@ -1,51 +1,68 @@
-"""The page at `/`: how things are, in words first."""
+"""The page at `/`: the state of the exporter, first in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from exporter.domain.limiter import CircuitState
-from exporter.status.formatting import ago, counted, number, share, span, time_of_day
+from exporter.status.formatting import (
+    format_age,
+    format_count,
+    format_duration,
+    format_number,
+    format_share,
+    format_time_of_day,
+)
 from exporter.status.message import RequestView
-from exporter.status.model import AccountView, CampaignView, Overview, Problem, Severity, Share, State
+from exporter.status.model import (
+    AccountView,
+    CampaignView,
+    ConfigurationWarning,
+    Overview,
+    Problem,
+    Severity,
+    Share,
+    State,
+)
 from exporter.status.page.components import (
     NONE,
     NOT_YET,
     badge,
     lines,
     moment,
-    page,
     quiet,
+    render_page,
     search,
     section,
     table,
 )
-from exporter.status.page.ingestion import scrape, taking_in
+from exporter.status.page.ingestion import render_ingestion, render_scrape_config
 from exporter.status.page.markup import Markup, joined, tag
-from exporter.status.page.sparkline import LEGEND, picture
+from exporter.status.page.sparkline import LEGEND, draw_sparkline
 
 SHOWN_CAMPAIGNS = 50
-"""Rows of the table; the JSON has all."""
+"""Rows of the table; the JSON has all campaigns."""
 SHOWN_FAILURES = 10
 _NOT_AT_WORK = frozenset({State.NO_IDS, State.WAITING, State.QUIET})
 
 
-def home(view: Overview, target: str, *, tls: bool) -> str:
+def render_home(view: Overview, target: str, *, tls: bool) -> str:
     """The whole page; `target` is this process's address, as Prometheus would write it."""
     content = (
         _state(view),
+        *_warnings(view),
         _campaigns(view),
         _accounts(view),
         _failures(view),
         tag(
             "div",
-            taking_in(view),
-            tag("div", section("Look up one message", search()), scrape(target, tls=tls)),
+            render_ingestion(view),
+            tag("div", section("Look up one message", search()), render_scrape_config(target, tls=tls)),
             class_="pair",
         ),
     )
-    foot = joined(("As of ", moment(view.timestamp_seconds), " UTC. ", tag("a", "Look again", href="/")))
-    return page(view.state.value.replace("_", " ").capitalize(), view.demo_speed, content, foot)
+    foot = joined(("As of ", moment(view.timestamp_seconds), " UTC. ", tag("a", "Reload", href="/")))
+    return render_page(view.state.value.replace("_", " ").capitalize(), view.demo_speed, content, foot)
 
 
 # --- the state -----------------------------------------------------------------------------------
@@ -77,10 +94,27 @@ def _problem(problem: Problem) -> Iterator[Markup]:
     yield tag("p", problem.advice, class_="quiet")
 
 
+def _warnings(view: Overview) -> Iterator[Markup]:
+    """A section about the configuration, where there is something to say."""
+    found = [tag("li", *_warning(warning)) for warning in view.configuration_warnings]
+    if found:
+        note = "As of when the files were read; check-config says how they are now."
+        yield section(
+            "Warnings about the configuration",
+            tag("ul", *found, class_="problems"),
+            tag("p", note, class_="quiet small"),
+        )
+
+
+def _warning(warning: ConfigurationWarning) -> Iterator[Markup]:
+    yield tag("p", f"{warning.file}, line {warning.line}: {warning.key}: {warning.message} [{warning.code}]")
+    yield tag("p", warning.hint, class_="quiet")
+
+
 def _vitals(view: Overview) -> Markup:
     parts = [
-        f"Up for {span(round(view.uptime_seconds))}. ",
-        f"{counted(view.pending, 'message')} pending, of at most {number(view.max_tracked)}. ",
+        f"Up for {format_duration(round(view.uptime_seconds))}. ",
+        f"{format_count(view.pending, 'message')} pending, of at most {format_number(view.max_tracked)}. ",
         "Counting since ",
         moment(view.counters_created_timestamp_seconds),
         " UTC.",
@@ -99,7 +133,7 @@ def _campaigns(view: Overview) -> Markup:
     more: Sequence[str] = ()
     if hidden:
         link = tag("a", "/api/v1/status", href="/api/v1/status")
-        more = ("And ", counted(len(hidden), "more campaign"), ", less busy, in ", link, ".")
+        more = ("And ", format_count(len(hidden), "more campaign"), ", less busy, in ", link, ".")
     columns = ("Campaign", "Last 24 h", "Delivered", "In time", "Time to deliver", "Cost", "Pending")
     rows = [_campaign(campaign, view.timestamp_seconds, several=several) for campaign in shown]
     return section(
@@ -141,15 +175,19 @@ def _campaign(campaign: CampaignView, now_seconds: float, *, several: bool) -> l
 def _day(campaign: CampaignView) -> str:
     if campaign.hours is None:
         return NONE
-    return joined((picture(campaign.hours), lines(f"{number(sum(campaign.hours.sent))} sent")))
+    return joined((draw_sparkline(campaign.hours), lines(f"{format_number(sum(campaign.hours.sent))} sent")))
 
 
 def _shares(shares: Sequence[Share]) -> list[str]:
-    return [f"{one.window}: {share(one.ratio)} of {number(one.messages)}" for one in shares] or [NOT_YET]
+    return [
+        f"{one.window}: {format_share(one.ratio)} of {format_number(one.messages)}" for one in shares
+    ] or [NOT_YET]
 
 
 def _in_time(campaign: CampaignView) -> Markup:
-    wanted = f"wanted: {share(campaign.objective_ratio)} in {span(campaign.deadline_seconds)}"
+    wanted = (
+        f"wanted: {format_share(campaign.objective_ratio)} in {format_duration(campaign.deadline_seconds)}"
+    )
     return lines(*_shares(campaign.in_time), quiet(wanted))
 
 
@@ -157,7 +195,11 @@ def _times(campaign: CampaignView) -> str:
     p50, p95 = campaign.delivery_p50_seconds, campaign.delivery_p95_seconds
     if p50 is None or p95 is None:
         return NOT_YET
-    return lines(f"p50 {span(p50)}", f"p95 {span(p95)}", quiet(f"of {number(campaign.deliveries)}"))
+    return lines(
+        f"p50 {format_duration(p50)}",
+        f"p95 {format_duration(p95)}",
+        quiet(f"of {format_number(campaign.deliveries)}"),
+    )
 
 
 def _costs(campaign: CampaignView) -> list[str]:
@@ -167,8 +209,8 @@ def _costs(campaign: CampaignView) -> list[str]:
 def _pending(campaign: CampaignView, now_seconds: float) -> str:
     oldest_at = campaign.oldest_pending_timestamp_seconds
     if oldest_at is None:
-        return number(campaign.pending)
-    return lines(number(campaign.pending), quiet(f"oldest sent {ago(now_seconds - oldest_at)}"))
+        return format_number(campaign.pending)
+    return lines(format_number(campaign.pending), quiet(f"oldest sent {format_age(now_seconds - oldest_at)}"))
 
 
 # --- the provider --------------------------------------------------------------------------------
@@ -195,27 +237,28 @@ def _account(account: AccountView, now_seconds: float) -> list[str]:
     return [
         account.account,
         lines(*_account_state(account, now_seconds)),
-        NONE if success is None else ago(now_seconds - success),
+        NONE if success is None else format_age(now_seconds - success),
         lines(f"{account.requests_per_second:.1f} in the last minute", quiet(allowed)),
-        _by_word({word: number(count) for word, count in account.due.items()}),
-        _by_word({word: span(round(lag, 1)) for word, lag in account.lag_seconds.items()}),
+        _by_word({word: format_number(count) for word, count in account.due.items()}),
+        _by_word({word: format_duration(round(lag, 1)) for word, lag in account.lag_seconds.items()}),
     ]
 
 
 def _account_state(account: AccountView, now_seconds: float) -> Iterator[str]:
     if account.up is None:
-        yield "Not asked yet"
+        yield "Not polled yet"
     else:
         yield "Up" if account.up else "Down"
     if account.flow is CircuitState.UNAUTHORIZED:
-        yield "no key that works"
+        yield "no valid key"
     elif account.flow is CircuitState.OPEN:
         yield "the provider fails"
     if account.next_probe_seconds is not None:
-        yield f"next try in {span(round(account.next_probe_seconds))}"
+        yield f"next try in {format_duration(round(account.next_probe_seconds))}"
     if account.paused_until_timestamp_seconds is not None:
         until = account.paused_until_timestamp_seconds
-        yield f"paused for {span(round(until - now_seconds))}, until {time_of_day(until)} UTC"
+        left = format_duration(round(until - now_seconds))
+        yield f"paused for {left}, until {format_time_of_day(until)} UTC"
 
 
 def _by_word(texts: dict[str, str]) -> str:

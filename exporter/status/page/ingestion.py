@@ -1,8 +1,8 @@
-"""What comes in, and who is to come for what goes out."""
+"""Where ids come from, and the scrape configuration for Prometheus."""
 
 from __future__ import annotations
 
-from exporter.status.formatting import number
+from exporter.status.formatting import format_number
 from exporter.status.model import Overview
 from exporter.status.page.components import NONE, definitions, lines, section
 from exporter.status.page.markup import Markup, tag
@@ -13,11 +13,11 @@ scrape_configs:
 {scheme}    static_configs:
       - targets: ["{target}"]
 """
-_DIRECTORY = {True: "can be read", False: "can't be read", None: "not looked at yet"}
+_DIRECTORY = {True: "can be read", False: "can't be read", None: "not checked yet"}
 
 
-def taking_in(view: Overview) -> Markup:
-    """Files, posted ids and webhooks: whether they can come, and what came."""
+def render_ingestion(view: Overview) -> Markup:
+    """Files, posted ids and webhooks: whether they can be received, and how many were."""
     pairs: list[tuple[str, str]] = [
         ("Drop directory", lines(directory, _DIRECTORY[up]))
         for directory, up in view.drop.directories.items()
@@ -33,19 +33,19 @@ def taking_in(view: Overview) -> Markup:
     else:
         pairs.append(("Webhooks", "not configured"))
     note = tag("p", "Since this process started.", class_="quiet small")
-    return section("Taking in", definitions(pairs), note)
+    return section("Input", definitions(pairs), note)
 
 
 def _counts(counts: dict[str, int]) -> str:
-    texts = [f"{number(count)} {word.replace('_', ' ')}" for word, count in counts.items() if count]
+    texts = [f"{format_number(count)} {word.replace('_', ' ')}" for word, count in counts.items() if count]
     return ", ".join(texts) or NONE
 
 
-def scrape(target: str, *, tls: bool) -> Markup:
+def render_scrape_config(target: str, *, tls: bool) -> Markup:
     """The lines for prometheus.yml."""
     snippet = _SNIPPET.format(scheme="    scheme: https\n" if tls else "", target=target)
     return section(
-        "Let Prometheus look",
+        "Let Prometheus scrape",
         tag("p", "Point Prometheus here, and Grafana at Prometheus; in prometheus.yml:"),
         tag(
             "pre",

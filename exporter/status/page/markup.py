@@ -1,4 +1,4 @@
-"""HTML that can't be forgotten to be escaped: text is escaped unless its type says that it is markup."""
+"""HTML that is always escaped: text is escaped unless its type says that it is markup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VOID = frozenset({"input", "link", "meta"})
 
 
 class Markup(str):
-    """Text that is HTML already; only this module makes any."""
+    """Text that is HTML already; created only in this module."""
 
     __slots__ = ()
 
@@ -38,5 +38,5 @@ def document(head: Iterable[Markup], body: Iterable[Markup]) -> str:
 
 
 def stylesheet(css: str) -> Markup:
-    """A style element; `css` is ours, and as it is here a Content-Security-Policy has its hash."""
+    """A style element; `css` is unchanged, so that its hash in the Content-Security-Policy is valid."""
     return Markup(f"<style>{css}</style>")

@@ -1,18 +1,18 @@
-"""The page that shows what is known of one message."""
+"""The page that shows everything known about one message."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from exporter.status.formatting import counted, span
+from exporter.status.formatting import format_count, format_duration
 from exporter.status.message import Lookup, MessageView, RequestView, VerdictWord
 from exporter.status.page.components import (
     NONE,
     definitions,
     lines,
     moment,
-    page,
     quiet,
+    render_page,
     search,
     section,
     table,
@@ -21,36 +21,36 @@ from exporter.status.page.markup import Markup, joined, tag
 
 SHOWN_REQUESTS = 100
 REFUSALS = {
-    "empty": "Write the id of a message, as the provider answered it when sending.",
-    "looks_like_phone": "That looks like a phone number. Phone numbers are kept nowhere here: write the id.",
+    "empty": "Enter the id of a message, as returned by the provider when it was sent.",
+    "looks_like_phone": "That looks like a phone number. Phone numbers are not stored here: enter the id.",
     "too_long": "That is too long: an id has at most 128 characters.",
-    "bad_characters": "That can't be an id: ids are made of letters, digits, - and _.",
+    "bad_characters": "That is not an id: ids consist of letters, digits, - and _.",
 }
 BUSY = "The state can't be read now: the disk is busy or hangs. Try again in a few seconds."
 _VERDICTS: Mapping[VerdictWord, str] = {
     "none": "not judged yet",
     "met": "delivered in time",
     "missed": "not delivered in time",
-    "unobserved": "nobody could look in time",
-    "exempt": "not judged: when it was sent is not known",
+    "unobserved": "not known: it could not be polled in time",
+    "exempt": "not judged: the time of sending is not known",
 }
 
 
-def form_page(text: str, demo_speed: float | None) -> str:
+def render_form(text: str, demo_speed: float | None) -> str:
     """The form, and why there is nothing to show."""
     content = section("Look up one message", tag("p", text), search())
-    return page("Look up one message", demo_speed, [content], _back())
+    return render_page("Look up one message", demo_speed, [content], _back())
 
 
-def message_page(found: Lookup, demo_speed: float | None) -> str:
-    """What is known of a message, or that nothing is."""
+def render_message(found: Lookup, demo_speed: float | None) -> str:
+    """Everything known about a message, or that it is not tracked."""
     parts = [_message(message) for message in found.messages] or [_unknown(found)]
     content = [section("Look up one message", search(found.message_id)), *parts, _history(found)]
-    return page(f"Message {found.message_id}", demo_speed, content, _back())
+    return render_page(f"Message {found.message_id}", demo_speed, content, _back())
 
 
 def _back() -> Markup:
-    return tag("a", "Back to the whole", href="/")
+    return tag("a", "Back to the overview", href="/")
 
 
 def _unknown(found: Lookup) -> Markup:
@@ -59,7 +59,8 @@ def _unknown(found: Lookup) -> Markup:
         tag("p", "No account tracks ", tag("span", found.message_id, class_="id"), "."),
         tag(
             "p",
-            f"It has not come in, or ended more than {span(found.retention_seconds)} ago and was forgotten.",
+            f"It was never received, or it finished more than {format_duration(found.retention_seconds)} ago "
+            "and was deleted.",
         ),
     )
 
@@ -77,14 +78,14 @@ def _facts(message: MessageView) -> Iterator[tuple[str, str]]:
     yield "Sent", _when(message.sent_timestamp_seconds)
     yield "Deadline", _when(message.deadline_timestamp_seconds)
     yield "Id accepted", _when(message.accepted_timestamp_seconds)
-    yield "Last asked about", _when(message.last_asked_timestamp_seconds)
+    yield "Last poll", _when(message.last_asked_timestamp_seconds)
     yield "Finished", _when(message.finished_timestamp_seconds)
-    yield "Next look", _when(message.next_look_timestamp_seconds)
+    yield "Next poll", _when(message.next_look_timestamp_seconds)
     yield "Answers with a status", str(message.polls)
-    yield "Failures since the last", str(message.failures)
+    yield "Failures since the last answer", str(message.failures)
     yield "Refusals of this id", str(message.refusals)
     if message.told_by_webhook is not None:
-        yield "Told by a webhook, not confirmed", message.told_by_webhook
+        yield "Claimed by a webhook, not confirmed", message.told_by_webhook
 
 
 def _when(timestamp_seconds: float | None) -> str:
@@ -98,7 +99,7 @@ def _history(found: Lookup) -> Markup:
             moment(found.requests_since_timestamp_seconds),
             " UTC, failed ones since ",
             moment(found.failures_since_timestamp_seconds),
-            " UTC. What webhooks told is not in this list.",
+            " UTC. Webhooks are not in this list.",
         )
     )
     note = tag("p", since, class_="quiet small")
@@ -106,7 +107,7 @@ def _history(found: Lookup) -> Markup:
         return section("Requests about it", tag("p", "None is remembered."), note)
     latest = found.requests[-SHOWN_REQUESTS:]
     left_out = len(found.requests) - len(latest)
-    more = tag("p", counted(left_out, "older request"), " left out.") if left_out else ""
+    more = tag("p", format_count(left_out, "older request"), " left out.") if left_out else ""
     columns = ("When (UTC)", "Outcome", "Status", "Took", "Account")
     return section("Requests about it", table("Requests", columns, map(_request, latest)), more, note)
 
@@ -122,4 +123,4 @@ def _request(request: RequestView) -> list[str]:
 
 
 def _took(seconds: float) -> str:
-    return span(seconds) if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+    return format_duration(seconds) if seconds >= 1 else f"{seconds * 1000:.0f} ms"

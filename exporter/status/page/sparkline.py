@@ -1,24 +1,24 @@
-"""A campaign's last day as a small picture: a bar an hour, and the same in words."""
+"""A campaign's last day as a small chart: one bar per hour, and the same in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from exporter.status.formatting import number, share, time_of_day
+from exporter.status.formatting import format_number, format_share, format_time_of_day
 from exporter.status.model import Hours
 from exporter.status.page.markup import Markup, tag
 
 LEGEND = (
-    "Each bar is an hour of sending. Above the line stands what was delivered; hollow, what may still be. "
-    "Below the line hangs what was not delivered within the deadline, or at all."
+    "Each bar is an hour of sending. Above the line: delivered; hollow: may still be delivered. "
+    "Below the line: not delivered within the deadline, or not at all."
 )
 HOUR_SECONDS = 3_600
 _STEP, _WIDTH = 6, 5
 _ABOVE, _BELOW = 28.0, 15.0
 _HEIGHT = _ABOVE + _BELOW + 1
 _LEAST = 1.0
-"""Height of what is not nothing."""
+"""Height of the smallest count above 0."""
 
 
 class _Bar(NamedTuple):
@@ -27,8 +27,8 @@ class _Bar(NamedTuple):
     height: float
 
 
-def picture(hours: Hours) -> Markup:
-    """The hours in order."""
+def draw_sparkline(hours: Hours) -> Markup:
+    """The hours in order, as SVG."""
     missing = [sent - delivered for sent, delivered in zip(hours.sent, hours.delivered, strict=True)]
     undelivered = missing[: hours.judged]
     above = max((*hours.delivered, *hours.sent[hours.judged :]))
@@ -47,7 +47,7 @@ def picture(hours: Hours) -> Markup:
     width = len(hours.sent) * _STEP
     return tag(
         "svg",
-        tag("title", in_words(hours)),
+        tag("title", describe_hours(hours)),
         tag("path", d=f"M0 {_ABOVE + 0.5:g}h{width}", class_="base"),
         tag("path", d=_path(delivered_bars), class_="delivered"),
         tag("path", d=_path(open_bars, inset=0.5), class_="open"),
@@ -64,17 +64,20 @@ def _path(bars: Iterable[_Bar], inset: float = 0.0) -> str:
     return "".join(f"M{x + inset:g} {y:.1f}h{width:g}v{height:.1f}h-{width:g}z" for x, y, height in bars)
 
 
-def in_words(hours: Hours) -> str:
-    """What the picture shows."""
+def describe_hours(hours: Hours) -> str:
+    """What the chart shows, in words."""
     sent, delivered = sum(hours.sent), sum(hours.delivered)
     judged = list(zip(hours.sent, hours.delivered, range(hours.judged), strict=False))
     undelivered = sum(of - part for of, part, _ in judged)
-    text = f"Last 24 hours: {number(sent)} sent, {number(delivered)} delivered, {number(undelivered)} not"
+    counts = (
+        f"{format_number(sent)} sent, {format_number(delivered)} delivered, {format_number(undelivered)} not"
+    )
+    text = f"Last 24 hours: {counts}"
     if sent - delivered - undelivered:
-        text += f", {number(sent - delivered - undelivered)} may still be"
+        text += f", {format_number(sent - delivered - undelivered)} may still be"
     shares = [(part / of, of, index) for of, part, index in judged if of]
     if shares and undelivered:
         ratio, of, index = min(shares)
-        began = time_of_day(hours.began_timestamp_seconds + index * HOUR_SECONDS)
-        text += f". Worst hour: {began} UTC, {share(ratio)} of {number(of)} delivered"
+        began = format_time_of_day(hours.began_timestamp_seconds + index * HOUR_SECONDS)
+        text += f". Worst hour: {began} UTC, {format_share(ratio)} of {format_number(of)} delivered"
     return f"{text}."

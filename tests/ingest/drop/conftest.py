@@ -12,4 +12,4 @@ from tests.ingest.drop.rig import Rig
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
     """A directory that is watched."""
-    return Rig.over(tmp_path / "drop")
+    return Rig.make(tmp_path / "drop")

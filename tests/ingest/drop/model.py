@@ -1,14 +1,14 @@
-"""A drop directory under random hands: whatever they do, what must hold of ids and files holds.
+"""Random changes in a drop directory: whatever happens, what must hold of ids and files holds.
 
 Producers write, append, pause inside a line, rename, replace, truncate, rewrite
 and delete; files change while they are read; the process dies at transactions
-and begins again; room and time come and go. After each pass:
+and starts again; room and time come and go. After each pass:
 
-- no id is tracked that no producer ever wrote as a whole line, or left unended for thirty seconds;
+- no id is tracked that no producer ever wrote as a whole line, or left unterminated for thirty seconds;
 - every line of every file in `done/` is tracked, and the same file is never there twice for one drop;
 
-and when the hands are still, every line that is left anywhere is tracked and
-nothing lies about.
+and after the last change, every line that is left anywhere is tracked and no file
+is left over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from exporter.domain.model import SECOND_US
-from exporter.ingest.drop.drop import UNENDED_US
+from exporter.ingest.drop.worker import UNTERMINATED_US
 from tests.ingest.drop.rig import NOW, Crash, Rig
 
 UNBOUNDED = 10**9
@@ -31,18 +31,18 @@ class Model:
 
     def __init__(self, path: Path, seed: int) -> None:
         """Start with an empty directory at `path`."""
-        self._rig = Rig.over(path)
+        self._rig = Rig.make(path)
         self._chance = random.Random(seed)
         self._written: set[str] = set()
         self._count = 0
         self._stamp_ns = 0
-        self._unended: dict[int, str] = {}
+        self._unterminated: dict[int, str] = {}
         """What is missing of a file's last line, by inode."""
         self._halves: dict[str, int] = {}
-        """Lines that were left unended, and when."""
-        self._rig.intake.before = self._meddle
-        self._rig.intake.after = self._meddle
-        self._meddling = 0.1
+        """Lines that were left unterminated, and when."""
+        self._rig.tracker.before_commit = self._meddle
+        self._rig.tracker.after_commit = self._meddle
+        self._meddle_share = 0.1
 
     async def step(self) -> None:
         """Do one thing."""
@@ -52,14 +52,14 @@ class Model:
         elif chance.random() < 0.1:
             self._rig.restart()
         elif chance.random() < 0.1:
-            self._rig.intake.limit = chance.choice([UNBOUNDED, len(self._rig.intake.messages)])
+            self._rig.tracker.limit = chance.choice([UNBOUNDED, len(self._rig.tracker.messages)])
         else:
             self._act()
 
     async def finish(self) -> None:
-        """Hands off: nothing may be left, and nothing lost."""
-        self._meddling = 0
-        self._rig.intake.limit = UNBOUNDED
+        """Change nothing more: nothing may be left, and nothing lost."""
+        self._meddle_share = 0
+        self._rig.tracker.limit = UNBOUNDED
         for path in self._files():
             with path.open("a") as file:
                 file.write(self._end_of(path))
@@ -70,8 +70,8 @@ class Model:
         left = {text for path in self._files() for text in path.read_text().split()}
         await self._rig.settle(passes=18)
         self._check()
-        assert left <= self._rig.ids(), "a line was lost"
-        assert self._rig.names() == set(), "a file was left"
+        assert left <= self._rig.list_ids(), "a line was lost"
+        assert self._rig.list_names() == set(), "a file was left"
 
     async def _pass(self) -> None:
         try:
@@ -81,20 +81,20 @@ class Model:
         self._check()
 
     def _check(self) -> None:
-        for text in self._rig.ids() - self._written:
+        for text in self._rig.list_ids() - self._written:
             age_us = self._rig.clock.monotonic() - self._halves[text]
-            assert age_us >= UNENDED_US, "half an id"
+            assert age_us >= UNTERMINATED_US, "half an id"
         done = self._rig.path / "done"
         for path in done.iterdir() if done.is_dir() else ():
-            assert set(path.read_text().split()) <= self._rig.ids(), "moved before it was tracked"
+            assert set(path.read_text().split()) <= self._rig.list_ids(), "moved before it was tracked"
         accepted = self._rig.counts.line_results["accepted"]
-        assert accepted <= len(self._rig.ids()), "counted twice"
+        assert accepted <= len(self._rig.list_ids()), "counted twice"
 
     def _meddle(self) -> None:
-        """Hands that move while a file is read; sometimes the process dies."""
-        if self._chance.random() < self._meddling:
+        """Change files while one is read; sometimes the process dies."""
+        if self._chance.random() < self._meddle_share:
             self._act()
-        if self._chance.random() < self._meddling / 4:
+        if self._chance.random() < self._meddle_share / 4:
             raise Crash
 
     def _act(self) -> None:
@@ -109,7 +109,7 @@ class Model:
     def _files(self) -> list[Path]:
         return [
             self._rig.path / name
-            for name in sorted(self._rig.names())
+            for name in sorted(self._rig.list_names())
             if name.endswith(".txt") and not (self._rig.path / name).is_symlink()
         ]
 
@@ -117,7 +117,7 @@ class Model:
         return self._rig.path / f"{self._chance.randrange(6)}.txt"
 
     def _id(self) -> str:
-        """An id that its first six characters tell from all others."""
+        """An id whose first six characters no other id has."""
         self._count += 1
         text = f"{self._count:06}abc"
         self._written.add(text)
@@ -127,14 +127,14 @@ class Model:
         return "".join(f"{self._id()}\n" for _ in range(self._chance.randint(0, 4)))
 
     def _touch(self, path: Path) -> None:
-        """Give a write the time that it has in the model: in truth thousands share an instant."""
+        """Give a write the time that it has in the model: otherwise thousands would share one."""
         self._stamp_ns += 1
         at_ns = (NOW + self._rig.clock.monotonic()) * (10**9 // SECOND_US) + self._stamp_ns
         os.utime(path, ns=(at_ns, at_ns))
 
     def _end_of(self, path: Path) -> str:
         """What is missing of the last line."""
-        rest = self._unended.pop(path.stat().st_ino, "")
+        rest = self._unterminated.pop(path.stat().st_ino, "")
         content = path.read_text()
         return rest if content and not content.endswith("\n") else ""
 
@@ -144,7 +144,7 @@ class Model:
         self._touch(unfinished)
         target = self._new_name()
         with contextlib.suppress(OSError):
-            self._unended.pop(target.lstat().st_ino, None)
+            self._unterminated.pop(target.lstat().st_ino, None)
         unfinished.rename(target)
 
     def _append(self, path: Path) -> None:
@@ -154,13 +154,13 @@ class Model:
         self._touch(path)
 
     def _pause(self, path: Path) -> None:
-        """Append a line and stop inside it; it is ended before the thirty seconds are over, or never."""
+        """Append a line and stop inside it; it is terminated before the thirty seconds are over, or never."""
         line = self._id() + "\n"
         cut = self._chance.randint(6, len(line) - 2)
         rest = self._end_of(path)
         with path.open("a") as file:
             file.write(rest + line[:cut])
-        self._unended[path.stat().st_ino] = line[cut:]
+        self._unterminated[path.stat().st_ino] = line[cut:]
         self._halves[line[:cut]] = self._rig.clock.monotonic()
         self._touch(path)
 
@@ -179,11 +179,11 @@ class Model:
         left = lines[: self._chance.randint(0, len(lines))]
         os.truncate(path, len("\n".join(left)))
         self._written.update(left[-1:])
-        self._unended[path.stat().st_ino] = "\n"
+        self._unterminated[path.stat().st_ino] = "\n"
         self._touch(path)
 
     def _rewrite(self, path: Path) -> None:
-        self._unended.pop(path.stat().st_ino, None)
+        self._unterminated.pop(path.stat().st_ino, None)
         path.write_text(self._lines())
         self._touch(path)
 

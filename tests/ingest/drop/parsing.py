@@ -1,13 +1,13 @@
-"""Whole files through the parsers, for the tests of formats."""
+"""Parses whole files, for the tests of formats."""
 
 from __future__ import annotations
 
 from exporter.domain.model import SECOND_US, NewMessage
-from exporter.ingest.formats.fields import Context
-from exporter.ingest.formats.formats import Batch, Reject, parser
+from exporter.ingest.formats.fields import RecordReader
+from exporter.ingest.formats.formats import Batch, Reject, make_parser
 
 NOW = 1_795_000_000 * SECOND_US
-CONTEXT = Context("default", "main", frozenset({"main", "second"}), NOW)
+RECORDS = RecordReader("default", "main", frozenset({"main", "second"}), NOW)
 IDS = ["abc123def456", "3fa85f64-5717-4562-b3fc-2c963f66afa6", "A_b-9", "x" * 128]
 
 
@@ -16,27 +16,27 @@ def parse(
 ) -> tuple[list[NewMessage], list[Reject], str]:
     """The messages, refusals and fault of a whole file, fed in pieces."""
     data = content.encode() if isinstance(content, str) else content
-    reading = parser(suffix, CONTEXT)
+    parser = make_parser(suffix, RECORDS)
     batches: list[Batch] = []
     for start in range(0, len(data), piece_bytes):
-        batches += reading.feed(data[start : start + piece_bytes])
-    batches += reading.feed(b"", final=True)
+        batches += parser.feed(data[start : start + piece_bytes])
+    batches += parser.feed(b"", final=True)
     offsets = [batch.offset for batch in batches]
     assert offsets == sorted(set(offsets))
     return (
         [message for batch in batches for message in batch.messages],
         [reject for batch in batches for reject in batch.rejects],
-        reading.fault,
+        parser.fault,
     )
 
 
-def ids(suffix: str, content: str | bytes, piece_bytes: int = 2**20) -> list[str]:
+def parse_ids(suffix: str, content: str | bytes, piece_bytes: int = 2**20) -> list[str]:
     """The ids of a file in which nothing is wrong."""
     messages, rejects, fault = parse(suffix, content, piece_bytes)
     assert (rejects, fault) == ([], "")
     return [message.message_id for message in messages]
 
 
-def reasons(suffix: str, content: str | bytes) -> dict[int, str]:
+def parse_reasons(suffix: str, content: str | bytes) -> dict[int, str]:
     """The refusals of a file, by record."""
     return {reject.record: reject.reason for reject in parse(suffix, content)[1]}

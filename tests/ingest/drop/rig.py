@@ -1,4 +1,4 @@
-"""A drop directory with the world around it: a clock moved by hand, a store and counters in memory."""
+"""A drop directory with what it needs: a clock moved by the test, a tracker and counters in memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from exporter.domain.model import SECOND_US, NewMessage, Source
 from exporter.engine.tracker import Tracked
-from exporter.ingest.drop.drop import After, DropDirectory, DropSettings
 from exporter.ingest.drop.reporting import Summary
+from exporter.ingest.drop.worker import After, DropSettings, DropWorker
 from exporter.store import READ_TO_THE_END
 
 NOW = 1_795_000_000 * SECOND_US
@@ -23,7 +23,6 @@ class HandClock:
     """Time moves when a test says so."""
 
     def __init__(self) -> None:
-        """Start at an arbitrary instant."""
         self.at = NOW
 
     def now(self) -> int:
@@ -45,7 +44,7 @@ class HandClock:
         return event.is_set()
 
 
-def lines(count: int, prefix: str = "id") -> str:
+def make_lines(count: int, prefix: str = "id") -> str:
     """That many ids."""
     return "".join(f"{prefix}{number:07}\n" for number in range(count))
 
@@ -54,43 +53,42 @@ class Crash(BaseException):
     """The process dies here."""
 
 
-class MemoryIntake:
-    """What the tracker promises to a source, in memory: each `track` is one transaction."""
+class MemoryTracker:
+    """A tracker in memory: each `track` is one transaction."""
 
     def __init__(self) -> None:
-        """Hold nothing yet."""
         self.messages: dict[str, NewMessage] = {}
         self.progressed: dict[bytes, int] = {}
         self.transactions: list[int] = []
         """Messages of each `track` that was not blocked."""
         self.offered = 0
         self.limit = 10**9
-        self.asked: Callable[[], None] = lambda: None
-        """Called when a file's offset is asked for."""
-        self.before: Callable[[], None] = lambda: None
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called when a file's offset is read."""
+        self.before_commit: Callable[[], None] = lambda: None
         """Called as a transaction begins."""
-        self.after: Callable[[], None] = lambda: None
+        self.after_commit: Callable[[], None] = lambda: None
         """Called when it is committed."""
 
-    async def progress(self, file_key: bytes) -> int:
-        """See `Intake`."""
-        self.asked()
+    async def get_file_progress(self, file_key: bytes) -> int:
+        """See `MessageTracker`."""
+        self.on_progress()
         return self.progressed.get(file_key, 0)
 
     async def track(
         self, batch: Sequence[NewMessage], source: Source, *, file_key: bytes, offset: int, last: bool
     ) -> Tracked:
-        """See `Intake`."""
+        """See `MessageTracker`."""
         assert source is Source.DROP
         self.offered += 1
-        self.before()
+        self.before_commit()
         new = {message.message_id: message for message in batch if message.message_id not in self.messages}
         if len(self.messages) + len(new) > self.limit:
             return Tracked(blocked=True)
         self.messages |= new
         self.progressed[file_key] = READ_TO_THE_END if last else offset
         self.transactions.append(len(batch))
-        self.after()
+        self.after_commit()
         return Tracked(len(new), len(batch) - len(new))
 
 
@@ -98,56 +96,55 @@ class Counts:
     """The counters of the drop directory."""
 
     def __init__(self) -> None:
-        """Start at 0."""
         self.files: Counter[str] = Counter()
         self.line_results: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.is_up: dict[str, bool] = {}
         self.is_blocked: bool | None = None
 
-    def file(self, result: str) -> None:
+    def count_file(self, result: str) -> None:
         """See `DropInstruments`."""
         self.files[result] += 1
 
-    def lines(self, result: str, count: int) -> None:
+    def count_lines(self, result: str, count: int) -> None:
         """See `DropInstruments`."""
         self.line_results[result] += count
 
-    def rejected(self, reason: str, count: int) -> None:
+    def count_rejected(self, reason: str, count: int) -> None:
         """See `DropInstruments`."""
         self.reasons[reason] += count
 
-    def up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - the protocol's signature
+    def set_up(self, directory: str, up: bool) -> None:  # noqa: FBT001 - the protocol's signature
         """See `DropInstruments`."""
         self.is_up[directory] = up
 
-    def blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the protocol's signature
+    def set_blocked(self, blocked: bool) -> None:  # noqa: FBT001 - the protocol's signature
         """See `DropInstruments`."""
         self.is_blocked = blocked
 
 
 @dataclass
 class Rig:
-    """One directory and its watcher; `restart` makes a new watcher over the same store."""
+    """One directory and its worker; `restart` makes a new worker over the same store."""
 
     path: Path
     clock: HandClock
-    intake: MemoryIntake
+    tracker: MemoryTracker
     counts: Counts
-    drop: DropDirectory
+    drop: DropWorker
     after: After
 
     @classmethod
-    def over(cls, path: Path, after: After = After.MOVE) -> Rig:
+    def make(cls, path: Path, after: After = After.MOVE) -> Rig:
         """Make the directory and everything around it."""
         path.mkdir(exist_ok=True)
-        clock, intake, counts = HandClock(), MemoryIntake(), Counts()
-        return cls(path, clock, intake, counts, _watcher(path, after, intake, counts, clock), after)
+        clock, tracker, counts = HandClock(), MemoryTracker(), Counts()
+        return cls(path, clock, tracker, counts, _make_worker(path, after, tracker, counts, clock), after)
 
     def restart(self) -> None:
-        """The process ends, as by SIGKILL, and begins again."""
+        """The process ends, as by SIGKILL, and starts again."""
         self.drop.close()
-        self.drop = _watcher(self.path, self.after, self.intake, self.counts, self.clock)
+        self.drop = _make_worker(self.path, self.after, self.tracker, self.counts, self.clock)
 
     async def scan_after(self, seconds: float) -> Summary:
         """One pass, so much later."""
@@ -155,7 +152,7 @@ class Rig:
         return await self.drop.scan_once()
 
     async def settle(self, passes: int = 3) -> Summary:
-        """Enough passes for files that nobody writes to any more."""
+        """Enough passes for files that are not written to any more."""
         summary = await self.drop.scan_once()
         for _ in range(passes):
             summary = await self.scan_after(2)
@@ -170,18 +167,18 @@ class Rig:
         unfinished.rename(target)
         return target
 
-    def names(self, folder: str = "") -> set[str]:
-        """What lies in a folder, unless it is a folder itself."""
+    def list_names(self, folder: str = "") -> set[str]:
+        """The files in a folder."""
         place = self.path / folder
         return {entry.name for entry in place.iterdir() if not entry.is_dir()} if place.is_dir() else set()
 
-    def ids(self) -> set[str]:
+    def list_ids(self) -> set[str]:
         """What is tracked."""
-        return set(self.intake.messages)
+        return set(self.tracker.messages)
 
 
-def _watcher(
-    path: Path, after: After, intake: MemoryIntake, counts: Counts, clock: HandClock
-) -> DropDirectory:
+def _make_worker(
+    path: Path, after: After, tracker: MemoryTracker, counts: Counts, clock: HandClock
+) -> DropWorker:
     settings = DropSettings(os.fspath(path), "main", "default", after)
-    return DropDirectory(settings, ACCOUNTS, intake, counts, clock)
+    return DropWorker(settings, ACCOUNTS, tracker, counts, clock)

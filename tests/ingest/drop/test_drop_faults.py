@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest.drop.rig import Crash, Rig, lines
+from tests.ingest.drop.rig import Crash, Rig, make_lines
 
 NOBODY = 65534
 
@@ -22,59 +22,59 @@ async def test_a_crash_at_any_transaction_loses_and_repeats_nothing(
     rig: Rig, transaction: int, *, committed: bool
 ) -> None:
     """The next process goes on at the committed offset."""
-    rig.drop_file("a.txt", lines(25_000))
+    rig.drop_file("a.txt", make_lines(25_000))
 
     def crash() -> None:
-        if len(rig.intake.transactions) == transaction - (not committed):
+        if len(rig.tracker.transactions) == transaction - (not committed):
             raise Crash
 
     if committed:
-        rig.intake.after = crash
+        rig.tracker.after_commit = crash
     else:
-        rig.intake.before = crash
+        rig.tracker.before_commit = crash
     with contextlib.suppress(Crash):
         await rig.settle()
-    rig.intake.before = rig.intake.after = lambda: None
+    rig.tracker.before_commit = rig.tracker.after_commit = lambda: None
     rig.restart()
     await rig.settle()
-    assert len(rig.ids()) == 25_000
-    assert rig.intake.transactions == [10_000, 10_000, 5000]
-    assert (rig.counts.line_results["duplicate"], rig.names("done")) == (0, {"a.txt"})
+    assert len(rig.list_ids()) == 25_000
+    assert rig.tracker.transactions == [10_000, 10_000, 5000]
+    assert (rig.counts.line_results["duplicate"], rig.list_names("done")) == (0, {"a.txt"})
 
 
 async def test_a_crash_between_commit_and_move_has_no_effect_but_the_move(rig: Rig) -> None:
-    """Nothing is handed over or counted again; the report is made again."""
+    """Nothing is tracked or counted again; the report is made again."""
     rig.drop_file("a.txt", "aaa\nx/y\nbbb\n")
 
     def crash() -> None:
         raise Crash
 
-    rig.intake.after = crash
+    rig.tracker.after_commit = crash
     with contextlib.suppress(Crash):
         await rig.settle()
-    assert (rig.ids(), rig.names()) == ({"aaa", "bbb"}, {"a.txt"})
+    assert (rig.list_ids(), rig.list_names()) == ({"aaa", "bbb"}, {"a.txt"})
     rig.restart()
     await rig.settle()
-    assert rig.intake.transactions == [2]
+    assert rig.tracker.transactions == [2]
     assert rig.counts.line_results["rejected"] == 0
-    assert (rig.names("done"), rig.names("failed")) == ({"a.txt"}, {"a.txt.reason"})
+    assert (rig.list_names("done"), rig.list_names("failed")) == ({"a.txt"}, {"a.txt.reason"})
 
 
 async def test_stop_ends_a_pass_between_files(rig: Rig) -> None:
-    """And lets go of what is open; the rest is taken by the next run."""
+    """And closes what is open; the rest is read by the next run."""
     stop = asyncio.Event()
     for name in ("a.txt", "b.txt"):
-        rig.drop_file(name, lines(3, name[0]))
-    rig.intake.after = stop.set
+        rig.drop_file(name, make_lines(3, name[0]))
+    rig.tracker.after_commit = stop.set
     await rig.drop.run(stop)
-    assert len(rig.ids()) == 3
+    assert len(rig.list_ids()) == 3
     rig.restart()
     await rig.settle()
-    assert len(rig.ids()) == 6
+    assert len(rig.list_ids()) == 6
 
 
 async def test_links_pipes_devices_and_second_names_are_not_read(rig: Rig, tmp_path: Path) -> None:
-    """Each is told once an hour, and a pipe doesn't block."""
+    """Each is reported once an hour, and a pipe doesn't block."""
     secret = tmp_path / "secret.txt"
     secret.write_text("secret1\n")
     (rig.path / "link.txt").symlink_to(secret)
@@ -83,14 +83,14 @@ async def test_links_pipes_devices_and_second_names_are_not_read(rig: Rig, tmp_p
     os.mkfifo(rig.path / "pipe.txt")
     await rig.settle(passes=10)
     assert rig.counts.files == {"not_regular": 4}
-    assert rig.ids() == set()
+    assert rig.list_ids() == set()
     secret.unlink()
     await rig.settle()
-    assert rig.ids() == {"secret1"}
+    assert rig.list_ids() == {"secret1"}
 
 
 async def test_a_link_swapped_in_is_never_followed(rig: Rig, tmp_path: Path) -> None:
-    """Between look and opening, and between reading and moving."""
+    """Between scan and opening, and between reading and moving."""
     secret = tmp_path / "secret.txt"
     secret.write_text("secret1\n")
     target = rig.path / "a.txt"
@@ -103,20 +103,20 @@ async def test_a_link_swapped_in_is_never_followed(rig: Rig, tmp_path: Path) -> 
     rig.drop_file("b.txt", "bbb\n")
     os.utime(rig.path / "b.txt", ns=(0, 0))
     await rig.drop.scan_once()
-    rig.intake.after = swap
+    rig.tracker.after_commit = swap
     await rig.scan_after(2)
-    assert rig.ids() == {"bbb"}
+    assert rig.list_ids() == {"bbb"}
     target.unlink()
     rig.drop_file("a.txt", "aaa\n")
     await rig.settle()
-    assert rig.ids() == {"aaa", "bbb"}
+    assert rig.list_ids() == {"aaa", "bbb"}
     assert secret.read_text() == "secret1\n"
-    assert rig.names("done") == {"b.txt"}
+    assert rig.list_names("done") == {"b.txt"}
 
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
-    """A folder to be in as somebody who may not read everything: root may."""
+    """A folder, and a user who may not read everything, as root may."""
     user = os.geteuid()
     with tempfile.TemporaryDirectory() as folder:
         if user == 0:
@@ -128,33 +128,33 @@ def unprivileged() -> Iterator[Path]:
             os.seteuid(user)
 
 
-async def test_a_second_name_made_at_the_last_instant_is_seen(rig: Rig) -> None:
-    """After the look, before the file is opened."""
+async def test_a_second_name_made_at_the_last_moment_is_seen(rig: Rig) -> None:
+    """After the scan, before the file is opened."""
     rig.drop_file("a.txt", "aaa\n")
     os.utime(rig.drop_file("b.txt", "bbb\n"), ns=(0, 0))
     await rig.drop.scan_once()
-    rig.intake.after = lambda: (rig.path / ".second.tmp").hardlink_to(rig.path / "a.txt")
+    rig.tracker.after_commit = lambda: (rig.path / ".second.tmp").hardlink_to(rig.path / "a.txt")
     await rig.scan_after(2)
-    assert rig.ids() == {"bbb"}
+    assert rig.list_ids() == {"bbb"}
 
 
-async def test_an_unreadable_file_is_told_and_taken_once_it_can_be_read(unprivileged: Path) -> None:
+async def test_an_unreadable_file_is_reported_and_read_once_it_can_be(unprivileged: Path) -> None:
     """Others go on; `chmod` is noticed at once, for a subdirectory too."""
-    rig = Rig.over(unprivileged / "drop")
+    rig = Rig.make(unprivileged / "drop")
     rig.drop_file("otp/c.txt", "ccc\n").parent.chmod(0)
     target = rig.drop_file("a.txt", "aaa\n")
     rig.drop_file("b.txt", "bbb\n")
     target.chmod(0)
     await rig.settle(passes=10)
-    assert (rig.ids(), rig.counts.files) == ({"bbb"}, {"unreadable": 2, "done": 1})
+    assert (rig.list_ids(), rig.counts.files) == ({"bbb"}, {"unreadable": 2, "done": 1})
     target.chmod(0o600)
     (rig.path / "otp").chmod(0o700)
     await rig.settle()
-    assert rig.ids() == {"aaa", "bbb", "ccc"}
+    assert rig.list_ids() == {"aaa", "bbb", "ccc"}
 
 
 async def test_a_file_that_trips_the_parser_stops_no_other(rig: Rig) -> None:
-    """It stays, is told once an hour, and everything else goes on."""
+    """It stays, is reported once an hour, and everything else goes on."""
 
     class Poisoned(frozenset[str]):
         __slots__ = ()
@@ -166,12 +166,12 @@ async def test_a_file_that_trips_the_parser_stops_no_other(rig: Rig) -> None:
     rig.drop_file("a.csv", "message_id,account\naaa,poison\n")
     rig.drop_file("b.txt", "bbb\n")
     await rig.settle(passes=10)
-    assert (rig.ids(), rig.counts.files) == ({"bbb"}, {"unreadable": 1, "done": 1})
-    assert rig.names() == {"a.csv"}
+    assert (rig.list_ids(), rig.counts.files) == ({"bbb"}, {"unreadable": 1, "done": 1})
+    assert rig.list_names() == {"a.csv"}
 
 
 async def test_a_directory_that_is_gone_is_waited_for(rig: Rig) -> None:
-    """Removed, replaced by a file, and back again, then moved away and made anew: never an end."""
+    """Removed, replaced by a file, and back again, then moved away and made anew: it is used again."""
     rig.path.rmdir()
     assert not (await rig.settle()).up
     assert rig.counts.is_up == {str(rig.path): False}
@@ -181,28 +181,28 @@ async def test_a_directory_that_is_gone_is_waited_for(rig: Rig) -> None:
     rig.path.mkdir()
     rig.drop_file("a.txt", "aaa\n")
     assert (await rig.settle()).up
-    assert rig.ids() == {"aaa"}
+    assert rig.list_ids() == {"aaa"}
     rig.path.rename(rig.path.with_name("away"))
     rig.path.mkdir()
     rig.drop_file("b.txt", "bbb\n")
     assert (await rig.settle()).up
-    assert rig.ids() == {"aaa", "bbb"}
+    assert rig.list_ids() == {"aaa", "bbb"}
 
 
 async def test_a_file_that_can_not_be_moved_counts_once_and_is_moved_later(rig: Rig) -> None:
-    """`done` is a file that somebody put there, until it isn't."""
+    """`done` is a file, until it is removed."""
     (rig.path / "done").write_text("")
     rig.drop_file("a.txt", "aaa\nx/y\nbbb\n")
     assert not (await rig.settle(passes=10)).up
-    assert rig.names() == {"a.txt", "done"}
-    assert (rig.intake.transactions, rig.counts.files) == ([2], {"done": 1})
+    assert rig.list_names() == {"a.txt", "done"}
+    assert (rig.tracker.transactions, rig.counts.files) == ([2], {"done": 1})
     assert rig.counts.line_results == {"accepted": 2, "duplicate": 0, "rejected": 1}
     rig.restart()
     assert not (await rig.settle(passes=10)).up
-    assert rig.intake.transactions == [2]
+    assert rig.tracker.transactions == [2]
     (rig.path / "done").unlink()
     assert (await rig.settle()).up
-    assert (rig.names(), rig.names("done")) == (set(), {"a.txt"})
+    assert (rig.list_names(), rig.list_names("done")) == (set(), {"a.txt"})
     assert rig.counts.line_results == {"accepted": 2, "duplicate": 0, "rejected": 1}
 
 
@@ -213,12 +213,12 @@ async def test_done_must_be_no_link(rig: Rig, tmp_path: Path) -> None:
     (rig.path / "done").symlink_to(elsewhere)
     rig.drop_file("a.txt", "aaa\n")
     assert not (await rig.settle()).up
-    assert (rig.ids(), rig.names(), list(elsewhere.iterdir())) == ({"aaa"}, {"a.txt"}, [])
+    assert (rig.list_ids(), rig.list_names(), list(elsewhere.iterdir())) == ({"aaa"}, {"a.txt"}, [])
 
 
-async def test_done_must_be_ours(unprivileged: Path) -> None:
-    """Whoever else made it may read, or exchange, what lies in it."""
-    rig = Rig.over(unprivileged / "drop")
+async def test_done_must_belong_to_this_user(unprivileged: Path) -> None:
+    """Another user who made it may read, or replace, what is in it."""
+    rig = Rig.make(unprivileged / "drop")
     (rig.path / "done").mkdir()
     rig.drop_file("a.txt", "aaa\n")
     given_away = os.getuid() == 0
@@ -228,27 +228,27 @@ async def test_done_must_be_ours(unprivileged: Path) -> None:
         (rig.path / "done").chmod(0o777)
         os.seteuid(NOBODY)
     assert (await rig.settle()).up is not given_away
-    assert rig.names() == ({"a.txt"} if given_away else set())
+    assert rig.list_names() == ({"a.txt"} if given_away else set())
 
 
-async def test_a_read_only_directory_is_read_and_left_alone_until_it_can_be_written(
+async def test_files_of_a_read_only_directory_count_once_and_move_when_it_can_be_written(
     unprivileged: Path,
 ) -> None:
-    """Its files count once, and move when they can."""
-    rig = Rig.over(unprivileged / "drop")
+    """The directory is not up until then."""
+    rig = Rig.make(unprivileged / "drop")
     rig.drop_file("a.txt", "aaa\n")
     rig.path.chmod(0o500)
     assert not (await rig.settle(passes=9)).up
-    assert (rig.intake.transactions, rig.counts.files, rig.names()) == ([1], {"done": 1}, {"a.txt"})
+    assert (rig.tracker.transactions, rig.counts.files, rig.list_names()) == ([1], {"done": 1}, {"a.txt"})
     rig.path.chmod(0o700)
     assert (await rig.settle()).up
-    assert (rig.counts.files, rig.names("done")) == ({"done": 1}, {"a.txt"})
+    assert (rig.counts.files, rig.list_names("done")) == ({"done": 1}, {"a.txt"})
 
 
 @pytest.mark.parametrize("name", ["n" * 250 + ".txt", "ї" * 120 + ".txt"])
-async def test_the_longest_names_can_be_put_aside(rig: Rig, name: str) -> None:
-    """Cut, where the suffixes of ours need the room."""
+async def test_files_with_the_longest_names_can_be_archived(rig: Rig, name: str) -> None:
+    """They are cut where what is added to them needs the room."""
     rig.drop_file(name, "aaa\nx/y\n")
     await rig.settle()
-    assert rig.names() == set()
-    assert (len(rig.names("done")), len(rig.names("failed"))) == (1, 1)
+    assert rig.list_names() == set()
+    assert (len(rig.list_names("done")), len(rig.list_names("failed"))) == (1, 1)

@@ -1,4 +1,4 @@
-"""Somebody who may write into the drop directory swaps files for links, as fast as the machine can."""
+"""A process that may write into the drop directory swaps files for links, as fast as the machine can."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from exporter.ingest.drop.directory import DropFile, Identity, open_found, scan_directory
+from exporter.ingest.drop.directory import DropFile, Identity, open_file, scan_directory
 from tests.kit.processes import Running
 from tests.kit.waiting import until
 
-LOOKS = 5_000
+SCANS = 5_000
 SWAPPER = """
 import os, sys
 drop, aside, secrets = sys.argv[1:]
@@ -28,7 +28,7 @@ while True:
 """
 
 
-def test_links_swapped_in_all_the_time_lead_nowhere(tmp_path: Path) -> None:
+def test_links_that_are_swapped_in_all_the_time_are_never_followed(tmp_path: Path) -> None:
     """In place of a file and of a campaign's directory: nothing behind them is listed or opened."""
     drop, aside, secrets = (tmp_path / name for name in ("drop", "aside", "secrets"))
     for folder in (drop, secrets):
@@ -38,26 +38,26 @@ def test_links_swapped_in_all_the_time_lead_nowhere(tmp_path: Path) -> None:
     aside.mkdir()
     hidden = {(secrets / name).stat().st_ino for name in ("a.txt", "otp/b.txt")}
     within = Identity.of((drop / "a.txt").stat())
-    met: set[str | int | None] = set()
+    seen: set[str | int | None] = set()
     argv = [sys.executable, "-c", SWAPPER, str(drop), str(aside), str(secrets)]
     with Running(argv, tmp_path / "swapper.log") as swapper:
         until(swapper.printed, "it swaps")
 
-        def look_there() -> bool:
-            """Look; whether the file itself was met by now, and for an instant a link in its place."""
+        def scan() -> bool:
+            """Scan once; whether by now the file itself was seen, and a link in its place."""
             listed = scan_directory(str(drop), ()).files
             assert not {found.identity.inode for found in listed} & hidden
             for found in (DropFile("", "a.txt", within), DropFile("otp", "b.txt", within)):
-                opened = open_found(str(drop), found)
+                opened = open_file(str(drop), found)
                 if isinstance(opened, int):
                     inode = os.fstat(opened).st_ino
                     os.close(opened)
                     assert inode not in hidden
                     opened = 0
-                met.add(opened)
-            return {0, "not_regular"} <= met
+                seen.add(opened)
+            return {0, "not_regular"} <= seen
 
-        for _ in range(LOOKS):
-            look_there()
-        until(look_there, met)
+        for _ in range(SCANS):
+            scan()
+        until(scan, seen)
         assert swapper.runs

@@ -1,4 +1,4 @@
-"""CSV records and instants: what is read out of quotes, columns and digits."""
+"""CSV records and times: what is read out of quotes, columns and digits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.domain.timestamps import parse_timestamp
-from exporter.ingest.formats.formats import BATCH_MESSAGES, parser
-from tests.ingest.drop.parsing import CONTEXT, ids, parse, reasons
+from exporter.ingest.formats.formats import BATCH_MESSAGES, make_parser
+from tests.ingest.drop.parsing import RECORDS, parse, parse_ids, parse_reasons
 
 
 @given(
@@ -32,30 +32,32 @@ def test_what_a_csv_writer_wrote_is_read_back(rows: list[tuple[str, str, str]], 
     writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
     writer.writerow(["text", "message_id", "more"])
     writer.writerows(rows)
-    assert ids(".csv", file.getvalue()) == [row[1] for row in rows]
+    assert parse_ids(".csv", file.getvalue()) == [row[1] for row in rows]
 
 
 def test_a_stray_quote_costs_only_its_own_line() -> None:
-    """The lines that it seems to swallow stand for themselves."""
+    """The lines after it are records of their own."""
     head = "message_id,note\n"
-    assert reasons(".csv", head + 'aaa,"open\nbbb,\nccc,\n') == {2: "bad_csv"}
-    assert reasons(".csv", head + 'aaa,"open\n' + "bbb,note\n" * 1000 + 'ccc,"closed"\n') == {2: "bad_csv"}
-    assert reasons(".csv", head + 'aaa,"open\nbbb,"x"y\nccc,\n') == {2: "bad_csv", 3: "bad_csv"}
-    assert ids(".csv", head + 'aaa,5" screen\nbbb,\n') == ["aaa", "bbb"]
-    assert ids(".csv", head + 'aaa,5" screen\nbbb,"q"\nccc,"two\nlines"\n') == ["aaa", "bbb", "ccc"]
+    assert parse_reasons(".csv", head + 'aaa,"open\nbbb,\nccc,\n') == {2: "bad_csv"}
+    assert parse_reasons(".csv", head + 'aaa,"open\n' + "bbb,note\n" * 1000 + 'ccc,"closed"\n') == {
+        2: "bad_csv"
+    }
+    assert parse_reasons(".csv", head + 'aaa,"open\nbbb,"x"y\nccc,\n') == {2: "bad_csv", 3: "bad_csv"}
+    assert parse_ids(".csv", head + 'aaa,5" screen\nbbb,\n') == ["aaa", "bbb"]
+    assert parse_ids(".csv", head + 'aaa,5" screen\nbbb,"q"\nccc,"two\nlines"\n') == ["aaa", "bbb", "ccc"]
 
 
 def test_a_stray_quote_does_not_hold_up_the_lines_after_it() -> None:
     """What waits for a closing quote is bounded by the cap on a line."""
-    reading = parser(".csv", CONTEXT)
-    batches = list(reading.feed(('message_id,note\naaa,"open\n' + "bbb,\n" * 25_000).encode()))
+    parser = make_parser(".csv", RECORDS)
+    batches = list(parser.feed(('message_id,note\naaa,"open\n' + "bbb,\n" * 25_000).encode()))
     assert [len(batch.messages) for batch in batches] == [BATCH_MESSAGES, BATCH_MESSAGES]
 
 
 def test_a_csv_needs_a_column_of_ids() -> None:
-    """Without `message_id` in its first line nothing tells ids from phone numbers."""
+    """Without `message_id` in its first line ids may be phone numbers as well."""
     assert parse(".csv", "aaa\nbbb\n") == ([], [], "no_header")
-    assert ids(".csv", "\n Message_ID ; campaign\naaa;x\n") == ["aaa"]
+    assert parse_ids(".csv", "\n Message_ID ; campaign\naaa;x\n") == ["aaa"]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,6 @@ def test_a_csv_needs_a_column_of_ids() -> None:
         ("١٧٦٩", None),
     ],
 )
-def test_instants_are_rfc_3339_or_unix_seconds(text: str, expected: int | None) -> None:
-    """Exact to the microsecond; a local time without its offset is not guessed at."""
+def test_times_are_rfc_3339_or_unix_seconds(text: str, expected: int | None) -> None:
+    """Exact to the microsecond; a local time without an offset is refused."""
     assert parse_timestamp(text) == expected

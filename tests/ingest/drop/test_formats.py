@@ -14,8 +14,8 @@ from exporter.domain.message_ids import reject_reason
 from exporter.domain.model import SECOND_US, NewMessage
 from exporter.ingest.formats.decoding import HEAD_BYTES
 from exporter.ingest.formats.fields import REASONS
-from exporter.ingest.formats.formats import BATCH_MESSAGES, FAULTS, SUFFIXES, Reject, parser
-from tests.ingest.drop.parsing import CONTEXT, IDS, NOW, ids, parse, reasons
+from exporter.ingest.formats.formats import BATCH_MESSAGES, FAULTS, SUFFIXES, Reject, make_parser
+from tests.ingest.drop.parsing import IDS, NOW, RECORDS, parse, parse_ids, parse_reasons
 
 PHONE = "380501234567"
 
@@ -49,7 +49,7 @@ def test_line_ends_and_byte_order_marks_change_no_id(
     """The same corpus gives the same ids, whatever wrote it and however it is cut."""
     for front in ("", "\n" * HEAD_BYTES):
         content = mark + (front + CORPUS[suffix]).replace("\n", end).encode(encoding)
-        assert ids(suffix, content, piece_bytes) == IDS
+        assert parse_ids(suffix, content, piece_bytes) == IDS
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
@@ -63,7 +63,7 @@ def test_wide_text_without_a_mark_is_a_fault_of_encoding(suffix: str, encoding: 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("content", [b"abc\0def\nabc\n", random.Random(1).randbytes(100_000), bytes(9000)])
 def test_a_nul_near_the_front_makes_a_file_binary(suffix: str, content: bytes) -> None:
-    """Nothing counts of a file that is no text, however many of its lines look well."""
+    """Nothing counts of a file that is no text, however many of its lines are good."""
     assert parse(suffix, content) == ([], [], "binary")
 
 
@@ -99,7 +99,7 @@ def test_any_bytes_are_taken_without_an_error_and_however_they_are_cut(
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0"), max_size=140)))
 def test_a_plain_list_holds_exactly_the_ids_that_the_rule_allows(lines: list[str]) -> None:
-    """Line by line the parser and `ids.refusal` agree."""
+    """Line by line the parser and `message_ids.reject_reason` agree."""
     stripped = [
         line.removeprefix("\ufeff" if number == 0 else "").strip() for number, line in enumerate(lines)
     ]
@@ -126,7 +126,7 @@ def test_all_known_fields_are_read_and_no_others() -> None:
 
 
 def test_the_providers_answers_are_understood_as_they_are() -> None:
-    """Accepted messages count, the others were never sent."""
+    """Accepted messages count; the others were never sent."""
     answer = {
         "messagelistId": 123456,
         "messages": [
@@ -138,7 +138,7 @@ def test_the_providers_answers_are_understood_as_they_are() -> None:
     cascade = [{"messageId": "ccc", "trackinId": "tx-001"}]
     unsent = [Reject(2, "not_sent"), Reject(3, "not_sent")]
     assert parse(".json", json.dumps(answer)) == ([NewMessage("aaa", "default", "main")], unsent, "")
-    assert ids(".json", json.dumps(cascade)) == ["ccc"]
+    assert parse_ids(".json", json.dumps(cascade)) == ["ccc"]
     messages, rejects, _ = parse(".json", json.dumps([answer, cascade[0], {"messages": []}]))
     assert [message.message_id for message in messages] == ["aaa", "ccc"]
     assert rejects == unsent
@@ -172,17 +172,22 @@ def test_the_providers_answers_are_understood_as_they_are() -> None:
 )
 def test_each_refusal_has_its_reason(fields: object, reason: str) -> None:
     """A record is refused for the first thing that is wrong with it, in every JSON format alike."""
-    assert reasons(".jsonl", json.dumps(fields) + "\n") == {1: reason}
-    assert reasons(".json", json.dumps([fields])) == {1: reason}
+    assert parse_reasons(".jsonl", json.dumps(fields) + "\n") == {1: reason}
+    assert parse_reasons(".json", json.dumps([fields])) == {1: reason}
 
 
 def test_lines_that_are_no_json_or_no_text_are_refused_alone() -> None:
     """The lines around them count."""
     good = b'{"message_id": "aaa"}\n'
     bad = [b"{\n", b"[" * 4000 + b"\n", b'{"a": "\xff}\n', b'{"message_id": "a"} x\n']
-    assert reasons(".jsonl", good.join(bad)) == {1: "bad_json", 3: "bad_json", 5: "encoding", 7: "bad_json"}
-    assert reasons(".txt", b"aaa\n\xcf\xf0\xe8\n") == {2: "encoding"}
-    assert ids(".csv", b"message_id,note\naaa,\xcf\xf0\xe8\n") == ["aaa"]
+    assert parse_reasons(".jsonl", good.join(bad)) == {
+        1: "bad_json",
+        3: "bad_json",
+        5: "encoding",
+        7: "bad_json",
+    }
+    assert parse_reasons(".txt", b"aaa\n\xcf\xf0\xe8\n") == {2: "encoding"}
+    assert parse_ids(".csv", b"message_id,note\naaa,\xcf\xf0\xe8\n") == ["aaa"]
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl"])
@@ -208,10 +213,10 @@ def test_a_document_is_used_up_to_where_it_breaks(broken: str) -> None:
 
 def test_a_document_over_the_cap_is_refused() -> None:
     """What must be held in memory whole is bounded."""
-    reading = parser(".json", CONTEXT)
+    parser = make_parser(".json", RECORDS)
     for _ in range(65):
-        assert list(reading.feed(b" " * 2**20)) == []
-    assert reading.fault == "too_large"
+        assert list(parser.feed(b" " * 2**20)) == []
+    assert parser.fault == "too_large"
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl", ".json"])
@@ -224,8 +229,8 @@ def test_batches_are_of_the_size_of_a_transaction(suffix: str) -> None:
         ".jsonl": "\n".join(f'{{"message_id":"{text}"}}' for text in texts),
         ".json": json.dumps([{"message_id": text} for text in texts]),
     }[suffix]
-    reading = parser(suffix, CONTEXT)
-    batches = [*reading.feed(content.encode()), *reading.feed(b"", final=True)]
+    parser = make_parser(suffix, RECORDS)
+    batches = [*parser.feed(content.encode()), *parser.feed(b"", final=True)]
     header = suffix == ".csv"
     assert [len(batch.messages) for batch in batches] == [BATCH_MESSAGES, BATCH_MESSAGES, 5000]
     assert [batch.offset - header for batch in batches] == [10_000, 20_000, 25_000]

@@ -1,4 +1,4 @@
-"""Ids posted over HTTP: what is taken, what is answered, and what never comes back."""
+"""Ids posted over HTTP: what is tracked, the responses, and what is never repeated in them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from exporter.domain.snapshot import Kind
 from exporter.http import Listener
 from exporter.ingest import http_api
 from exporter.ingest.formats.formats import SUFFIXES
-from exporter.ingest.http_api import Intake
-from tests.engine.provider import Provider, under_way
-from tests.engine.rig import Rig, running
-from tests.engine.settings import settings_of
+from exporter.ingest.http_api import HttpIntake
+from tests.engine.provider import Provider, answer_under_way
+from tests.engine.rig import Rig, start_rig
+from tests.engine.settings import make_settings
 
 TOKEN = "a-token-of-some-length-1234567890"
 PHONE = "380501234567"
 SLOW = {"default": {"first_poll": "1h"}}
-"""Nothing is asked while a test runs."""
+"""Nothing is polled while a test runs."""
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """One response."""
 
     status: int
     text: str
@@ -43,11 +43,10 @@ class Answer(NamedTuple):
         return report
 
 
-class Door:
-    """A listener, the daemon behind it, and a client."""
+class Client:
+    """A client of the listener, and the daemon behind it."""
 
     def __init__(self, rig: Rig, session: aiohttp.ClientSession, address: str) -> None:
-        """All of them run."""
         self.rig = rig
         self.address = address
         self._session = session
@@ -61,38 +60,38 @@ class Door:
         token: str = TOKEN,
         **headers: str,
     ) -> Answer:
-        """One request."""
+        """Send one request."""
         sent = {"Authorization": f"Bearer {token}", "Content-Type": content_type, **headers}
         url = f"http://{self.address}{http_api.PATH}{query}"
         async with self._session.post(url, data=body, headers=sent) as response:
             return Answer(response.status, await response.text(), response.headers.get("Retry-After", ""))
 
-    def counted(self, result: str) -> float | None:
+    def read_counter(self, result: str) -> float | None:
         """The counter of posted ids."""
         return self.rig.instruments.registry.get_sample_value(
             "smsbat_intake_messages_total", {"result": result}
         )
 
-    async def campaigns(self) -> dict[str, int]:
+    async def count_campaigns(self) -> dict[str, int]:
         """How many messages each campaign has."""
         await self.rig.maintenance.publish()
         names = {name.campaign for name in self.rig.snapshot.campaigns.values()}
-        return {name: count for name in names if (count := self.rig.counted(Kind.TRACKED, "intake", name))}
+        return {name: count for name in names if (count := self.rig.sum_series(Kind.TRACKED, "intake", name))}
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path, *accounts: str, **more: Any) -> AsyncIterator[Door]:  # noqa: ANN401 - sections of a configuration
-    """A daemon that takes ids in."""
+async def serving(tmp_path: Path, *accounts: str, **more: Any) -> AsyncIterator[Client]:  # noqa: ANN401 - sections of a configuration
+    """A daemon with the intake."""
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n", "ascii")
     names = accounts or ("main",)
-    settings = settings_of(*names, profiles=SLOW, **more)
-    providers = {name: Provider(under_way) for name in names}
-    async with running(tmp_path, providers, settings) as rig, aiohttp.ClientSession() as session:
-        door = Intake(rig.tracker, rig.clock, rig.instruments)
-        door.follow(IntakeSettings.model_validate({"token_file": str(token)}))
-        async with Listener(["127.0.0.1:0"], door.routes()) as listener:
-            yield Door(rig, session, listener.addresses[0])
+    settings = make_settings(*names, profiles=SLOW, **more)
+    providers = {name: Provider(answer_under_way) for name in names}
+    async with start_rig(tmp_path, providers, settings) as rig, aiohttp.ClientSession() as session:
+        intake = HttpIntake(rig.tracker, rig.clock, rig.instruments)
+        intake.configure(IntakeSettings.model_validate({"token_file": str(token)}))
+        async with Listener(["127.0.0.1:0"], intake.routes()) as listener:
+            yield Client(rig, session, listener.addresses[0])
 
 
 @pytest.mark.parametrize(
@@ -112,57 +111,57 @@ async def opened(tmp_path: Path, *accounts: str, **more: Any) -> AsyncIterator[D
 )
 async def test_every_format(tmp_path: Path, content_type: str, body: str) -> None:
     """The formats of dropped files by content type; the second time all are duplicates."""
-    async with opened(tmp_path) as door:
-        first = await door.post(body.encode(), content_type)
+    async with serving(tmp_path) as client:
+        first = await client.post(body.encode(), content_type)
         assert (first.status, first.report) == (
             200,
             {"accepted": 3, "duplicate": 0, "rejected": 0, "rejects": []},
         )
-        again = await door.post(body.encode(), content_type)
+        again = await client.post(body.encode(), content_type)
         assert again.report == {"accepted": 0, "duplicate": 3, "rejected": 0, "rejects": []}
-        assert await door.campaigns() == {"default": 3}
-        assert {one.message_id for one in await door.rig.tracker.claim(range(1, 4))} == {
+        assert await client.count_campaigns() == {"default": 3}
+        assert {one.message_id for one in await client.rig.tracker.claim(range(1, 4))} == {
             "id-1",
             "id-2",
             "id-3",
         }
-        assert (door.counted("accepted"), door.counted("duplicate")) == (3, 3)
+        assert (client.read_counter("accepted"), client.read_counter("duplicate")) == (3, 3)
 
 
 def test_every_format_has_a_content_type() -> None:
-    """Whatever can be dropped can be posted."""
+    """All that can be dropped can be posted."""
     same = {".list": ".txt"}
     assert set(http_api.SUFFIXES.values()) | set(same) == set(SUFFIXES) | {".jsonl"}
 
 
 async def test_what_is_accepted_is_durable(tmp_path: Path) -> None:
     """A crash right after the answer loses nothing."""
-    async with opened(tmp_path) as door:
-        await door.post(b"id-1\nid-2\n")
-        await door.rig.crash()
-        await door.rig.start()
-        assert door.rig.tracker.state.pending == 2
+    async with serving(tmp_path) as client:
+        await client.post(b"id-1\nid-2\n")
+        await client.rig.crash()
+        await client.rig.start()
+        assert client.rig.tracker.state.pending == 2
 
 
 async def test_records_name_their_own(tmp_path: Path) -> None:
     """`campaign` and `account` of the query hold for records that name none."""
-    async with opened(tmp_path, "main", "second") as door:
+    async with serving(tmp_path, "main", "second") as client:
         body = "message_id,campaign,account\nid-1,,\nid-2,otp,\nid-3,,main\n"
-        answer = await door.post(body, "text/csv", query="?campaign=sale&account=second")
+        answer = await client.post(body, "text/csv", query="?campaign=sale&account=second")
         assert answer.report["accepted"] == 3
-        assert await door.campaigns() == {"sale": 2, "otp": 1}
-        by_account = {one.message_id: one.account_id for one in await door.rig.tracker.claim(range(1, 4))}
-        second = door.rig.tracker.accounts["second"].id
+        assert await client.count_campaigns() == {"sale": 2, "otp": 1}
+        by_account = {one.message_id: one.account_id for one in await client.rig.tracker.claim(range(1, 4))}
+        second = client.rig.tracker.accounts["second"].id
         assert {one for one, account_id in by_account.items() if account_id == second} == {"id-1", "id-2"}
 
 
-async def test_rejected_lines_are_told_by_number_and_reason(
+async def test_rejected_lines_are_reported_by_number_and_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Good lines count; bad ones come back as number and reason, never with what they held."""
+    """Good lines count; bad ones are listed as number and reason, never with their content."""
     caplog.set_level(logging.DEBUG)
-    async with opened(tmp_path) as door:
-        answer = await door.post(f"id-1\n{PHONE}\nno good\n\nid-2\n")
+    async with serving(tmp_path) as client:
+        answer = await client.post(f"id-1\n{PHONE}\nno good\n\nid-2\n")
         assert answer.status == 200
         assert answer.report == {
             "accepted": 2,
@@ -170,15 +169,15 @@ async def test_rejected_lines_are_told_by_number_and_reason(
             "rejected": 2,
             "rejects": [{"line": 2, "reason": "looks_like_phone"}, {"line": 3, "reason": "bad_characters"}],
         }
-        assert door.counted("rejected") == 2
+        assert client.read_counter("rejected") == 2
     assert PHONE not in answer.text + caplog.text
     assert "no good" not in answer.text + caplog.text
 
 
 async def test_the_list_of_rejects_is_bounded(tmp_path: Path) -> None:
     """All are counted, the first thousand are listed."""
-    async with opened(tmp_path) as door:
-        answer = await door.post("no good\n" * 2_500)
+    async with serving(tmp_path) as client:
+        answer = await client.post("no good\n" * 2_500)
         assert answer.report["rejected"] == 2_500
         assert [reject["line"] for reject in answer.report["rejects"]] == list(range(1, 1_001))
 
@@ -196,12 +195,12 @@ async def test_the_list_of_rejects_is_bounded(tmp_path: Path) -> None:
 async def test_a_body_that_can_not_be_read(
     tmp_path: Path, content_type: str, body: bytes, fault: str, accepted: int
 ) -> None:
-    """400 with the reason, and with what was taken before it."""
-    async with opened(tmp_path) as door:
-        answer = await door.post(body, content_type)
+    """400 with the reason, and with what was tracked before it."""
+    async with serving(tmp_path) as client:
+        answer = await client.post(body, content_type)
         assert (answer.status, answer.report["fault"]) == (400, fault)
         assert answer.report["accepted"] == accepted
-        assert sum((await door.campaigns()).values()) == accepted
+        assert sum((await client.count_campaigns()).values()) == accepted
 
 
 @pytest.mark.parametrize(
@@ -221,89 +220,91 @@ async def test_a_body_that_can_not_be_read(
     ],
 )
 async def test_what_is_refused(tmp_path: Path, request_of: dict[str, str], status: int) -> None:
-    """Nothing of a refused request is read; the answer repeats nothing of it."""
-    async with opened(tmp_path) as door:
-        answer = await door.post(b"id-1\n", **request_of)
+    """Nothing of a refused request is read; the response repeats nothing of it."""
+    async with serving(tmp_path) as client:
+        answer = await client.post(b"id-1\n", **request_of)
         assert answer.status == status
         assert PHONE not in answer.text
-        assert await door.campaigns() == {}
+        assert await client.count_campaigns() == {}
 
 
-async def test_several_accounts_must_be_told_apart(tmp_path: Path) -> None:
-    """Where there are several, the query names one."""
-    async with opened(tmp_path, "main", "second") as door:
-        assert (await door.post(b"id-1\n")).status == 400
-        assert (await door.post(b"id-1\n", query="?account=main")).status == 200
+async def test_the_query_must_name_one_of_several_accounts(tmp_path: Path) -> None:
+    """With one account that is not necessary."""
+    async with serving(tmp_path, "main", "second") as client:
+        assert (await client.post(b"id-1\n")).status == 400
+        assert (await client.post(b"id-1\n", query="?account=main")).status == 200
 
 
 async def test_it_is_there_only_when_configured(tmp_path: Path) -> None:
-    """Without settings there is nothing; with new ones it is there again."""
-    async with running(tmp_path, Provider(under_way)) as rig, aiohttp.ClientSession() as session:
-        door = Intake(rig.tracker, rig.clock, rig.instruments)
-        async with Listener(["127.0.0.1:0"], door.routes()) as listener:
-            client = Door(rig, session, listener.addresses[0])
+    """Without settings it is 404; with new ones it is there again."""
+    async with start_rig(tmp_path, Provider(answer_under_way)) as rig, aiohttp.ClientSession() as session:
+        intake = HttpIntake(rig.tracker, rig.clock, rig.instruments)
+        async with Listener(["127.0.0.1:0"], intake.routes()) as listener:
+            client = Client(rig, session, listener.addresses[0])
             assert (await client.post(b"id-1\n")).status == 404
             token = tmp_path / "token"
             token.write_text(TOKEN, "ascii")
-            door.follow(IntakeSettings.model_validate({"token_file": str(token)}))
+            intake.configure(IntakeSettings.model_validate({"token_file": str(token)}))
             assert (await client.post(b"id-1\n")).status == 200
             token.unlink()
             assert (await client.post(b"id-1\n")).status == 200
-            door.follow(None)
+            intake.configure(None)
             assert (await client.post(b"id-1\n")).status == 404
 
 
 async def test_the_limit_of_tracked_messages(tmp_path: Path) -> None:
-    """429 and Retry-After once it is reached; what fits is taken, and repeating takes up where it ended."""
-    async with opened(tmp_path, limits={"max_tracked": "2500"}) as door:
+    """429 and Retry-After once it is reached; what fits is tracked, and a repeat goes on from there."""
+    async with serving(tmp_path, limits={"max_tracked": "2500"}) as client:
         body = "".join(f"id-{number}\n" for number in range(4_000))
-        answer = await door.post(body)
+        answer = await client.post(body)
         assert (answer.status, answer.retry_after) == (429, "10")
         assert answer.report["accepted"] == 2_500
-        again = await door.post(body)
+        again = await client.post(body)
         assert (again.status, again.report["accepted"]) == (429, 0)
-        assert await door.campaigns() == {"default": 2_500}
+        assert await client.count_campaigns() == {"default": 2_500}
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:
-    """503 and Retry-After; the same request again takes everything once there is room."""
-    async with opened(tmp_path) as door:
-        door.rig.store.full = True
-        refused = await door.post(b"id-1\nid-2\n")
+    """503 and Retry-After; the same request tracks everything once there is room."""
+    async with serving(tmp_path) as client:
+        client.rig.store.full = True
+        refused = await client.post(b"id-1\nid-2\n")
         assert (refused.status, refused.retry_after, refused.report["accepted"]) == (503, "10", 0)
-        door.rig.store.full = False
-        assert (await door.post(b"id-1\nid-2\n")).report["accepted"] == 2
+        client.rig.store.full = False
+        assert (await client.post(b"id-1\nid-2\n")).report["accepted"] == 2
 
 
-async def pieces(count: int, piece: Callable[[int], bytes]) -> AsyncIterator[bytes]:
+async def make_pieces(count: int, piece: Callable[[int], bytes]) -> AsyncIterator[bytes]:
     """A body of unknown length."""
     for number in range(count):
         yield piece(number)
 
 
 async def test_large_bodies_come_in_pieces(tmp_path: Path) -> None:
-    """A body without a length is taken piece by piece, whatever its pieces are cut like."""
-    async with opened(tmp_path) as door:
+    """A body without a length is read piece by piece, however it is cut."""
+    async with serving(tmp_path) as client:
         lines = b"".join(b"a-rather-long-id-%08d\n" % number for number in range(30_000))
         cut = 7_919
-        answer = await door.post(pieces(len(lines) // cut + 1, lambda n: lines[n * cut : (n + 1) * cut]))
+        answer = await client.post(
+            make_pieces(len(lines) // cut + 1, lambda n: lines[n * cut : (n + 1) * cut])
+        )
         assert answer.report == {"accepted": 30_000, "duplicate": 0, "rejected": 0, "rejects": []}
 
 
 async def test_the_size_of_a_body(tmp_path: Path) -> None:
-    """More than 64 MiB is refused: at once when its length says so, else where it goes beyond."""
-    async with opened(tmp_path) as door:
-        announced = await door.post(b"", **{"Content-Length": str(http_api.MAX_BODY_BYTES + 1)})
+    """More than 64 MiB is refused: at once when its length says so, else where it exceeds them."""
+    async with serving(tmp_path) as client:
+        announced = await client.post(b"", **{"Content-Length": str(http_api.MAX_BODY_BYTES + 1)})
         assert announced.status == 413
         comment = b"#" * 2**20
-        answer = await door.post(pieces(66, lambda n: b"id-1\n" if n == 0 else comment))
+        answer = await client.post(make_pieces(66, lambda n: b"id-1\n" if n == 0 else comment))
         assert answer.status == 413
         assert answer.report["accepted"] in {0, 1}
 
 
 async def test_only_some_large_bodies_at_a_time(tmp_path: Path) -> None:
-    """A third large body waits its turn outside; small ones pass."""
-    async with opened(tmp_path) as door:
+    """A third large body is refused for now; small ones pass."""
+    async with serving(tmp_path) as client:
         go_on = asyncio.Event()
         begun = [asyncio.Event() for _ in range(http_api.TURNS)]
 
@@ -314,14 +315,14 @@ async def test_only_some_large_bodies_at_a_time(tmp_path: Path) -> None:
             yield b"id-x\n"
 
         async with asyncio.TaskGroup() as tasks:
-            large = [tasks.create_task(door.post(slow(number))) for number in range(http_api.TURNS)]
+            large = [tasks.create_task(client.post(slow(number))) for number in range(http_api.TURNS)]
             for event in begun:
                 await event.wait()
-            third = await door.post(pieces(1, lambda _: b"id-3\n"))
+            third = await client.post(make_pieces(1, lambda _: b"id-3\n"))
             while third.status == 200:
                 # The first two may not have arrived yet.
-                third = await door.post(pieces(1, lambda _: b"id-3\n"))
+                third = await client.post(make_pieces(1, lambda _: b"id-3\n"))
             assert (third.status, third.retry_after) == (503, "10")
-            assert (await door.post(b"id-4\n")).status == 200
+            assert (await client.post(b"id-4\n")).status == 200
             go_on.set()
         assert [task.result().status for task in large] == [200] * http_api.TURNS

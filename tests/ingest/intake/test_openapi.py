@@ -1,4 +1,4 @@
-"""The OpenAPI document of what goes out and comes in over HTTP: it says what the server does."""
+"""The OpenAPI document of all HTTP endpoints: the server does what it says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from exporter.status import page
 from exporter.status.page.message import REFUSALS
 from tests.kit.processes import EXPORTER, ROOT, Running, environment
 from tests.kit.waiting import HANG_SECONDS
-from tests.status.page.schema import schemas
+from tests.status.page.schema import build_schemas
 
 DOCUMENT = resources.files("exporter") / "openapi.json"
 TOKEN = "a-token-of-some-length-1234567890"
@@ -48,7 +48,7 @@ WEBHOOK_CHECKS = f"""
 "path.token" = "{TOKEN}"
 """
 NOT_FOR_WEBHOOKS = "--exclude-checks=ignored_auth,missing_required_header"
-"""Who lacks the token finds nothing: 404 on purpose, where these expect 401."""
+"""Requests without the token get 404 on purpose, where these expect 401."""
 
 
 class Served(NamedTuple):
@@ -67,7 +67,7 @@ def document() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A daemon that asks nobody."""
+    """A daemon that polls nothing."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "config.yaml").write_text(CONFIG, "ascii")
     (folder / "token").write_text(TOKEN, "ascii")
@@ -80,8 +80,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         assert [line for line in daemon.events() if line["event"] == "request_failed"] == []
 
 
-def find_nothing(folder: Path, *arguments: str, checks: str) -> None:
-    """Let schemathesis look; fail with all that it finds."""
+def assert_conforms(folder: Path, *arguments: str, checks: str) -> None:
+    """Run schemathesis; fail with all that it finds."""
     config = folder / "schemathesis.toml"
     config.write_text(checks, "ascii")
     program = str(Path(sys.executable).with_name("schemathesis"))
@@ -101,33 +101,33 @@ def find_nothing(folder: Path, *arguments: str, checks: str) -> None:
 
 
 def test_the_server_takes_ids_as_the_document_says(served: Served, tmp_path: Path) -> None:
-    """Schemathesis finds nothing to say about the intake."""
+    """Schemathesis finds nothing wrong with the intake."""
     bearer = f"--header=Authorization: Bearer {TOKEN}"
     only = f"--include-path={http_api.PATH}"
-    find_nothing(tmp_path, f"--url=http://{served.metrics}", bearer, only, checks=INTAKE_CHECKS)
+    assert_conforms(tmp_path, f"--url=http://{served.metrics}", bearer, only, checks=INTAKE_CHECKS)
 
 
-def test_the_server_hears_as_the_document_says(served: Served, tmp_path: Path) -> None:
-    """Schemathesis finds nothing to say about webhooks, with the token in the path or as a password."""
+def test_the_server_accepts_webhooks_as_the_document_says(served: Served, tmp_path: Path) -> None:
+    """Schemathesis finds nothing wrong with webhooks, with the token in the path or as a password."""
     where = [f"--url=http://{served.webhook}", f"--auth=any:{TOKEN}", "--include-path-regex=^/webhook"]
-    find_nothing(tmp_path, *where, NOT_FOR_WEBHOOKS, checks=WEBHOOK_CHECKS)
+    assert_conforms(tmp_path, *where, NOT_FOR_WEBHOOKS, checks=WEBHOOK_CHECKS)
 
 
-def test_the_server_tells_as_the_document_says(served: Served, tmp_path: Path) -> None:
-    """Schemathesis finds nothing to say about the status and the lookup of a message."""
+def test_the_server_shows_its_status_as_the_document_says(served: Served, tmp_path: Path) -> None:
+    """Schemathesis finds nothing wrong with the status and the lookup of a message."""
     only = [f"--include-path={page.STATUS_PATH}", f"--include-path={page.MESSAGE_PATH}"]
-    find_nothing(tmp_path, f"--url=http://{served.metrics}", *only, checks=LOOKUP_CHECKS)
+    assert_conforms(tmp_path, f"--url=http://{served.metrics}", *only, checks=LOOKUP_CHECKS)
 
 
 def test_what_is_shown_has_the_schema_of_the_code(document: dict[str, Any]) -> None:
     """Each key with its type and its words, as `python -m tests.status.page.schema` prints them."""
-    made = schemas()
+    made = build_schemas()
     assert {name: document["components"]["schemas"].get(name) for name in made} == made
     reasons = {"busy", *REFUSALS}
     assert set(document["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"]) == reasons
 
 
-def test_the_document_names_what_there_is(document: dict[str, Any]) -> None:
+def test_the_document_lists_what_the_code_has(document: dict[str, Any]) -> None:
     """Paths, formats, reasons, faults and limits are those of the code."""
     shown = {page.STATUS_PATH, page.MESSAGE_PATH}
     taken = {http_api.PATH, webhook_listener.PATH, f"{webhook_listener.PATH}/{{token}}"}

@@ -1,1 +1,1 @@
-"""Webhooks: who is heard, what it changes, and when it is safe to say yes."""
+"""Webhooks: which are accepted, what they change, and when they are acknowledged."""

@@ -1,4 +1,4 @@
-"""Who sends a webhook, and the token that is shown: tables of what others may have written."""
+"""The sender of a webhook, and its token: tables of headers that clients may send."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from exporter.ingest.webhook_listener import sender_of, shown_token
+from exporter.ingest.webhook_listener import find_sender, read_token
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")]
 
@@ -16,10 +16,10 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")]
     ("peer", "forwarded", "sender"),
     [
         ("192.0.2.7", [], "192.0.2.7"),
-        # Nobody but a trusted proxy is believed.
+        # Only a trusted proxy is believed.
         ("192.0.2.7", ["198.51.100.1"], "192.0.2.7"),
         ("10.1.2.3", ["198.51.100.1"], "198.51.100.1"),
-        # The right-most hop that is no proxy of ours: what is left of it anyone can have written.
+        # The right-most hop that is no trusted proxy: anyone can have written what is left of it.
         ("10.1.2.3", ["198.51.100.1, 192.0.2.7"], "192.0.2.7"),
         ("10.1.2.3", ["198.51.100.1, 192.0.2.7, 10.9.9.9"], "192.0.2.7"),
         ("10.1.2.3", ["198.51.100.1", "192.0.2.7"], "192.0.2.7"),
@@ -28,7 +28,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")]
         # Proxies all the way: the first of them.
         ("10.1.2.3", ["10.4.4.4, 10.5.5.5"], "10.4.4.4"),
         ("10.1.2.3", [], "10.1.2.3"),
-        # What is no address hides who stands behind it.
+        # Behind what is no address the sender is unknown.
         ("10.1.2.3", ["192.0.2.7, unknown"], None),
         ("10.1.2.3", ["192.0.2.7, "], None),
         ("10.1.2.3", ["192.0.2.7:4711"], None),
@@ -42,33 +42,33 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")]
     ],
 )
 def test_the_sender(peer: str, forwarded: list[str], sender: str | None) -> None:
-    """The peer, or behind our own proxies the last hop that isn't one of them."""
-    found = sender_of(peer, forwarded, PROXIES)
+    """The peer, or behind trusted proxies the last hop that isn't one of them."""
+    found = find_sender(peer, forwarded, PROXIES)
     assert (str(found) if found is not None else None) == sender
 
 
-def basic(pair: str) -> str:
+def make_basic(pair: str) -> str:
     """An Authorization header."""
     return f"Basic {b64encode(pair.encode()).decode()}"
 
 
 @pytest.mark.parametrize(
-    ("path", "authorization", "shown"),
+    ("path", "authorization", "token"),
     [
         ("/webhook/secret", "", b"secret"),
         ("/webhook/se/cret", "", b"se/cret"),
         ("/webhook/", "", b""),
-        ("/webhook/secret", basic("x:other"), b"secret"),
-        ("/webhook", basic("x:secret"), b"secret"),
-        ("/webhook", basic(":se:cret"), b"se:cret"),
-        ("/webhook", "basic " + basic("x:secret")[6:], b"secret"),
+        ("/webhook/secret", make_basic("x:other"), b"secret"),
+        ("/webhook", make_basic("x:secret"), b"secret"),
+        ("/webhook", make_basic(":se:cret"), b"se:cret"),
+        ("/webhook", "basic " + make_basic("x:secret")[6:], b"secret"),
         ("/webhook", "Bearer secret", b""),
         ("/webhook", "Basic ???", b""),
         ("/webhook", "", b""),
         ("/webhooks/secret", "", b""),
-        ("/", basic("x:secret"), b""),
+        ("/", make_basic("x:secret"), b""),
     ],
 )
-def test_the_token(path: str, authorization: str, shown: bytes) -> None:
+def test_the_token(path: str, authorization: str, token: bytes) -> None:
     """In the path, or as the password of HTTP Basic; nowhere else."""
-    assert shown_token(path, authorization) == shown
+    assert read_token(path, authorization) == token

@@ -1,4 +1,4 @@
-"""A provider in virtual time that knows how each message ends, and tells of it by answers and by webhooks."""
+"""A provider in virtual time that knows how each message ends, with its answers and its webhooks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from exporter.config import Settings
 from exporter.domain.events import WebhookEvent
 from exporter.domain.model import SECOND_US, Answer, Outcome, Reply, Status
 from exporter.domain.snapshot import Kind
+from tests.engine import settings
 from tests.engine.provider import Provider
 from tests.engine.rig import Rig
-from tests.engine.settings import settings_of
 
 COST_NANOS = 70_000_000
 ANSWER = Answer(
@@ -23,21 +23,20 @@ ANSWER = Answer(
     fallbacks=(("sms", "delivered"),),
     channels=(("viber", "undeliverable"), ("sms", "delivered")),
 )
-"""What a delivered message is answered with."""
+"""The answer for a delivered message."""
 
 
-def listening(mode: str, *accounts: str, **more: Any) -> Settings:  # noqa: ANN401 - sections of a configuration, checked there
+def make_settings(mode: str, *accounts: str, **more: Any) -> Settings:  # noqa: ANN401 - sections of a configuration, checked there
     """Settings with webhooks in that mode; `track_unknown` and the sections of a configuration may follow."""
     unknown = str(more.pop("track_unknown", False)).lower()
     webhook = {"listen": "127.0.0.1:0", "token_file": "token", "mode": mode, "track_unknown": unknown}
-    return settings_of(*accounts, webhook=webhook, **more)
+    return settings.make_settings(*accounts, webhook=webhook, **more)
 
 
 class World:
-    """What is true of each message, and since when."""
+    """The truth about each message, and since when it holds."""
 
     def __init__(self) -> None:
-        """No message has been sent."""
         self.ends: dict[str, tuple[float, Status]] = {}
         """When each message ends, in seconds of virtual time, and how."""
         self.provider = Provider(self._answer)
@@ -53,33 +52,33 @@ class World:
         return Reply(Outcome.OK, ANSWER if end[1] is Status.DELIVERED else Answer(end[1], parts=1))
 
     def end_now(self, ids: Iterable[str], status: Status = Status.DELIVERED) -> None:
-        """Let messages end at this moment."""
+        """Give messages their final status now."""
         now = asyncio.get_running_loop().time()
         self.ends.update(dict.fromkeys(ids, (now, status)))
 
 
-def news(
+def make_event(
     rig: Rig, message_id: str, status: Status = Status.DELIVERED, *, after_seconds: float | None = None
 ) -> WebhookEvent:
-    """A webhook; its time is now, or that long after now (negative: before)."""
+    """An event; its time is now, or that long after now (negative: before)."""
     late_us = 0 if after_seconds is None else int(after_seconds * SECOND_US)
     return WebhookEvent(message_id, status, rig.clock.now() + late_us, 50_000_000)
 
 
-async def hear_all(rig: Rig, all_news: Iterable[WebhookEvent]) -> list[bool]:
-    """All webhooks at the same moment."""
+async def submit_all(rig: Rig, all_events: Iterable[WebhookEvent]) -> list[bool]:
+    """Submit all events at the same moment."""
     async with asyncio.TaskGroup() as tasks:
-        hearing = [tasks.create_task(rig.processor.submit(one)) for one in all_news]
-    return [one.result() for one in hearing]
+        submitting = [tasks.create_task(rig.processor.submit(one)) for one in all_events]
+    return [one.result() for one in submitting]
 
 
-def events(rig: Rig) -> dict[str, int]:
-    """What became of webhooks in this life, without those that did not occur."""
+def count_results(rig: Rig) -> dict[str, int]:
+    """The results of webhooks since the start, without zeros."""
     family = next(f for f in rig.instruments.registry.collect() if f.name == "smsbat_webhook_events")
     return {s.labels["result"]: int(s.value) for s in family.samples if s.name.endswith("_total") and s.value}
 
 
-def shown(rig: Rig, *without: Kind) -> Mapping[tuple[str, ...], int]:
+def list_shown(rig: Rig, *without: Kind) -> Mapping[tuple[str, ...], int]:
     """All series other than 0, by campaign's name, kind and labels, `without` some kinds."""
     return {
         (rig.snapshot.campaigns[key.campaign_id].campaign, key.kind.name, key.label1, key.label2): value

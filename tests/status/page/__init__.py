@@ -1,1 +1,1 @@
-"""The page for people, its JSON twin, and the lookup of one message."""
+"""The page for people, its JSON version, and the lookup of one message."""

@@ -1,4 +1,4 @@
-"""The schemas of what is shown, made of the code: `python -m tests.status.page.schema` prints them."""
+"""The schemas of the JSON, generated from the code: `python -m tests.status.page.schema` prints them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ REFERENCE = "#/components/schemas/{model}"
 _NULL = {"type": "null"}
 
 
-def schemas() -> dict[str, Any]:
-    """Every schema by its name."""
+def build_schemas() -> dict[str, Any]:
+    """Every schema, by name."""
     _, made = TypeAdapter.json_schemas(
         [("overview", "serialization", OVERVIEW), ("lookup", "serialization", LOOKUP)],
         ref_template=REFERENCE,
     )
-    found: dict[str, Any] = _plain(made["$defs"])
+    found: dict[str, Any] = _simplify(made["$defs"])
     return found
 
 
-def _plain(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """Without titles, which only repeat the keys, and with the short form of what may be null."""
+def _simplify(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """Without titles, which only repeat the keys, and with the short form of nullable types."""
     if isinstance(schema, list):
-        return [_plain(one) for one in schema]
+        return [_simplify(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    plain = {key: _plain(value) for key, value in schema.items() if key != "title"}
+    plain = {key: _simplify(value) for key, value in schema.items() if key != "title"}
     either = plain.get("anyOf", [])
     if len(either) == 2 and either[1] == _NULL and set(either[0]) == {"type"}:
         del plain["anyOf"]
@@ -37,8 +37,8 @@ def _plain(schema: Any) -> Any:  # noqa: ANN401 - JSON
     return plain
 
 
-def _printed(name: str, schema: dict[str, Any]) -> str:
-    """One schema, a line for each of its keys, as the document is written."""
+def _print_schema(name: str, schema: dict[str, Any]) -> str:
+    """One schema with a line per key, as in openapi.json."""
     if "properties" not in schema:
         return f"{json.dumps(name)}: {json.dumps(schema, ensure_ascii=False)}"
     rest = {key: value for key, value in schema.items() if key != "properties"}
@@ -50,4 +50,4 @@ def _printed(name: str, schema: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(",\n".join(_printed(name, schema) for name, schema in schemas().items()))  # noqa: T201 - its purpose
+    print(",\n".join(_print_schema(name, schema) for name, schema in build_schemas().items()))  # noqa: T201 - the purpose of the program

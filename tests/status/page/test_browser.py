@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing is blocked, nothing sticks out, everything can be read."""
+"""The page in a real browser: nothing is blocked, nothing overflows, everything is readable."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ UNREADABLE = """
   return found;
 })()
 """.replace("LEAST", str(LEAST_CONTRAST))
-"""The texts of a page whose colour is too near to that of their ground, by WCAG's formula."""
+"""The texts of a page with too little contrast, by WCAG's formula."""
 
-STICKING_OUT = """
+OVERFLOWING = """
 (() => {
   const inside = document.documentElement.clientWidth;
   return [...document.querySelectorAll("body *")]
@@ -68,7 +68,7 @@ async def tab(tmp_path: Path) -> AsyncIterator[Tab]:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[str]:
-    """The address of a demo that has campaigns, failures, and something to say about them."""
+    """The address of a demo that has campaigns and failures."""
     argv = [*EXPORTER, "demo", "--speed=60", "--web.listen-address=127.0.0.1:0"]
     with Running(argv, tmp_path / "demo.log") as demo:
 
@@ -77,27 +77,27 @@ def page(tmp_path: Path) -> Iterator[str]:
             found = re.search(r"page +http://(\S+)/\n +provider +http://(\S+?)/-/", demo.printed())
             return (found[1], found[2]) if found and "Ctrl-C" in demo.printed() else None
 
-        told = until(opened, "the demo says where its page is")
-        assert told is not None
-        address, provider = told
+        printed = until(opened, "the demo prints the address of its page")
+        assert printed is not None
+        address, provider = printed
 
-        def shows(what: str) -> bool:
+        def has_any(what: str) -> bool:
             return bool(ask(address, "/api/v1/status").json()[what])
 
-        until(lambda: shows("campaigns"), "there are campaigns")
+        until(lambda: has_any("campaigns"), "there are campaigns")
         assert ask(provider, "/-/scenario/key-revoked", method="POST").status == 200
-        until(lambda: shows("failures"), "there are failures")
+        until(lambda: has_any("failures"), "there are failures")
         yield f"http://{address}/"
 
 
 async def test_a_page_in_a_browser(tab: Tab, page: str) -> None:
-    """Wide and narrow, light and dark: it loads itself alone, fits, and can be read; so does a message's."""
+    """Wide and narrow, light and dark: it loads only itself, fits, and can be read; so does a message."""
     for width in (DESK_WIDTH, PHONE_WIDTH):
         for scheme in ("light", "dark"):
             await tab.look(width=width, scheme=scheme)
             await tab.open(page)
             assert await tab.value("document.documentElement.scrollWidth") <= width
-            assert await tab.value(STICKING_OUT) == []
+            assert await tab.value(OVERFLOWING) == []
             assert await tab.value(UNREADABLE) == []
     assert await tab.value("getComputedStyle(document.body).backgroundColor") == DARK_GROUND
     message_id = await tab.value("document.querySelector('a.id').textContent")
@@ -105,14 +105,14 @@ async def test_a_page_in_a_browser(tab: Tab, page: str) -> None:
     await tab.press("button")
     assert await tab.value("location.search") == f"?id={message_id}"
     assert "Requests about it" in await tab.value("document.body.textContent")
-    assert await tab.value(STICKING_OUT) == []
+    assert await tab.value(OVERFLOWING) == []
     assert await tab.value(UNREADABLE) == []
     assert tab.complaints == []
     assert {url for url in tab.requested if not url.startswith((page, "data:"))} == set()
 
 
-async def test_what_is_looked_for_in_a_page_is_found(tab: Tab, tmp_path: Path) -> None:
-    """A script that is blocked, a text that sticks out, and one that can't be read are seen."""
+async def test_the_checks_of_a_page_find_what_they_should(tab: Tab, tmp_path: Path) -> None:
+    """A blocked script, an overflowing text, and an unreadable one are found."""
     bad = tmp_path / "bad.html"
     bad.write_text(
         "<!doctype html><meta http-equiv=Content-Security-Policy content=\"default-src 'none'; "
@@ -123,5 +123,5 @@ async def test_what_is_looked_for_in_a_page_is_found(tab: Tab, tmp_path: Path) -
     await tab.look(width=PHONE_WIDTH)
     await tab.open(bad.as_uri())
     assert any("Content Security Policy" in complaint for complaint in tab.complaints)
-    assert await tab.value(STICKING_OUT) == ["P : pale"]
+    assert await tab.value(OVERFLOWING) == ["P : pale"]
     assert await tab.value(UNREADABLE) == ["2.85: pale"]

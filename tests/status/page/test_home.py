@@ -1,4 +1,4 @@
-"""The page as HTML: what is on it, and that nothing on it can become markup."""
+"""The page as HTML: its content, and that no value can become markup."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from exporter.status.model import DropView, Hours, Overview, Problem, Severity, State
-from exporter.status.page.home import SHOWN_CAMPAIGNS, SHOWN_FAILURES, home
-from exporter.status.page.sparkline import in_words, picture
+from exporter.status.model import ConfigurationWarning, DropView, Hours, Overview, Problem, Severity, State
+from exporter.status.page.home import SHOWN_CAMPAIGNS, SHOWN_FAILURES, render_home
+from exporter.status.page.sparkline import describe_hours, draw_sparkline
 from tests.status.example import CAMPAIGN, FAILURE, HOURS, NOW, OVERVIEW
 
 HOSTILE = "<script>alert('x')</script>\"&' onload=x"
@@ -18,10 +18,9 @@ MAX_PAGE_BYTES = 160 * 1024
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page."""
+    """The tags and texts of a page."""
 
     def __init__(self, text: str) -> None:
-        """Read it all."""
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
@@ -31,23 +30,23 @@ class Page(HTMLParser):
         assert self._open == [], "every element that was opened is closed"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element begins."""
+        """Record the begin of an element."""
         self.tags.append((tag, dict(attrs)))
         if tag not in {"meta", "link", "input"}:
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """An element ends."""
+        """Record the end of an element."""
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """A text."""
+        """Record a text."""
         if not self._open or self._open[-1] != "style":
             self.texts.append(data)
 
     @property
     def text(self) -> str:
-        """All text."""
+        """All text of the page."""
         return " ".join(" ".join(self.texts).split())
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -55,13 +54,13 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def shown(view: Overview, target: str = "exporter:10978", *, tls: bool = False) -> Page:
-    """The page of a view."""
-    return Page(home(view, target, tls=tls))
+def parse_home(view: Overview, target: str = "exporter:10978", *, tls: bool = False) -> Page:
+    """Render and parse the page of a view."""
+    return Page(render_home(view, target, tls=tls))
 
 
-def test_the_state_stands_first_and_in_words() -> None:
-    """As the first heading after the name, with what there is to do, and in the title."""
+def test_the_state_is_first_and_in_words() -> None:
+    """As the first heading after the name, with its advice, and in the title."""
     problem = Problem(State.KEY_REFUSED, Severity.ERROR, "The key is refused.", "Put another.", "main")
     other = Problem(State.BEHIND, Severity.WARNING, "It is behind.", "Raise it.", "main")
     view = replace(
@@ -71,16 +70,24 @@ def test_the_state_stands_first_and_in_words() -> None:
         advice="Put another.",
         problems=(problem, other),
     )
-    page = shown(view)
+    page = parse_home(view)
     assert "Key refused · smsbat-exporter" in page.texts
     assert page.text.index("Error The key is refused. Put another.") < page.text.index("Campaigns")
     assert "Warning It is behind. Raise it." in page.text
-    assert "Fine" in shown(OVERVIEW).text
+    assert "Fine" in parse_home(OVERVIEW).text
+
+
+def test_what_should_be_fixed_in_the_configuration_is_told() -> None:
+    """Where, what and how; without any, nothing of it is on the page."""
+    warning = ConfigurationWarning("config.yaml", 7, "accounts[0].auth", HOSTILE, "move it", "SMSBAT-C015")
+    page = parse_home(replace(OVERVIEW, configuration_warnings=(warning,)))
+    assert f"config.yaml, line 7: accounts[0].auth: {HOSTILE} [SMSBAT-C015] move it" in page.text
+    assert "Warnings about the configuration" not in parse_home(OVERVIEW).text
 
 
 def test_the_numbers_of_a_campaign_stand_with_what_they_are_of() -> None:
-    """Shares with their messages, the objective, times, each currency for itself, pending and the oldest."""
-    text = shown(OVERVIEW).text
+    """Shares with their counts, the objective, times, each currency of its own, pending and the oldest."""
+    text = parse_home(OVERVIEW).text
     for words in (
         "1h: 97 % of 100",
         "24h: 97.1 % of 2,300",
@@ -94,8 +101,8 @@ def test_the_numbers_of_a_campaign_stand_with_what_they_are_of() -> None:
 
 
 def test_a_screen_reader_finds_its_way() -> None:
-    """A language, a title, one main heading, headings in order, and tables whose headers say of what."""
-    page = shown(OVERVIEW)
+    """A language, a title, one main heading, headings in order, and tables with labels and headers."""
+    page = parse_home(OVERVIEW)
     assert page.all("html") == [{"lang": "en"}]
     assert [tag for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)] == ["h1"] + ["h2"] * 7
     assert all(header["scope"] in {"col", "row"} for header in page.all("th"))
@@ -106,8 +113,8 @@ def test_a_screen_reader_finds_its_way() -> None:
 
 
 def test_it_loads_nothing_and_runs_nothing() -> None:
-    """No script, no address of elsewhere."""
-    page = shown(OVERVIEW)
+    """No script, no external address."""
+    page = parse_home(OVERVIEW)
     assert not page.all("script") + page.all("img") + page.all("iframe")
     addresses = [attributes.get("href") for attributes in page.all("a")]
     assert all(address is not None and address.startswith("/") for address in addresses)
@@ -118,8 +125,8 @@ def test_it_loads_nothing_and_runs_nothing() -> None:
     assert not any("style" in attributes for _, attributes in page.tags)
 
 
-def test_whatever_a_name_holds_it_is_text() -> None:
-    """Campaigns, accounts, directories, details of failures: they come from outside."""
+def test_a_name_with_markup_is_shown_as_text() -> None:
+    """Campaigns, accounts, directories, details of failures: all of them are external input."""
     view = replace(
         OVERVIEW,
         summary=HOSTILE,
@@ -128,21 +135,21 @@ def test_whatever_a_name_holds_it_is_text() -> None:
         failures=(replace(FAILURE, campaign=HOSTILE, detail=HOSTILE, message_id=HOSTILE),),
         drop=DropView({HOSTILE: None}, blocked=False, files={HOSTILE: 1}, lines={}),
     )
-    page = shown(view, HOSTILE)
+    page = parse_home(view, HOSTILE)
     assert page.all("script") == []
     assert {f"/messages?id={HOSTILE}"} < {link["href"] for link in page.all("a")}
-    assert {name for name, _ in page.tags} == {name for name, _ in shown(OVERVIEW).tags}
+    assert {name for name, _ in page.tags} == {name for name, _ in parse_home(OVERVIEW).tags}
     assert page.text.count("<script>alert('x')</script>\"&' onload=x") >= 9
 
 
 def test_many_campaigns_are_cut_and_counted() -> None:
-    """The page stays small, whatever there is: long names that each need escaping."""
+    """The page stays small, also with long names that need escaping."""
     campaigns = tuple(
         replace(CAMPAIGN, campaign=f"{number:03}" + "&" * 61, cost={"UAH": 1.0, "EUR": 2.0})
         for number in range(500)
     )
     failures = (replace(FAILURE, message_id="a" * 128, detail="&" * 200),) * 20
-    text = home(replace(OVERVIEW, campaigns=campaigns, failures=failures), "e", tls=False)
+    text = render_home(replace(OVERVIEW, campaigns=campaigns, failures=failures), "e", tls=False)
     assert len(text.encode()) < MAX_PAGE_BYTES
     page = Page(text)
     assert f"And {500 - SHOWN_CAMPAIGNS} more campaigns" in page.text
@@ -151,11 +158,11 @@ def test_many_campaigns_are_cut_and_counted() -> None:
 
 
 def test_a_fresh_start_says_that_there_is_nothing_yet() -> None:
-    """No empty table, no zero for what is not known."""
+    """No empty table, and no zero for an unknown value."""
     account = replace(OVERVIEW.accounts[0], up=None, last_success_timestamp_seconds=None, lag_seconds={})
-    text = shown(replace(OVERVIEW, campaigns=(), failures=(), accounts=(account,))).text
+    text = parse_home(replace(OVERVIEW, campaigns=(), failures=(), accounts=(account,))).text
     assert "None yet: a campaign begins with its first message." in text
-    assert "main Not asked yet none" in text
+    assert "main Not polled yet none" in text
     assert "Last failed requests None." in text
 
 
@@ -164,31 +171,32 @@ def test_a_fresh_start_says_that_there_is_nothing_yet() -> None:
 )
 def test_the_demo_says_that_it_is_one(speed: float | None, words: str) -> None:
     """And how fast its time passes."""
-    text = shown(replace(OVERVIEW, demo_speed=speed)).text
+    text = parse_home(replace(OVERVIEW, demo_speed=speed)).text
     assert words in text
     assert ("DEMO" in text) == (speed is not None)
 
 
 def test_the_snippet_is_a_scrape_configuration() -> None:
-    """With the address that was given, and https where that is spoken."""
+    """With the given address, and with https where TLS is used."""
     assert (
-        'scrape_configs: - job_name: smsbat static_configs: - targets: ["e:1"]' in shown(OVERVIEW, "e:1").text
+        'scrape_configs: - job_name: smsbat static_configs: - targets: ["e:1"]'
+        in parse_home(OVERVIEW, "e:1").text
     )
-    assert "job_name: smsbat scheme: https static_configs:" in shown(OVERVIEW, tls=True).text
+    assert "job_name: smsbat scheme: https static_configs:" in parse_home(OVERVIEW, tls=True).text
 
 
-def test_a_picture_says_in_words_what_it_shows() -> None:
+def test_a_chart_has_a_description_in_words() -> None:
     """Sums, and the worst hour that can be judged."""
     hours = replace(HOURS, delivered=(*HOURS.delivered[:5], 20, *HOURS.delivered[6:]))
-    words = in_words(hours)
+    words = describe_hours(hours)
     assert words == (
         "Last 24 hours: 2,400 sent, 2,194 delivered, 146 not, 60 may still be. "
         "Worst hour: 14:00 UTC, 20 % of 100 delivered."
     )
-    assert words in picture(hours)
+    assert words in draw_sparkline(hours)
 
 
-def bars(drawing: str, kind: str) -> list[tuple[float, float]]:
+def find_bars(drawing: str, kind: str) -> list[tuple[float, float]]:
     """Top and height of each bar of a kind."""
     path = re.search(rf'<path d="([^"]*)" class="{kind}">', drawing)
     assert path
@@ -196,11 +204,11 @@ def bars(drawing: str, kind: str) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("sent", [1, 7, 1_000_000])
-def test_bars_stay_in_their_picture(sent: int) -> None:
-    """Whatever the counts; all hangs below the line in an hour in which nothing is delivered."""
-    drawing = picture(Hours(NOW, (sent,) * 3, (0, sent, 0), judged=2))
-    ((top, height),) = bars(drawing, "undelivered")
+def test_bars_stay_inside_their_chart(sent: int) -> None:
+    """Whatever the counts; an hour without deliveries is entirely below the line."""
+    drawing = draw_sparkline(Hours(NOW, (sent,) * 3, (0, sent, 0), judged=2))
+    ((top, height),) = find_bars(drawing, "undelivered")
     assert (top, height <= 15) == (29.0, True)
-    ((top, height),) = bars(drawing, "delivered")
+    ((top, height),) = find_bars(drawing, "delivered")
     assert (top >= 0, top + height) == (True, 28.0)
-    assert len(bars(drawing, "open")) == 1
+    assert len(find_bars(drawing, "open")) == 1

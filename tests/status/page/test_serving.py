@@ -1,10 +1,11 @@
-"""The page, its twin and the lookup, as a daemon that runs serves them."""
+"""The page, its JSON version and the lookup, served by a running daemon."""
 
 from __future__ import annotations
 
 import asyncio
 import html
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from tests.kit.waiting import HANG_SECONDS, LOOK_EVERY_SECONDS
 PHONE = "380501234567"
 
 
-async def overview(daemon: Daemon) -> dict[str, Any]:
-    """The JSON twin of the page, held to its schema."""
+async def get_overview(daemon: Daemon) -> dict[str, Any]:
+    """The JSON version of the page, validated against its schema."""
     answer = await asked(daemon, "/api/v1/status")
     assert (answer.status, answer.content_type) == (200, "application/json")
     OVERVIEW.validate_json(answer.text)
@@ -28,16 +29,21 @@ async def overview(daemon: Daemon) -> dict[str, Any]:
     return found
 
 
-async def until_state(daemon: Daemon, state: str) -> dict[str, Any]:
-    """What is shown once that is the state."""
+async def wait_for_overview(daemon: Daemon, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait until the overview is as wanted; returns it."""
     async with asyncio.timeout(HANG_SECONDS):
-        while (found := await overview(daemon))["state"] != state:  # noqa: ASYNC110 - a page has no event
+        while not wanted(found := await get_overview(daemon)):  # noqa: ASYNC110 - a page has no event
             await asyncio.sleep(LOOK_EVERY_SECONDS)
     return found
 
 
+async def wait_for_state(daemon: Daemon, state: str) -> dict[str, Any]:
+    """Wait for this state; returns the overview."""
+    return await wait_for_overview(daemon, lambda view: bool(view["state"] == state))
+
+
 async def test_page_json_and_metrics_show_the_same(tmp_path: Path) -> None:
-    """Once nothing moves any more: messages, costs, requests, and what was taken in."""
+    """Once nothing changes any more: messages, requests, and inputs."""
     async with live_provider() as provider:
         profiles = {"otp": "otp", "<b>sale": "swift"}
         home = Home(tmp_path, provider.url, profiles={})
@@ -49,7 +55,7 @@ async def test_page_json_and_metrics_show_the_same(tmp_path: Path) -> None:
         home.config.write_text(text + listed)
         async with daemon_of(home) as daemon:
             await come_true(lambda: len(provider.arrivals) >= 2)
-            view = await until_state(daemon, "quiet")
+            view = await wait_for_state(daemon, "quiet")
             metrics = (await asked(daemon, "/metrics")).text
             page = (await asked(daemon, "/")).text
     for campaign in view["campaigns"]:
@@ -71,7 +77,7 @@ async def test_page_json_and_metrics_show_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/messages", "/messages?id=m1", "/messages?id=none"])
 async def test_a_page_may_load_and_run_nothing(tmp_path: Path, path: str) -> None:
-    """Whichever it is: its style by hash, no script, no frame around it, never kept."""
+    """Every page: its style by hash, no script, no frame, not cached."""
     async with live_provider() as provider:
         home = Home(tmp_path, provider.url, listed={"default": ["m1"]})
         async with daemon_of(home) as daemon:
@@ -86,15 +92,15 @@ async def test_a_page_may_load_and_run_nothing(tmp_path: Path, path: str) -> Non
 
 
 async def test_a_message_is_looked_up_with_its_history(tmp_path: Path) -> None:
-    """What the store holds of it, and what was asked about it, the failures included."""
+    """What is stored of it, and the requests about it, including failures."""
     async with live_provider() as provider:
         provider.status = lambda _: 500 if len(provider.arrivals) < 2 else 200
         home = Home(tmp_path, provider.url, listed={"default": ["m1"]})
         async with daemon_of(home) as daemon:
-            await until_state(daemon, "quiet")
+            await wait_for_state(daemon, "quiet")
             answer = await asked(daemon, "/api/v1/messages/m1")
             page = (await asked(daemon, "/messages?id=m1")).text
-            view = await overview(daemon)
+            view = await get_overview(daemon)
     assert answer.status == 200
     found = LOOKUP.validate_json(answer.text)
     (message,) = found.messages
@@ -110,8 +116,8 @@ async def test_a_message_is_looked_up_with_its_history(tmp_path: Path) -> None:
     assert page.count("server_error") == 1
 
 
-async def test_an_id_that_nobody_tracks_is_not_found_and_no_id_is_not_repeated(tmp_path: Path) -> None:
-    """The same shape for unknown ids; what can't be an id, a phone number above all, is not in the answer."""
+async def test_an_untracked_id_is_not_found_and_an_invalid_one_is_not_repeated(tmp_path: Path) -> None:
+    """Unknown ids get the same JSON keys; an invalid id, such as a phone number, is not in the answer."""
     async with live_provider() as provider, daemon_of(Home(tmp_path, provider.url)) as daemon:
         unknown = await asked(daemon, "/api/v1/messages/nobody-knows-me")
         page = await asked(daemon, "/messages?id=nobody-knows-me")
@@ -134,13 +140,13 @@ async def test_an_id_that_nobody_tracks_is_not_found_and_no_id_is_not_repeated(t
     assert not any(PHONE in answer.text or "<script>" in answer.text for answer in refused)
 
 
-async def test_a_refused_key_is_the_first_thing_that_is_said(tmp_path: Path) -> None:
-    """On the page and in its twin; the key itself is nowhere."""
+async def test_a_refused_key_is_the_first_message_on_the_page(tmp_path: Path) -> None:
+    """On the page and in its JSON version; the key itself is nowhere."""
     async with live_provider() as provider:
         provider.status = lambda _: 401
         home = Home(tmp_path, provider.url, listed={"default": ["m1"]})
         async with daemon_of(home) as daemon:
-            view = await until_state(daemon, "key_refused")
+            view = await wait_for_state(daemon, "key_refused")
             page = (await asked(daemon, "/")).text
     assert "The provider refuses the key of account main." in view["summary"]
     assert html.escape(view["advice"], quote=False) in html.unescape(page)
@@ -148,15 +154,31 @@ async def test_a_refused_key_is_the_first_thing_that_is_said(tmp_path: Path) -> 
     assert home.key.read_text().strip() not in page + json.dumps(view)
 
 
-async def test_a_bad_configuration_is_told_until_it_is_mended(tmp_path: Path) -> None:
-    """What was read before stays in force, and the page says which that is."""
+async def test_a_bad_configuration_is_reported_until_it_is_fixed(tmp_path: Path) -> None:
+    """The previous configuration stays in force, and the page says since when."""
     async with live_provider() as provider:
         home = Home(tmp_path, provider.url)
         async with daemon_of(home) as daemon:
-            await until_state(daemon, "no_ids")
+            await wait_for_state(daemon, "no_ids")
             home.config.write_text("accounts: none\n")
             assert (await asked(daemon, "/-/reload", "POST")).status == 500
-            assert "stays in force" in (await until_state(daemon, "configuration_refused"))["summary"]
+            assert "stays in force" in (await wait_for_state(daemon, "configuration_refused"))["summary"]
             home.configure()
             assert (await asked(daemon, "/-/reload", "POST")).status == 200
-            await until_state(daemon, "no_ids")
+            await wait_for_state(daemon, "no_ids")
+
+
+async def test_warnings_about_the_configuration_are_shown_until_they_are_fixed(tmp_path: Path) -> None:
+    """On the page and in its JSON version, beside the state: the exporter goes on working."""
+    async with live_provider() as provider:
+        home = Home(tmp_path, provider.url)
+        good = home.config.read_text("utf-8")
+        home.config.write_text(f"{good}intake: {{token_file: nowhere}}\n", "utf-8")
+        async with daemon_of(home) as daemon:
+            view = await wait_for_state(daemon, "no_ids")
+            (warning,) = view["configuration_warnings"]
+            assert (warning["file"], warning["key"]) == (str(home.config), "intake.token_file")
+            assert warning["message"] in html.unescape((await asked(daemon, "/")).text)
+            home.config.write_text(good, "utf-8")
+            assert (await asked(daemon, "/-/reload", "POST")).status == 200
+            await wait_for_overview(daemon, lambda view: not view["configuration_warnings"])

@@ -1,0 +1,1 @@
+"""Programs for those who work on the exporter: not installed, and not imported by it."""
