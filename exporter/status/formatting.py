@@ -24,6 +24,11 @@ def format_duration(seconds: float) -> str:
     return "0 s"
 
 
+def format_latency(seconds: float) -> str:
+    """How long a request took."""
+    return format_duration(seconds) if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
 def format_age(seconds: float) -> str:
     """How long ago something was, in whole seconds."""
     return f"{format_duration(round(seconds))} ago" if round(seconds) > 0 else "just now"
@@ -60,6 +65,11 @@ def format_number(count: float) -> str:
 def format_count(count: int, one: str, many: str = "") -> str:
     """A count with its noun."""
     return f"{format_number(count)} {one if count == 1 else many or f'{one}s'}"
+
+
+def format_amount(amount: float) -> str:
+    """Money, without its currency."""
+    return f"{amount:,.2f}"
 
 
 def format_share(ratio: float) -> str:

@@ -6,10 +6,12 @@ import pytest
 
 from exporter.status.formatting import (
     format_age,
+    format_amount,
     format_count,
     format_date_time,
     format_duration,
     format_iso,
+    format_latency,
     format_list,
     format_share,
 )
@@ -71,3 +73,16 @@ def test_a_list_is_part_of_a_sentence_and_stays_short() -> None:
     assert format_list(["a", "b", "c"]) == "a, b and c"
     assert format_list(list("abcdefg")) == "a, b, c, d, e and 2 more"
     assert [format_count(1, "message"), format_count(1_200, "message")] == ["1 message", "1,200 messages"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0123, "12 ms"), (0.9994, "999 ms"), (1.0, "1 s"), (61, "1 min 1 s")]
+)
+def test_a_latency_below_a_second_is_in_milliseconds(seconds: float, text: str) -> None:
+    """Longer ones are durations like all others."""
+    assert format_latency(seconds) == text
+
+
+def test_money_has_two_decimals_and_groups() -> None:
+    """As on an invoice."""
+    assert [format_amount(amount) for amount in (0.0, 0.0625, 1_234.5)] == ["0.00", "0.06", "1,234.50"]

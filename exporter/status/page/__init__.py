@@ -19,9 +19,14 @@ from exporter.runtime.addresses import format_address
 from exporter.status.builder import StatusBuilder
 from exporter.status.message import Lookup, Lookups
 from exporter.status.model import Overview
-from exporter.status.page.components import HEADERS
-from exporter.status.page.home import render_home
-from exporter.status.page.message import BUSY, REFUSALS, render_form, render_message
+from exporter.status.page.rendering import (
+    BUSY,
+    HEADERS,
+    REFUSALS,
+    render_form,
+    render_home,
+    render_message,
+)
 
 STATUS_PATH = "/api/v1/status"
 MESSAGE_PATH = "/api/v1/messages/{id}"
@@ -71,10 +76,11 @@ class Pages:
         refused = reject_reason(message_id)
         if refused:
             status = HTTPStatus.OK if asked is None else HTTPStatus.BAD_REQUEST
-            return _answer_html(status, render_form(REFUSALS[refused], speed))
+            return _answer_html(status, await self._render(partial(render_form, REFUSALS[refused], speed)))
         found = await self._lookups.look_up(message_id)
         if found is None:
-            return _answer_html(HTTPStatus.SERVICE_UNAVAILABLE, render_form(BUSY, speed))
+            text = await self._render(partial(render_form, BUSY, speed))
+            return _answer_html(HTTPStatus.SERVICE_UNAVAILABLE, text)
         return _answer_html(_find_status(found), await self._render(partial(render_message, found, speed)))
 
     async def _answer_lookup(self, request: web.Request) -> web.Response:

@@ -7,12 +7,7 @@ from typing import NamedTuple
 
 from exporter.status.formatting import format_number, format_share, format_time_of_day
 from exporter.status.model import Hours
-from exporter.status.page.markup import Markup, tag
 
-LEGEND = (
-    "Each bar is an hour of sending. Above the line: delivered; hollow: may still be delivered. "
-    "Below the line: not delivered within the deadline, or not at all."
-)
 HOUR_SECONDS = 3_600
 _STEP, _WIDTH = 6, 5
 _ABOVE, _BELOW = 28.0, 15.0
@@ -21,14 +16,26 @@ _LEAST = 1.0
 """Height of the smallest count above 0."""
 
 
+class Sparkline(NamedTuple):
+    """What the SVG consists of; the paths are in the coordinates of `view_box`."""
+
+    title: str
+    view_box: str
+    base: str
+    delivered: str
+    open: str
+    """Messages that may still be delivered."""
+    undelivered: str
+
+
 class _Bar(NamedTuple):
     x: int
     y: float
     height: float
 
 
-def draw_sparkline(hours: Hours) -> Markup:
-    """The hours in order, as SVG."""
+def draw_sparkline(hours: Hours) -> Sparkline:
+    """The hours in order."""
     missing = [sent - delivered for sent, delivered in zip(hours.sent, hours.delivered, strict=True)]
     undelivered = missing[: hours.judged]
     above = max((*hours.delivered, *hours.sent[hours.judged :]))
@@ -45,16 +52,13 @@ def draw_sparkline(hours: Hours) -> Markup:
         elif missing[index] > 0:
             open_bars.append(_Bar(x, max(0.5, top - height), height))
     width = len(hours.sent) * _STEP
-    return tag(
-        "svg",
-        tag("title", describe_hours(hours)),
-        tag("path", d=f"M0 {_ABOVE + 0.5:g}h{width}", class_="base"),
-        tag("path", d=_path(delivered_bars), class_="delivered"),
-        tag("path", d=_path(open_bars, inset=0.5), class_="open"),
-        tag("path", d=_path(undelivered_bars), class_="undelivered"),
-        role="img",
-        viewBox=f"0 0 {width} {_HEIGHT:g}",
-        preserveAspectRatio="none",
+    return Sparkline(
+        title=describe_hours(hours),
+        view_box=f"0 0 {width} {_HEIGHT:g}",
+        base=f"M0 {_ABOVE + 0.5:g}h{width}",
+        delivered=_path(delivered_bars),
+        open=_path(open_bars, inset=0.5),
+        undelivered=_path(undelivered_bars),
     )
 
 

@@ -17,7 +17,7 @@ from exporter.ingest import http_api, webhook_listener, webhook_processor
 from exporter.ingest.formats.fields import REASONS
 from exporter.ingest.formats.formats import FAULTS
 from exporter.status import page
-from exporter.status.page.message import REFUSALS
+from exporter.status.page.rendering import REFUSALS
 from tests.kit.processes import EXPORTER, ROOT, Running, environment
 from tests.kit.waiting import HANG_SECONDS
 from tests.status.page.schema import build_schemas

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from exporter.engine.request_history import KEPT_FAILURES, KEPT_REQUESTS
-from exporter.status.page.home import SHOWN_CAMPAIGNS
+from exporter.status.page.rendering import SHOWN_CAMPAIGNS
 from tests.kit.daemon import Home
 from tests.kit.live import asked, daemon_of, live_provider
 from tests.status.page.documented import PAGE, write_tables

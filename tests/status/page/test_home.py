@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from exporter.status.model import ConfigurationWarning, DropView, Hours, Overview, Problem, Severity, State
-from exporter.status.page.home import SHOWN_CAMPAIGNS, SHOWN_FAILURES, render_home
-from exporter.status.page.sparkline import describe_hours, draw_sparkline
+from exporter.status.page.rendering import SHOWN_CAMPAIGNS, SHOWN_FAILURES, render_home
+from exporter.status.page.sparkline import describe_hours
 from tests.status.example import CAMPAIGN, FAILURE, HOURS, NOW, OVERVIEW
 
 HOSTILE = "<script>alert('x')</script>\"&' onload=x"
@@ -193,20 +193,21 @@ def test_a_chart_has_a_description_in_words() -> None:
         "Last 24 hours: 2,400 sent, 2,194 delivered, 146 not, 60 may still be. "
         "Worst hour: 14:00 UTC, 20 % of 100 delivered."
     )
-    assert words in draw_sparkline(hours)
+    assert words in parse_home(replace(OVERVIEW, campaigns=(replace(CAMPAIGN, hours=hours),))).texts
 
 
-def find_bars(drawing: str, kind: str) -> list[tuple[float, float]]:
-    """Top and height of each bar of a kind."""
-    path = re.search(rf'<path d="([^"]*)" class="{kind}">', drawing)
+def find_bars(page: Page, kind: str) -> list[tuple[float, float]]:
+    """Top and height of each bar of a kind, in the only chart of a page."""
+    (path,) = (drawn["d"] for drawn in page.all("path") if drawn["class"] == kind)
     assert path
-    return [(float(y), float(h)) for y, h in re.findall(r"M[\d.]+ ([\d.]+)h[\d.]+v([\d.]+)h", path[1])]
+    return [(float(y), float(h)) for y, h in re.findall(r"M[\d.]+ ([\d.]+)h[\d.]+v([\d.]+)h", path)]
 
 
 @pytest.mark.parametrize("sent", [1, 7, 1_000_000])
 def test_bars_stay_inside_their_chart(sent: int) -> None:
     """Whatever the counts; an hour without deliveries is entirely below the line."""
-    drawing = draw_sparkline(Hours(NOW, (sent,) * 3, (0, sent, 0), judged=2))
+    hours = Hours(NOW, (sent,) * 3, (0, sent, 0), judged=2)
+    drawing = parse_home(replace(OVERVIEW, campaigns=(replace(CAMPAIGN, hours=hours),)))
     ((top, height),) = find_bars(drawing, "undelivered")
     assert (top, height <= 15) == (29.0, True)
     ((top, height),) = find_bars(drawing, "delivered")
