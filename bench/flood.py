@@ -45,9 +45,8 @@ async def _measure_round(folder: Path, seconds: int) -> Round:
         drop_ids(folder, await send_messages(asked, MESSAGES))
         await wait_until_ingested(folder)
         polls, resident_bytes = await count_requests(session, asked), running.resident_bytes()
-        posted, scrapes, cut = await flood_webhook(
-            running.url.removeprefix("http://"), webhook, TOKEN, asyncio.sleep(seconds)
-        )
+        metrics = running.url.removeprefix("http://")
+        posted, scrapes, cut = await flood_webhook(metrics, webhook, TOKEN, asyncio.sleep(seconds))
         return {
             "webhooks/s": len(posted.latencies) / posted.seconds,
             "answered 204, %": 100 * posted.statuses.get(204, 0) / len(posted.latencies),
@@ -64,7 +63,7 @@ async def _measure_round(folder: Path, seconds: int) -> Round:
 async def flood_webhook(
     metrics: str, webhook: str, token: str, enough: Awaitable[object]
 ) -> tuple[Posted, list[float], int]:
-    """Flood `webhook` until `enough`; return posts, seconds of scrapes, slow requests cut short."""
+    """Flood `webhook` until `enough`; what was posted, sorted seconds of scrapes, slow requests cut short."""
     stop = asyncio.Event()
     paths = (f"/webhook/{token}", f"/webhook/{token}", "/webhook/made-up")
     numbers = takewhile(lambda _: not stop.is_set(), count())

@@ -1,6 +1,6 @@
-"""How long it takes to start, to refuse a second start, and to end when asked, whatever is under way.
+"""How long it takes to start, to refuse a second start, and to end on a signal, whatever is under way.
 
-The peer only imports what a daemon needs, and reads a configuration: `check-config`.
+The peer is a start that imports as much and does little: `check-config`.
 """
 
 from __future__ import annotations
@@ -37,35 +37,40 @@ BUSY_POLLS = 100
 async def measure_rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
     """Each round with new daemons."""
     for number in range(plan.rounds):
-        check_seconds = await _seconds(_ended("check-config", "config.example.yaml"))
-        ready_seconds, refused_seconds, idle_seconds = await _idle(_made(folder / f"{number}-idle"))
+        ready, check, refused, idle = await _measure_idle(_make_folder(folder / f"{number}-idle"))
         yield {
-            "check-config, s": check_seconds,
-            "start to ready, s": ready_seconds,
-            "start to ready / check-config": ready_seconds / check_seconds,
-            "a second start refused, s": refused_seconds,
-            "a second start refused / check-config (goal 2)": refused_seconds / check_seconds,
-            "SIGTERM, idle: s (goal 5)": idle_seconds,
-            "SIGTERM, busy: s (goal 5)": await _busy(_made(folder / f"{number}-busy"), "calm"),
-            "SIGTERM, no answers: s (goal 5)": await _busy(_made(folder / f"{number}-hanging"), "hanging"),
-            "SIGTERM and SIGINT: s (goal 2)": await _asked_twice(_made(folder / f"{number}-twice")),
-            "demo: s to the first message that ends (goal 10)": await _demo(),
+            "check-config, s": check,
+            "start to ready, s": ready,
+            "start to ready / check-config": ready / check,
+            "a second start refused, s": refused,
+            "a second start refused / check-config (goal 2)": refused / check,
+            "SIGTERM, idle: s (goal 5)": idle,
+            "SIGTERM, busy: s (goal 5)": await _measure_busy(
+                _make_folder(folder / f"{number}-busy"), "calm", BUSY_POLLS
+            ),
+            "SIGTERM, no answers: s (goal 5)": await _measure_busy(
+                _make_folder(folder / f"{number}-hanging"), "hanging", IN_FLIGHT
+            ),
+            "SIGTERM and SIGINT: s (goal 2)": await _measure_two_signals(
+                _make_folder(folder / f"{number}-twice")
+            ),
+            "demo: s to the first final status (goal 10)": await _measure_demo(),
         }
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
-async def _seconds(work: Awaitable[object]) -> float:
+async def _measure_seconds(work: Awaitable[object]) -> float:
     began = perf_counter()
     await work
     return perf_counter() - began
 
 
-async def _ended(*arguments: str, code: int = 0) -> None:
-    """Run a command to its end; RuntimeError when that is another one."""
+async def _run_command(*arguments: str, code: int = 0) -> None:
+    """Run a command to its end; RuntimeError when its exit code is another one."""
     command = [sys.executable, "-m", "exporter", *arguments]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
@@ -74,55 +79,56 @@ async def _ended(*arguments: str, code: int = 0) -> None:
         raise RuntimeError(f"{arguments[0]} ended with {process.returncode}")
 
 
-async def _idle(folder: Path) -> tuple[float, float, float]:
-    """Seconds from the start until it is ready, until a second one has gone, and to its end."""
+async def _measure_idle(folder: Path) -> tuple[float, float, float, float]:
+    """Seconds until it is ready, of a check, of a second start, and from SIGTERM to its end."""
     async with AsyncExitStack() as life:
         began = perf_counter()
         await life.enter_async_context(start_daemon(folder, NO_PROVIDER, first_poll="1s"))
-        ready_seconds = perf_counter() - began
-        again = ("run", f"--config.file={folder / 'config.yaml'}", "--web.listen-address=127.0.0.1:0")
-        refused_seconds = await _seconds(_ended(*again, code=REFUSED))
-        return ready_seconds, refused_seconds, await _seconds(life.aclose())
+        ready = perf_counter() - began
+        config = str(folder / "config.yaml")
+        check = await _measure_seconds(_run_command("check-config", config))
+        again = ("run", f"--config.file={config}", "--web.listen-address=127.0.0.1:0")
+        refused = await _measure_seconds(_run_command(*again, code=REFUSED))
+        return ready, check, refused, await _measure_seconds(life.aclose())
 
 
-async def _busy(folder: Path, scenario: str) -> float:
-    """Seconds to its end in the middle of its polls."""
+async def _measure_busy(folder: Path, scenario: str, polls: int) -> float:
+    """Seconds from SIGTERM to its end, after so many polls of ten times as many messages."""
     async with (
-        start_provider(scenario) as asked,
+        start_provider(scenario) as provider,
         aiohttp.ClientSession() as session,
         AsyncExitStack() as life,
     ):
-        await life.enter_async_context(start_daemon(folder, asked.url, first_poll="1s", interval="1s"))
-        before = await count_requests(session, asked)
-        drop_ids(folder, await send_messages(asked, 10 * BUSY_POLLS))
+        await life.enter_async_context(start_daemon(folder, provider.url, first_poll="1s", interval="1s"))
+        before = await count_requests(session, provider)
+        drop_ids(folder, await send_messages(provider, 10 * polls))
         await wait_until_ingested(folder)
-        polls = BUSY_POLLS if scenario == "calm" else IN_FLIGHT
         while True:
-            if await count_requests(session, asked) >= before + polls:
-                return await _seconds(life.aclose())
+            if await count_requests(session, provider) >= before + polls:
+                return await _measure_seconds(life.aclose())
             await asyncio.sleep(PACE_SECONDS)
 
 
-async def _asked_twice(folder: Path) -> float:
+async def _measure_two_signals(folder: Path) -> float:
     """Seconds from two signals to its end."""
     async with AsyncExitStack() as life:
         running = await life.enter_async_context(start_daemon(folder, NO_PROVIDER, first_poll="1s"))
         os.kill(running.process_id, signal.SIGTERM)
         os.kill(running.process_id, signal.SIGINT)
-        return await _seconds(life.aclose())
+        return await _measure_seconds(life.aclose())
 
 
-async def _demo() -> float:
-    """Seconds until a demo, in which an hour passes in a minute, has something to show."""
+async def _measure_demo() -> float:
+    """Seconds until a demo, in which an hour passes in a minute, shows a final status."""
     began = perf_counter()
     async with start_demo(speed=60) as running, aiohttp.ClientSession() as session:
         while True:
-            if await _finished(session, running):
+            if await _has_finished(session, running):
                 return perf_counter() - began
             await asyncio.sleep(PACE_SECONDS)
 
 
-async def _finished(session: aiohttp.ClientSession, running: Running) -> bool:
+async def _has_finished(session: aiohttp.ClientSession, running: Running) -> bool:
     async with session.get(f"{running.url}/metrics") as response:
         lines = (await response.text()).splitlines()
     counts = (line.rpartition(" ")[2] for line in lines if line.startswith("smsbat_messages_finished_total{"))

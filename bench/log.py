@@ -19,9 +19,9 @@ async def measure_rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
     """Each round with logs of its own."""
     lines = plan.choose_size(100_000, 3_000)
     for number in range(plan.rounds):
-        written = _written(folder / f"{number}.log", lines)
-        unread = _unread(lines)
-        library = _library(folder / f"{number}-library.log", lines)
+        written = _measure_written(folder / f"{number}.log", lines)
+        unread = _measure_unread(lines)
+        library = _measure_library(folder / f"{number}-library.log", lines)
         yield {
             "to a file: us/line": written,
             "to a pipe that nobody reads: us/line": unread,
@@ -31,40 +31,40 @@ async def measure_rounds(plan: Plan, folder: Path) -> AsyncIterator[Round]:
         }
 
 
-def _written(path: Path, lines: int) -> float:
+def _measure_written(path: Path, lines: int) -> float:
     with path.open("w") as stream:
         handle = start_logging("debug", "logfmt", stream)
-        each_us = _each_us(logging.getLogger("smsbat.bench"), lines)
+        each_us = _measure_line_us(logging.getLogger("smsbat.bench"), lines)
         handle.close()
     return each_us
 
 
-def _unread(lines: int) -> float:
+def _measure_unread(lines: int) -> float:
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream:
         handle = start_logging("debug", "logfmt", stream)
-        each_us = _each_us(logging.getLogger("smsbat.bench"), lines)
+        each_us = _measure_line_us(logging.getLogger("smsbat.bench"), lines)
         os.close(reading)
         handle.close()
     return each_us
 
 
-def _library(path: Path, lines: int) -> float:
+def _measure_library(path: Path, lines: int) -> float:
     logger = logging.getLogger("bench.library")
     logger.propagate = False
     logger.setLevel(logging.DEBUG)
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logger.addHandler(handler)
-    each_us = _each_us(logger, lines)
+    each_us = _measure_line_us(logger, lines)
     logger.removeHandler(handler)
     handler.close()
     return each_us
 
 
-def _each_us(logger: logging.Logger, lines: int) -> float:
+def _measure_line_us(logger: logging.Logger, lines: int) -> float:
     """Microseconds of a line."""
     began = perf_counter()
     for number in range(lines):
-        logger.debug("A message was asked about", extra={"event": "polled", "fields": {"number": number}})
+        logger.debug("A message was polled", extra={"event": "polled", "fields": {"number": number}})
     return (perf_counter() - began) / lines * 1e6

@@ -113,10 +113,10 @@ async def start_provider(scenario: str = "calm") -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def start_demo(*, speed: int) -> AsyncIterator[Running]:
-    """Start the demo, whose hours are `speed` times as short."""
+    """The demo, whose hours are `speed` times as short."""
     port = find_free_port()
-    arguments = [f"--speed={speed}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-    async with _process("exporter", "demo", *arguments, stdout=DEVNULL) as process:
+    flags = [f"--speed={speed}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
+    async with _process("exporter", "demo", *flags, stdout=DEVNULL) as process:
         url = f"http://127.0.0.1:{port}"
         await _wait_until_ready(process, f"{url}/-/ready")
         yield Running(url, process.pid)
@@ -124,7 +124,8 @@ async def start_demo(*, speed: int) -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def _process(module: str, *arguments: str, stdout: int | None = None) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments, stdout=stdout)
+    command = [sys.executable, "-m", module, *arguments]
+    process = await asyncio.create_subprocess_exec(*command, stdout=stdout)
     try:
         yield process
     finally:

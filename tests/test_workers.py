@@ -20,7 +20,7 @@ from tests.kit.virtual import VIRTUAL
 
 @VIRTUAL
 async def test_a_new_key_is_used_within_seconds_after_a_refusal(tmp_path: Path) -> None:
-    """The file is read each second: the account does not wait for the next probe, a minute later."""
+    """The file is read each second: polling doesn't wait for the next probe, a minute later."""
     key = tmp_path / "key"
     key.write_text("refused\n")
     provider = Provider(lambda _: Reply(Outcome.UNAUTHORIZED))
@@ -37,8 +37,8 @@ async def test_a_new_key_is_used_within_seconds_after_a_refusal(tmp_path: Path) 
         watching.cancel()
 
 
-async def test_a_new_key_is_tried_as_soon_as_it_is_in_the_file(tmp_path: Path) -> None:
-    """While the key is refused nothing counts as an attempt; with the new one every message is polled."""
+async def test_a_new_key_is_used_as_soon_as_the_file_has_it(tmp_path: Path) -> None:
+    """A refusal is no failed attempt; with the new key every message is polled."""
     async with live_provider() as provider:
         good = "a-new-key"
         provider.status = lambda key: 200 if key == good else 401

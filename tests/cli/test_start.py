@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.processes import EXPORTER, ROOT, environment
+from tests.kit.processes import EXPORTER, ROOT, environment, kill_afterwards
 from tests.kit.waiting import HANG_SECONDS
 
 MOST_MODULES = 150
@@ -85,7 +85,7 @@ def _held(
     finally:
         signal.signal(signal.SIGINT, before)
         os.close(reach)
-    with process, os.fdopen(reached, "rb") as pipe:
+    with kill_afterwards(process), os.fdopen(reached, "rb") as pipe:
         assert pipe.read(1), f"it ended without importing {imported}"
         yield process
 

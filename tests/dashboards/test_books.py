@@ -132,10 +132,10 @@ async def _two_lots(folder: Path, address: str, running: Prometheus) -> Seen:
         tasks.create_task(daemon.run(stop))
         sent = provider.sent_messages
         _drop(folder, sent)
-        begun_at = await _settled(sent, address, running) - EDGE_SECONDS
+        begun_at = await _wait_until_settled(sent, address, running) - EDGE_SECONDS
         before = await sum_totals(sent)
         _drop(folder, sent)
-        ended_at = await _settled(sent, address, running) + EDGE_SECONDS
+        ended_at = await _wait_until_settled(sent, address, running) + EDGE_SECONDS
         after = await sum_totals(sent)
         stop.set()
     seconds = round(ended_at - begun_at, 3)
@@ -169,8 +169,8 @@ def _hanging(sent: SentMessages) -> int:
     return sum(sent.timeline_of(index).final_at == NEVER_AT for index in range(len(sent)))
 
 
-async def _settled(sent: SentMessages, address: str, running: Prometheus) -> float:
-    """Wait until all is known that can be; returns when Prometheus has seen it."""
+async def _wait_until_settled(sent: SentMessages, address: str, running: Prometheus) -> float:
+    """Wait until all is known that can be; returns when Prometheus has scraped it."""
     ended = len(sent) - _hanging(sent)
 
     def known() -> bool:

@@ -203,7 +203,7 @@ def test_no_more_requests_are_in_flight_than_agreed(runs: Runs, run: str) -> Non
 
 def test_both_formats_are_scraped_without_a_complaint(runs: Runs) -> None:
     """All targets are up in the end, and Prometheus has logged no warning about a sample."""
-    # On a busy machine a scrape may take longer than a second, and the next one has to do.
+    # On a busy machine a scrape may take longer than a second; then the next one has to do.
     all_up = dict.fromkeys(((job,) for job in JOBS), 1.0)
     until(lambda: runs.prometheus.values("up", "job") == all_up, "every target is up")
     assert runs.prometheus.warnings() == []

@@ -122,7 +122,7 @@ def _wait_for_refusal(daemon: Running, provider: Provider) -> None:
     assert provider.requests()
 
 
-def test_a_rotated_key_is_used_as_soon_as_it_is_there(tmp_path: Path, provider: Provider) -> None:
+def test_a_rotated_key_is_used_as_soon_as_the_file_has_it(tmp_path: Path, provider: Provider) -> None:
     """While the key is refused almost nothing is polled; with a new key polling continues at once."""
     home = Home(tmp_path / "home", provider.url)
     home.key.write_text("revoked-key\n", "ascii")

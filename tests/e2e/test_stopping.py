@@ -1,4 +1,4 @@
-"""Signals that stop the daemon: without loss, or at once with a second signal; `bench` measures how soon."""
+"""Signals that stop the daemon: without loss, or at once with a second signal; `bench life` says how soon."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import trustme
 from exporter.http import Listener, MetricsEndpoints, WebAuth, build_routes
 from tests.http.authority import PASSWORD, get_authority, hash_password, write_certificates
 from tests.http.client import ENDPOINTS, report_fine, scrape_body
-from tests.kit.processes import environment
+from tests.kit.processes import environment, kill_afterwards
 from tests.kit.waiting import HANG_SECONDS
 
 MUTUAL = """\
@@ -63,7 +63,8 @@ def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/-/healthy"
         argv = [sys.executable, "-m", "exporter.healthcheck", url]
-        with subprocess.Popen(argv, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as process:
+        started = subprocess.Popen(argv, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE)
+        with kill_afterwards(started) as process:
             connection, _ = mute.accept()
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=HANG_SECONDS)

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +43,16 @@ def once(
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+@contextmanager
+def kill_afterwards(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Kill it at the end of the block if it still runs: `Popen` alone would wait for it."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Running:

@@ -175,7 +175,7 @@ async def test_the_event_loop_goes_on_while_a_rendering_is_made(
 ) -> None:
     """Rendering has a thread of its own."""
     collector.publish(EXAMPLE)
-    begun, beaten = asyncio.Event(), threading.Event()
+    begun, released = asyncio.Event(), threading.Event()
     loop, loop_thread = asyncio.get_running_loop(), threading.get_ident()
 
     class WaitsForTheLoop:
@@ -183,7 +183,7 @@ async def test_the_event_loop_goes_on_while_a_rendering_is_made(
             """Be collected in the middle of a rendering."""
             assert threading.get_ident() != loop_thread
             loop.call_soon_threadsafe(begun.set)
-            assert beaten.wait(HANG_SECONDS)
+            assert released.wait(HANG_SECONDS)
             return []
 
     registry.register(WaitsForTheLoop())
@@ -193,7 +193,7 @@ async def test_the_event_loop_goes_on_while_a_rendering_is_made(
             await begun.wait()
             assert not rendering.done()
         finally:
-            beaten.set()
+            released.set()
 
 
 @pytest.mark.parametrize(

@@ -228,17 +228,17 @@ def test_a_kept_layout_shows_new_values() -> None:
 
 
 def test_rendering_again_is_several_times_less_work_than_for_the_library() -> None:
-    """By calls of functions: some of ours for a campaign, where the library has some for each sample."""
+    """Counted in calls of functions: the library makes several for each sample."""
     first, second = make_large_snapshot(100), make_large_snapshot(100, 1)
     second = replace(second, values=dict(zip(first.values, second.values.values(), strict=True)))
     renderer = Renderer(Format.TEXT, created=False)
     renderer.render(first)
-    ours = _calls(lambda: renderer.render(second))
-    assert ours * 5 < _calls(lambda: render_by_library(second, Format.TEXT))
+    ours = _count_calls(lambda: renderer.render(second))
+    assert ours * 5 < _count_calls(lambda: render_by_library(second, Format.TEXT))
 
 
-def _calls(work: Callable[[], bytes]) -> int:
-    """How many functions are called meanwhile, those of the interpreter too."""
+def _count_calls(work: Callable[[], bytes]) -> int:
+    """Count the functions that are called, those of the interpreter too."""
     calls = 0
 
     def count(_: FrameType, event: str, __: object) -> None:

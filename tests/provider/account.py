@@ -18,7 +18,7 @@ KEY = "k3y-" + "0123456789abcdef" * 2
 NOON_US = 1_795_435_200 * SECOND_US
 """2026-11-23 12:00 UTC."""
 TIMEOUT_US = SECOND_US // 4
-"""For what never comes; what does come has as long as it needs."""
+"""For an answer that never comes; others have as long as they need."""
 
 
 class Key:

@@ -101,7 +101,7 @@ async def test_an_id_is_the_last_segment_below_the_path_of_the_base_url(prefix: 
     ],
 )
 async def test_an_address_where_credentials_are_handed_out_is_refused(host: str) -> None:
-    """However the metadata service is written, nothing is sent there."""
+    """In whatever notation, nothing is sent to the metadata service."""
     async with make_client(f"http://{host}") as ours:
         assert (await ours.fetch(ID)).outcome is Outcome.DNS
 

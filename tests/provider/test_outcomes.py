@@ -160,11 +160,10 @@ async def test_the_status_counts_where_the_body_is_no_use() -> None:
         Script((headers + b"Content-Length: 5\r\n\r\nabc",), End.CLOSE),
         Script((headers + b"Content-Length: 5\r\n\r\nabc",), End.HANG),
     )
-    # The head comes long before that.
-    timeout_us = 2 * SECOND_US
     async with (
         ScriptedProvider(*scripts) as provider,
-        make_client(provider.url, timeout_us=timeout_us) as ours,
+        # The headers come long before that.
+        make_client(provider.url, timeout_us=2 * SECOND_US) as ours,
     ):
         replies = [await ours.fetch(ID) for _ in scripts]
     assert {(reply.outcome, reply.retry_after_us) for reply in replies} == {

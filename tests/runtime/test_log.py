@@ -25,6 +25,7 @@ from exporter.runtime.log import FORMATS, LEVELS, LogHandle, describe_exception,
 from exporter.runtime.log.limiter import BURST_LINES, CLASSES, QUIET_SECONDS, LineLimiter
 from exporter.runtime.log.lines import VALUE_CHARACTERS, format_json, format_logfmt, make_entry
 from exporter.runtime.log.writer import QUEUE_LINES
+from tests.kit.processes import kill_afterwards
 from tests.kit.waiting import HANG_SECONDS, until
 
 AT_SECONDS = 1_767_225_600.25
@@ -328,16 +329,16 @@ def test_a_reader_that_stopped_never_blocks_logging_and_the_loss_is_counted() ->
     with _read_pipe(reading) as entries:
         logging_thread.join()
 
-        def list_reported() -> list[int]:
+        def reported() -> list[int]:
             return [int(str(entry["dropped"])) for entry in entries if entry["event"] == "log_dropped"]
 
-        # Closing waits no longer than a few seconds.
-        until(lambda: len(entries) - len(list_reported()) + dropped == 2 * QUEUE_LINES, "all lines are read")
+        # `close` itself waits for some seconds only.
+        until(lambda: len(entries) - len(reported()) + dropped == 2 * QUEUE_LINES, "all lines are read")
         handle.close()
         stream.close()
     assert not blocked
-    assert sum(list_reported()) == dropped > 0
-    assert len(entries) - len(list_reported()) + dropped == 2 * QUEUE_LINES
+    assert sum(reported()) == dropped > 0
+    assert len(entries) - len(reported()) + dropped == 2 * QUEUE_LINES
 
 
 def test_a_pipe_that_is_non_blocking_and_full_loses_nothing_once_read() -> None:
@@ -424,11 +425,8 @@ handle.close()
 
 def test_a_reader_that_stopped_does_not_keep_the_process_alive() -> None:
     """The process ends although its output was never read."""
-    with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as process:
-        try:
-            assert process.wait(HANG_SECONDS) == 0
-        finally:
-            process.kill()
+    with kill_afterwards(subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE)) as process:
+        assert process.wait(HANG_SECONDS) == 0
 
 
 def test_a_field_that_cannot_be_shown_costs_its_line_only(tmp_path: Path) -> None:

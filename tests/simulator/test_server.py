@@ -227,11 +227,11 @@ async def test_a_client_that_gives_up_leaves_nothing_behind() -> None:
         await order(rig, kind="hang")
         before = len(asyncio.all_tasks())
         async with asyncio.TaskGroup() as group:
-            polls = [group.create_task(rig.poll("x")) for _ in range(3)]
-            while len(rig.simulator.arrivals) < len(polls):
+            polling = [group.create_task(rig.poll("x")) for _ in range(3)]
+            while len(rig.simulator.arrivals) < len(polling):
                 await rig.control("GET", "/-/scenario")
-            assert not any(task.done() for task in polls)
-            for task in polls:
+            assert not any(task.done() for task in polling)
+            for task in polling:
                 task.cancel()
         while len(asyncio.all_tasks()) > before:
             await rig.control("GET", "/-/scenario")

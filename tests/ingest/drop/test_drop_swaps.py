@@ -43,8 +43,8 @@ def test_links_that_are_swapped_in_all_the_time_are_never_followed(tmp_path: Pat
     with Running(argv, tmp_path / "swapper.log") as swapper:
         until(swapper.printed, "it swaps")
 
-        def scan_once() -> bool:
-            """Whether both the file itself and, for a moment, a link in its place have been seen by now."""
+        def scan() -> bool:
+            """Scan once; whether by now the file itself was seen, and a link in its place."""
             listed = scan_directory(str(drop), ()).files
             assert not {found.identity.inode for found in listed} & hidden
             for found in (DropFile("", "a.txt", within), DropFile("otp", "b.txt", within)):
@@ -58,6 +58,6 @@ def test_links_that_are_swapped_in_all_the_time_are_never_followed(tmp_path: Pat
             return {0, "not_regular"} <= seen
 
         for _ in range(SCANS):
-            scan_once()
-        until(scan_once, seen)
+            scan()
+        until(scan, seen)
         assert swapper.runs

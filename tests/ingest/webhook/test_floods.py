@@ -1,6 +1,6 @@
 """Floods, slow clients and oversized bodies: only the webhook's listener refuses requests.
 
-How much is answered meanwhile, and how soon, `bench flood` measures.
+`bench flood` measures how much is answered meanwhile, and how soon.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def wait_for_requests(provider: Provider, requests: int) -> None:
 def wait_for_messages(setup: WebhookDaemon, tracked: int) -> None:
     """Wait until so many messages are shown: the state is published about once a second."""
     what = f"{tracked} messages"
-    until(lambda: sum_of(setup.address, "smsbat_messages_tracked_total") == tracked, what)
+    until(
+        lambda: sum_of(setup.address, "smsbat_messages_tracked_total") == tracked,
+        what,
+    )
 
 
 async def test_a_flood_stops_nothing_else(tmp_path: Path, provider: Provider) -> None:
@@ -58,14 +61,13 @@ async def test_a_flood_stops_nothing_else(tmp_path: Path, provider: Provider) ->
         await asyncio.to_thread(wait_for_requests, provider, MESSAGES)
         memory_bytes, before = resident_bytes(setup), provider.requests()
 
-        def go_on() -> None:
+        def wait_for_the_rest() -> None:
             wait_for_requests(provider, before + 2 * MESSAGES)
             for _ in range(SCRAPES):
                 assert ask(setup.address, "/metrics").status == 200
 
-        posted, scrapes, _ = await flood_webhook(
-            setup.address, setup.webhook, TOKEN, asyncio.to_thread(go_on)
-        )
+        enough = asyncio.to_thread(wait_for_the_rest)
+        posted, scrapes, _ = await flood_webhook(setup.address, setup.webhook, TOKEN, enough)
         assert posted.statuses.get(204, 0) > 0
         assert set(posted.statuses) <= {0, 204, 404, 503}
         assert scrapes
@@ -91,7 +93,7 @@ async def test_many_forged_events_change_no_number(tmp_path: Path, provider: Pro
         assert posted.statuses == {204: FORGED}
         address = setup.address
         await asyncio.to_thread(wait_for_messages, setup, MESSAGES)
-        # Some may have ended meanwhile: those count, as the provider has them.
+        # Some have ended meanwhile: those count, as the provider has them.
         await asyncio.to_thread(
             until,
             lambda: setup.read_counters() == count_finished(provider),

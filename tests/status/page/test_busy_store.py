@@ -76,16 +76,16 @@ async def test_lookups_while_the_store_hangs_return_nothing_soon(tmp_path: Path)
 
 
 async def test_metrics_and_the_page_do_not_wait_for_the_store(tmp_path: Path) -> None:
-    """They are answered while lookups wait, for those two seconds in which they do."""
+    """They are answered while lookups wait, within the two seconds that those have."""
     async with asyncio.timeout(HANG_SECONDS):
-        # A machine that is busy enough can be later than that, now and then.
+        # On a busy machine that may take longer, now and then.
         for attempt in itertools.count():
-            if await check_answers_before_lookups(tmp_path / f"{attempt}"):
+            if await answer_before_lookups(tmp_path / f"{attempt}"):
                 return
 
 
-async def check_answers_before_lookups(folder: Path) -> bool:
-    """Look messages up while the store hangs, and request the rest; whether that was answered first."""
+async def answer_before_lookups(folder: Path) -> bool:
+    """Look up messages while the store hangs, and get the rest; returns whether the rest was first."""
     async with run_rig(folder) as one:
         process = ProcessState(report_fine, report_fine, tuple)
         with ThreadPoolExecutor(1) as thread:
