@@ -48,7 +48,7 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, str]] = {
         webhook_savings.measure_rounds,
         "requests for each finished message, with webhooks and without",
     ),
-    "life": (life.measure_rounds, "starting, being refused, ending on a signal; a bare start"),
+    "life": (life.measure_rounds, "starting, being refused, ending on a signal; check-config"),
     "log": (log.measure_rounds, "a line of the log, written and unread; the standard library"),
     "schedules": (
         schedules.measure_rounds,
