@@ -83,9 +83,10 @@ def test_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path) ->
         for path in (ROOT / "exporter").rglob("*")
         if path.suffix in DATA | {".py"}
     }
-    wanted |= {f"exporter/grafana/{name}" for name in read_files(ROOT / "grafana")}
     assert wanted <= files
     assert {name.split("/")[0] for name in files} == {"exporter"}
+    dashboards = {name for name in files if name.startswith("exporter/grafana/")}
+    assert dashboards == {f"exporter/grafana/{name}" for name in read_committed()}
     assert any(name.endswith(".sql") for name in files)
 
 
