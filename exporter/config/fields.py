@@ -3,28 +3,31 @@
 Every message is the end of a sentence, as in `profiles.otp.deadline: "30" is not
 a duration`. `{value}` in it is replaced later by what the file has there, or by
 "the value" where that could be a secret (see `error_messages`); a hint that
-quotes a part of the value goes into `value_hint` and is left out likewise.
+quotes a part of the value goes into `value_hint` and is left out likewise. What pydantic
+says of its own types has its sentence there too.
 """
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    PlainSerializer,
+    Field,
+    GetCoreSchemaHandler,
     PlainValidator,
     ValidationInfo,
+    WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from exporter.config import json_schema
 from exporter.config.addresses import (
     Listen,
     Network,
@@ -32,26 +35,63 @@ from exporter.config.addresses import (
     parse_listen,
     parse_network,
 )
-from exporter.config.json_schema import show_as
 from exporter.config.problem import suggest_known
-from exporter.config.units import MAX_DURATION_US, Window, duration_hint, parse_duration_us
+from exporter.config.units import DURATION_PATTERN, MAX_DURATION_US, Window, duration_hint, parse_duration_us
 from exporter.domain import message_ids
-from exporter.domain.label_values import reject_label_value
+from exporter.domain.label_values import MAX_NAME_LENGTH, OVERFLOW_NAME, reject_label_value
 from exporter.domain.model import SECOND_US
 from exporter.runtime.errors import Code
 
 REFUSED = "refused"
-"""The type of the errors made here."""
+"""The type of the errors that validators raise here."""
+BROKEN = "broken"
+"""The type of the errors of what is no text, or breaks a constraint that has a sentence of its own."""
 
-MAX_RATE = 1_000_000
-_NUMBER = re.compile(r"-?([0-9]+(\.[0-9]+)?|\.?inf)", re.ASCII | re.IGNORECASE)
-_WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
+# What a value looks like in the file. Where JSON Schema can't express all that a validator checks, its
+# pattern allows more.
+CURRENCY_PATTERN = "^[A-Z]{3}$"
+NAME_PATTERN = rf"^(?!{OVERFLOW_NAME}$)\S(.{{0,{MAX_NAME_LENGTH - 2}}}\S)?$"
+MESSAGE_ID_PATTERN = f"^[A-Za-z0-9_-]{{1,{message_ids.MAX_ID_LENGTH}}}$"
+BASE_URL_PATTERN = r"^(https://|http://(localhost|127\.[0-9.]+|\[::1\])(:|/|$))[^@?#\s]*$"
+NETWORK_PATTERN = "^(?=.*[.:])[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"
+LISTEN_PATTERN = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):[0-9]{1,5}$"
+ANY_DURATION_PATTERN = f"^(?=.){DURATION_PATTERN}$"
+POSITIVE_DURATION_PATTERN = f"^(?=.*[1-9]){DURATION_PATTERN}$"
+A_SECOND_PATTERN = f"^(?=.*[1-9][0-9]*(?:[wdhs]|m(?!s)|[0-9]{{3}}ms)){DURATION_PATTERN}$"
+"""A second at least."""
+
+_NUMBERS = {
+    "number": re.compile(r"-?([0-9]+(\.[0-9]+)?|\.?inf)", re.ASCII | re.IGNORECASE),
+    "whole number": re.compile(r"-?[0-9]+", re.ASCII),
+}
+_RATIO_HINT = "write 0.95 for 95 percent"
 _LONGEST_NUMBER = 20
 """Characters; what is longer is out of any range here."""
 _MOST_SHOWN_DIGITS = 8
-_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+_MOST_WORDS = 4
+"""More are listed in a hint only."""
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _OTHER_TRUTHS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Otherwise:
+    """In a type, what is said of a value that breaks the constraints before it."""
+
+    message: str
+    """May name a constraint: `{ge}`, `{le}`."""
+    hint: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's signature
+        """Replace the errors of what is before it by one."""
+        schema = handler(source)
+        message = self.message.format_map({**schema, "value": "{value}"})
+        return core_schema.custom_error_schema(
+            schema,
+            BROKEN,
+            custom_error_message=BROKEN,
+            custom_error_context={"message": message, "hint": self.hint},
+        )
 
 
 def refuse(
@@ -62,33 +102,36 @@ def refuse(
     return PydanticCustomError(REFUSED, "{message}", context)
 
 
-def parse_text(value: object, *, anything: bool = False, code: Code = Code.CONFIG_SHAPE) -> str:
-    """Text in one line; with `anything`, it may also be empty or hold characters that aren't printable.
+def refuse_word(text: str, words: Sequence[str]) -> PydanticCustomError:
+    """Make the error of a text that is none of `words`; when they are many, only the hint lists them."""
+    if len(words) > _MOST_WORDS:
+        listed = f"one of: {', '.join(words)}"
+        return refuse("{value} is not known here", value_hint=suggest_known(text, words), hint=listed)
+    message = f"{{value}} is not {'one of ' if len(words) > 1 else ''}{', '.join(words)}"
+    return refuse(message, value_hint=suggest_known(text, words, else_all=False))
 
-    `code` is that of what isn't text.
-    """
-    if not isinstance(value, str):
-        raise refuse("must be text", hint="write one value, not a list or a mapping", code=code)
-    if anything:
-        return value
-    if not value:
-        raise refuse("is empty")
-    if not value.isprintable():
-        raise refuse("has a character that isn't printable")
+
+def parse_text(value: object) -> str:
+    """Text that isn't empty."""
+    if not isinstance(value, str) or not value:
+        raise PydanticCustomError(BROKEN, BROKEN)
     return value
 
 
-def _parse_name(value: object) -> str:
-    # For an empty name there is a better message.
-    text = parse_text(value, anything=True)
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise refuse("has a character that isn't printable")
+    return text
+
+
+def _check_name(text: str) -> str:
     reason = reject_label_value(text, configured=True)
     if reason:
         raise refuse(reason, code=Code.CONFIG_NAME)
     return text
 
 
-def _parse_message_id(value: object) -> str:
-    text = parse_text(value, anything=True)
+def _check_message_id(text: str) -> str:
     reason = message_ids.reject_reason(text)
     if reason == "looks_like_phone":
         # Never quoted: a phone number where an id should be is personal data.
@@ -99,6 +142,14 @@ def _parse_message_id(value: object) -> str:
         hint = "an id has letters, digits, - and _ only"
         raise refuse(sentence.get(reason, "is not a message id"), hint=hint, code=Code.CONFIG_MESSAGE_ID)
     return text
+
+
+def _check_base_url(text: str) -> str:
+    message, hint = explain_bad_base_url(text)
+    if message:
+        # Not quoted: it may hold a password.
+        raise refuse(message, hint=hint, code=Code.CONFIG_BASE_URL)
+    return text.rstrip("/")
 
 
 def _parse_duration_us(value: object) -> int:
@@ -115,31 +166,25 @@ def _parse_duration_us(value: object) -> int:
     return duration_us
 
 
-def _check_at_least(minimum_us: int, written: str, duration_us: int) -> int:
-    if duration_us < minimum_us:
-        raise refuse(f"must be at least {written}")
-    return duration_us
-
-
 def _parse_window(value: object) -> Window:
-    if isinstance(value, Window):
-        return value
-    duration_us = _check_at_least(SECOND_US, "1s", _parse_duration_us(value))
+    duration_us = _parse_duration_us(value)
+    if duration_us < SECOND_US:
+        raise refuse("must be at least 1s")
     return Window(parse_text(value), duration_us)
 
 
-def _parse_number(value: object, hint: str) -> float:
-    """The number that is meant; also infinity and what is negative, which are numbers out of range."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
-        return float(value)
+def _parse_number(kind: str, hint: str, value: object) -> str:
+    """The text of a number in plain digits, for pydantic to read."""
     text = parse_text(value)
-    if _NUMBER.fullmatch(text) is None:
-        raise refuse("{value} is not a number", value_hint=_plain_hint(text), hint=hint)
-    return float(text.lower().replace(".inf", "inf"))
+    if _NUMBERS[kind].fullmatch(text) is None:
+        plain = _write_plainly(text)
+        value_hint = f"write {plain}" if _NUMBERS[kind].fullmatch(plain) else ""
+        raise refuse(f"{{value}} is not a {kind}", value_hint=value_hint, hint=hint)
+    return text.lower().replace(".inf", "inf")
 
 
-def _plain_hint(text: str) -> str:
-    """How to write a number that is written like 1e3, .5 or 1_000; empty where that is not short and sure."""
+def _write_plainly(text: str) -> str:
+    """A number that is written like 1e3, .5 or 1_000, in digits; empty where that is not short and sure."""
     try:
         number = Decimal(text) if len(text) <= _LONGEST_NUMBER else Decimal("nan")
     except InvalidOperation:
@@ -149,47 +194,19 @@ def _plain_hint(text: str) -> str:
         return ""
     rounded = number.to_integral_value()
     plain = f"{rounded if number == rounded else number:f}"
-    return f"write {plain}" if len(plain) <= _MOST_SHOWN_DIGITS else ""
+    return plain if len(plain) <= _MOST_SHOWN_DIGITS else ""
 
 
-def _parse_rate(value: object) -> float:
-    number = _parse_number(value, "write it like 10 or 0.5")
-    if not 0 < number <= MAX_RATE:
-        raise refuse(f"must be greater than 0, and at most {MAX_RATE}")
-    return number
-
-
-def _parse_ratio(value: object) -> float:
+def _parse_ratio(value: object) -> str:
     if isinstance(value, str) and value.endswith("%"):
-        raise refuse("{value} is not a ratio", hint="write 0.95 for 95 percent")
-    number = _parse_number(value, "write 0.95 for 95 percent")
-    if not 0 < number < 1:
-        raise refuse("must be more than 0 and less than 1", hint="write 0.95 for 95 percent")
-    return number
+        raise refuse("{value} is not a ratio", hint=_RATIO_HINT)
+    return _parse_number("number", _RATIO_HINT, value)
 
 
-def parse_whole(minimum: int, maximum: int, value: object) -> int:
-    """A whole number from one to the other."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    else:
-        text = parse_text(value)
-        if _WHOLE.fullmatch(text) is None:
-            hint = _plain_hint(text)
-            raise refuse(
-                "{value} is not a whole number",
-                value_hint="" if "." in hint else hint,
-                hint="write it in digits, like 10",
-            )
-        number = int(text[:_LONGEST_NUMBER])
-    if not minimum <= number <= maximum:
-        raise refuse(f"must be from {minimum} to {maximum}")
-    return number
+parse_whole = partial(_parse_number, "whole number", "write it in digits, like 10")
 
 
 def _parse_flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
     text = parse_text(value)
     if text not in _TRUTHS:
         meant = _OTHER_TRUTHS.get(text.lower(), "true or false")
@@ -199,50 +216,12 @@ def _parse_flag(value: object) -> bool:
     return _TRUTHS[text]
 
 
-def parse_word(words: tuple[str, ...], value: object, *, many: bool = False) -> str:
-    """One of `words`; with `many`, the hint lists them and not the sentence."""
-    text = parse_text(value, anything=many)
-    if text not in words and many:
-        raise refuse(
-            "{value} is not known here",
-            value_hint=suggest_known(text, words),
-            hint=f"one of: {', '.join(words)}",
-        )
-    if text not in words:
-        raise refuse(
-            f"{{value}} is not one of {', '.join(words)}",
-            value_hint=suggest_known(text, words, else_all=False),
-        )
-    return text
-
-
-def _parse_currency(value: object) -> str:
-    text = parse_text(value)
-    if _CURRENCY.fullmatch(text) is None:
-        raise refuse("{value} is not a currency", hint="write three capitals, like UAH")
-    return text
-
-
 def _parse_path(value: object, info: ValidationInfo) -> Path:
     """Read a path; a relative one is relative to the configuration file (`context["directory"]`)."""
-    if isinstance(value, Path):
-        return value
-    directory = (info.context or {}).get("directory", "")
-    return Path(directory, parse_text(value))
-
-
-def _parse_base_url(value: object) -> str:
-    text = parse_text(value)
-    message, hint = explain_bad_base_url(text)
-    if message:
-        # Not quoted: it may hold a password.
-        raise refuse(message, hint=hint, code=Code.CONFIG_BASE_URL)
-    return text.rstrip("/")
+    return Path((info.context or {}).get("directory", ""), _check_printable(parse_text(value)))
 
 
 def _parse_listen(value: object) -> Listen:
-    if isinstance(value, Listen):
-        return value
     address = parse_listen(parse_text(value))
     if address is None:
         raise refuse(
@@ -258,76 +237,61 @@ def _parse_network(value: object) -> Network:
     return network
 
 
-Text = Annotated[str, BeforeValidator(parse_text), show_as(json_schema.WORD, minLength=1)]
-Name = Annotated[
-    str,
-    BeforeValidator(_parse_name),
-    show_as(json_schema.WORD, pattern=json_schema.NAME_PATTERN),
-]
-MessageId = Annotated[
-    str, BeforeValidator(_parse_message_id), show_as(json_schema.WORD, pattern=json_schema.MESSAGE_ID_PATTERN)
-]
+def _look_like(pattern: str) -> WithJsonSchema:
+    """In a type, what its values look like in the file."""
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_check_printable)]
+Name = Annotated[str, AfterValidator(_check_name), _look_like(NAME_PATTERN)]
+MessageId = Annotated[str, AfterValidator(_check_message_id), _look_like(MESSAGE_ID_PATTERN)]
 Currency = Annotated[
-    str, BeforeValidator(_parse_currency), show_as("string", pattern=json_schema.CURRENCY_PATTERN)
+    str,
+    Field(pattern=CURRENCY_PATTERN),
+    Otherwise("{value} is not a currency", "write three capitals, like UAH"),
 ]
-BaseUrl = Annotated[
-    str, BeforeValidator(_parse_base_url), show_as("string", pattern=json_schema.BASE_URL_PATTERN)
+BaseUrl = Annotated[Text, AfterValidator(_check_base_url), _look_like(BASE_URL_PATTERN)]
+FilePath = Annotated[
+    Path,
+    BeforeValidator(_parse_path),
+    WithJsonSchema({"type": "string", "minLength": 1, "format": "path"}),
 ]
-FilePath = Annotated[Path, BeforeValidator(_parse_path), show_as("string", minLength=1, format="path")]
 Flag = Annotated[bool, BeforeValidator(_parse_flag)]
-Rate = Annotated[float, BeforeValidator(_parse_rate), show_as("number", exclusiveMinimum=0, maximum=MAX_RATE)]
+Rate = Annotated[
+    float,
+    Field(gt=0, le=1_000_000),
+    Otherwise("must be greater than {gt}, and at most {le}"),
+    BeforeValidator(partial(_parse_number, "number", "write it like 10 or 0.5")),
+]
 Ratio = Annotated[
-    float, BeforeValidator(_parse_ratio), show_as("number", exclusiveMinimum=0, exclusiveMaximum=1)
+    float,
+    Field(gt=0, lt=1),
+    Otherwise("must be more than {gt} and less than {lt}", _RATIO_HINT),
+    BeforeValidator(_parse_ratio),
 ]
 Count = Annotated[
-    int, BeforeValidator(partial(parse_whole, 1, 10_000)), show_as("integer", minimum=1, maximum=10_000)
+    int, Field(ge=1, le=10_000), Otherwise("must be from {ge} to {le}"), BeforeValidator(parse_whole)
 ]
 BigCount = Annotated[
-    int,
-    BeforeValidator(partial(parse_whole, 1, 10_000_000)),
-    show_as("integer", minimum=1, maximum=10_000_000),
+    int, Field(ge=1, le=10_000_000), Otherwise("must be from {ge} to {le}"), BeforeValidator(parse_whole)
 ]
-
-_DURATION_SCHEMA = show_as("string", pattern=json_schema.ANY_DURATION_PATTERN)
-_A_SECOND_SCHEMA = show_as("string", pattern=json_schema.A_SECOND_PATTERN)
-Duration = Annotated[int, BeforeValidator(_parse_duration_us), _DURATION_SCHEMA]
+Duration = Annotated[int, BeforeValidator(_parse_duration_us), _look_like(ANY_DURATION_PATTERN)]
 """Microseconds, written like `1h30m`; can be zero."""
 PositiveDuration = Annotated[
     int,
+    Field(ge=SECOND_US // 1_000),
+    Otherwise("must be at least 1ms"),
     BeforeValidator(_parse_duration_us),
-    AfterValidator(partial(_check_at_least, SECOND_US // 1_000, "1ms")),
-    show_as("string", pattern=json_schema.POSITIVE_DURATION_PATTERN),
+    _look_like(POSITIVE_DURATION_PATTERN),
 ]
 AtLeastOneSecond = Annotated[
     int,
+    Field(ge=SECOND_US),
+    Otherwise("must be at least 1s"),
     BeforeValidator(_parse_duration_us),
-    AfterValidator(partial(_check_at_least, SECOND_US, "1s")),
-    _A_SECOND_SCHEMA,
+    _look_like(A_SECOND_PATTERN),
 ]
 """Between two polls of a message: never less than a second."""
-
-RatioWindow = Annotated[
-    Window,
-    PlainValidator(_parse_window),
-    PlainSerializer(lambda window: window.label, return_type=str, when_used="json"),
-    _A_SECOND_SCHEMA,
-]
-ListenAddress = Annotated[
-    Listen, PlainValidator(_parse_listen), show_as("string", pattern=json_schema.LISTEN_PATTERN)
-]
-PeerNetwork = Annotated[
-    Network, PlainValidator(_parse_network), show_as("string", pattern=json_schema.NETWORK_PATTERN)
-]
-
-
-Method = Literal["header", "key-as-password", "basic"]
-After = Literal["move", "delete", "keep"]
-OnCorrupt = Literal["refuse", "fresh"]
-WebhookMode = Literal["verify", "trust"]
-PriorityWord = Literal["high", "normal", "low"]
-
-AuthMethod = Annotated[Method, BeforeValidator(partial(parse_word, get_args(Method)))]
-AfterReading = Annotated[After, BeforeValidator(partial(parse_word, get_args(After)))]
-CorruptPolicy = Annotated[OnCorrupt, BeforeValidator(partial(parse_word, get_args(OnCorrupt)))]
-TrustMode = Annotated[WebhookMode, BeforeValidator(partial(parse_word, get_args(WebhookMode)))]
-PriorityName = Annotated[PriorityWord, BeforeValidator(partial(parse_word, get_args(PriorityWord)))]
+RatioWindow = Annotated[Window, BeforeValidator(_parse_window), _look_like(A_SECOND_PATTERN)]
+ListenAddress = Annotated[Listen, PlainValidator(_parse_listen), _look_like(LISTEN_PATTERN)]
+PeerNetwork = Annotated[Network, PlainValidator(_parse_network), _look_like(NETWORK_PATTERN)]

@@ -13,18 +13,15 @@ documentation and in `schema.json`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from exporter.config import json_schema
 from exporter.config.defaults import BUILT_IN_PROFILES
 from exporter.config.fields import (
-    AfterReading,
     AtLeastOneSecond,
-    AuthMethod,
     BaseUrl,
     BigCount,
-    CorruptPolicy,
     Count,
     Currency,
     Duration,
@@ -35,18 +32,14 @@ from exporter.config.fields import (
     Name,
     PeerNetwork,
     PositiveDuration,
-    PriorityName,
     Rate,
     Ratio,
     Text,
-    TrustMode,
     refuse,
 )
-from exporter.domain.model import SECOND_US, Policy, Priority
+from exporter.domain.model import Policy, Priority
 from exporter.runtime.errors import Code
 from exporter.runtime.secrets import Secret, SecretFile, SecretSource
-
-_DAY_US = 86_400 * SECOND_US
 
 
 class Section(BaseModel):
@@ -55,12 +48,34 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+def make_optional(*keys: str) -> ConfigDict:
+    """Mark keys as optional in the JSON Schema, because `defaults.complete` fills them in."""
+
+    def mark_optional(schema: dict[str, Any]) -> None:
+        schema["required"] = [key for key in schema["required"] if key not in keys]
+
+    return ConfigDict(json_schema_extra=mark_optional)
+
+
 class Auth(Section):
     """How to authenticate to the provider."""
 
-    model_config = ConfigDict(json_schema_extra=json_schema.BY_METHOD)
+    # What `_check_method` and `_check_one_key` check, for editors.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"method": {"const": "basic"}}, "required": ["method"]},
+            "then": {
+                "required": ["username", "password_file"],
+                "properties": {"api_key": False, "api_key_file": False},
+            },
+            "else": {
+                "oneOf": [{"required": ["api_key"]}, {"required": ["api_key_file"]}],
+                "properties": {"username": False, "password_file": False},
+            },
+        }
+    )
 
-    method: AuthMethod = "header"
+    method: Literal["header", "key-as-password", "basic"] = "header"
     """`header`: the key in X-Authorization-Key. `key-as-password`: HTTP Basic with the user @ and the key as
     the password. `basic`: HTTP Basic with `username` and `password_file`."""
     api_key: Secret | None = None
@@ -113,9 +128,7 @@ class Account(Section):
     """As agreed with the provider. After an answer 429 the exporter slows down for a while."""
     max_in_flight: Count = 10
     """Requests at the same time."""
-    timeout: PositiveDuration = Field(
-        default=10 * SECOND_US, json_schema_extra=json_schema.show_default("10s")
-    )
+    timeout: PositiveDuration = Field(default="10s", validate_default=True)
     """For a whole request."""
     currency: Currency = "UAH"
     """The currency of a cost when the answer has none."""
@@ -134,7 +147,7 @@ class Account(Section):
 class Profile(Section):
     """How often to poll messages, and what "in time" means for them."""
 
-    model_config = ConfigDict(json_schema_extra=json_schema.make_optional(*BUILT_IN_PROFILES["default"]))
+    model_config = make_optional(*BUILT_IN_PROFILES["default"])
 
     first_poll: AtLeastOneSecond
     """From sending to the first poll."""
@@ -148,7 +161,7 @@ class Profile(Section):
     """A message is in time when it is delivered by this age. Not more than `give_up_after`."""
     objective: Ratio
     """The share of messages that should be in time; alerts compare with it."""
-    priority: PriorityName
+    priority: Literal["high", "normal", "low"]
     """Which messages are polled first when there are more than the rate allows."""
 
     @field_validator("max_interval")
@@ -190,7 +203,7 @@ class Profile(Section):
 class Campaign(Section):
     """A campaign that needs a profile, or whose message ids are listed here."""
 
-    model_config = ConfigDict(json_schema_extra=json_schema.make_optional("profile"))
+    model_config = make_optional("profile")
 
     name: Name
     """The label `campaign` of the metrics."""
@@ -206,7 +219,7 @@ class Campaign(Section):
 class Drop(Section):
     """A directory for files with message ids."""
 
-    model_config = ConfigDict(json_schema_extra=json_schema.make_optional("account"))
+    model_config = make_optional("account")
 
     directory: FilePath
     """The directory to read files from."""
@@ -214,9 +227,9 @@ class Drop(Section):
     """The account of these messages. Needed only if there are several accounts."""
     campaign: Name = "default"
     """The campaign of files in the directory itself; a subdirectory is a campaign of its own name."""
-    after: AfterReading = "move"
+    after: Literal["move", "delete", "keep"] = "move"
     """What to do with a file that was read. `move`: to done/ or failed/. `keep`: for read-only volumes."""
-    settle: Duration = Field(default=2 * SECOND_US, json_schema_extra=json_schema.show_default("2s"))
+    settle: Duration = Field(default="2s", validate_default=True)
     """A file is complete when it hasn't changed for this long."""
 
 
@@ -225,11 +238,11 @@ class Storage(Section):
 
     path: FilePath = Path("/var/lib/smsbat-exporter")
     """The directory of the state, on a local disk."""
-    dsn_file: FilePath | None = Field(default=None, json_schema_extra=json_schema.REFUSED)
+    dsn_file: FilePath | None = Field(default=None, json_schema_extra={"not": {}})
     """The file with the address of a PostgreSQL database, instead of `path`. Not in this version."""
-    retention: PositiveDuration = Field(default=7 * _DAY_US, json_schema_extra=json_schema.show_default("7d"))
+    retention: PositiveDuration = Field(default="7d", validate_default=True)
     """How long finished messages are kept. Not less than the longest of `windows`."""
-    on_corrupt: CorruptPolicy = "refuse"
+    on_corrupt: Literal["refuse", "fresh"] = "refuse"
     """When the state is damaged. `refuse`: don't start. `fresh`: start at zero and keep the old file."""
 
     @field_validator("dsn_file")
@@ -256,7 +269,7 @@ class Webhook(Section):
     """The address to listen on."""
     token_file: FilePath
     """The file with the token that a sender must know, on one line."""
-    mode: TrustMode = "verify"
+    mode: Literal["verify", "trust"] = "verify"
     """`verify`: a webhook only triggers a poll. `trust`: a webhook counts at once."""
     track_unknown: Flag = False
     """Whether to track an unknown message id from a webhook; needs exactly one account."""

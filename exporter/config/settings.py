@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from exporter.config import json_schema
 from exporter.config.defaults import complete
 from exporter.config.fields import Name, RatioWindow, refuse
 from exporter.config.models import (
@@ -22,27 +21,20 @@ from exporter.config.models import (
     Section,
     Storage,
     Webhook,
+    make_optional,
 )
 from exporter.config.problem import Problem
 from exporter.config.units import Window
-from exporter.domain.model import SECOND_US, NewMessage, Policy
+from exporter.domain.model import NewMessage, Policy
 from exporter.runtime.errors import Code
-
-_WINDOWS = (
-    Window("5m", 300 * SECOND_US),
-    Window("1h", 3_600 * SECOND_US),
-    Window("24h", 86_400 * SECOND_US),
-)
-MAX_WINDOWS = 10
-"""Each adds series for every campaign."""
 
 
 class Settings(Section):
     """The whole file, checked and completed."""
 
-    model_config = ConfigDict(json_schema_extra=json_schema.make_optional("profiles"))
+    model_config = make_optional("profiles")
 
-    accounts: tuple[Account, ...] = Field(json_schema_extra={"minItems": 1})
+    accounts: tuple[Account, ...] = Field(min_length=1)
     """Accounts at the provider."""
     # The built-in and the written ones, complete.
     profiles: Mapping[Name, Profile]
@@ -56,14 +48,11 @@ class Settings(Section):
     storage: Storage = Field(default_factory=Storage)
     """Where the state is stored, and how long finished messages are kept."""
     windows: tuple[RatioWindow, ...] = Field(
-        default=_WINDOWS,
+        default=("5m", "1h", "24h"),
         validate_default=True,
-        json_schema_extra={
-            "minItems": 1,
-            "maxItems": MAX_WINDOWS,
-            "uniqueItems": True,
-            **json_schema.show_default([window.label for window in _WINDOWS]),
-        },
+        min_length=1,
+        max_length=10,
+        json_schema_extra={"uniqueItems": True},
     )
     """Time windows of the ratio gauges. Each adds series for every campaign."""
     limits: Limits = Field(default_factory=Limits)
@@ -82,18 +71,9 @@ class Settings(Section):
     def _fill_in(cls, tree: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever there is
         return complete(tree) if isinstance(tree, dict) else tree
 
-    @field_validator("accounts")
-    @classmethod
-    def _check_accounts(cls, value: tuple[Account, ...]) -> tuple[Account, ...]:
-        if not value:
-            raise refuse("must list at least one account", code=Code.CONFIG_MISSING)
-        return value
-
     @field_validator("windows")
     @classmethod
     def _check_windows(cls, value: tuple[Window, ...], info: ValidationInfo) -> tuple[Window, ...]:
-        if not 1 <= len(value) <= MAX_WINDOWS:
-            raise refuse(f"must list from 1 to {MAX_WINDOWS} windows")
         if len({window.duration_us for window in value}) < len(value):
             raise refuse("lists the same window twice", code=Code.CONFIG_TWICE)
         storage = info.data.get("storage")

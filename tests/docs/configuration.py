@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from exporter.config import Settings, json_schema
+from exporter.config import Settings, fields
 from exporter.config.defaults import BUILT_IN_PROFILES
 from exporter.config.models import Profile, Section
 from exporter.config.problem import KeyPath
@@ -19,15 +19,15 @@ PAGE_WIDTH = 112
 _LEFT_OUT = re.compile(r"^( *)# (\w+): \S")
 """A key of the example that is commented out."""
 _PATTERNS = {
-    json_schema.NAME_PATTERN: "name",
-    json_schema.MESSAGE_ID_PATTERN: "message id",
-    json_schema.BASE_URL_PATTERN: "URL",
-    json_schema.LISTEN_PATTERN: "`host:port`",
-    json_schema.NETWORK_PATTERN: "network",
-    json_schema.CURRENCY_PATTERN: "three capitals",
-    json_schema.ANY_DURATION_PATTERN: "duration",
-    json_schema.POSITIVE_DURATION_PATTERN: "duration, above 0",
-    json_schema.A_SECOND_PATTERN: "duration, 1s or more",
+    fields.NAME_PATTERN: "name",
+    fields.MESSAGE_ID_PATTERN: "message id",
+    fields.BASE_URL_PATTERN: "URL",
+    fields.LISTEN_PATTERN: "`host:port`",
+    fields.NETWORK_PATTERN: "network",
+    fields.CURRENCY_PATTERN: "three capitals",
+    fields.ANY_DURATION_PATTERN: "duration",
+    fields.POSITIVE_DURATION_PATTERN: "duration, above 0",
+    fields.A_SECOND_PATTERN: "duration, 1s or more",
 }
 
 

@@ -6,6 +6,7 @@ What it refuses, the program refuses too; `check-config` knows more.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from exporter.config import Settings
@@ -55,6 +56,9 @@ def _open(schema: Json) -> Json:
     kinds = {kind} if isinstance(kind, str) else set(kind)
     if not kinds or not kinds <= {"string", *_AS_TEXT}:
         return schema
+    if kinds == {"string"} and _may_be_digits(schema):
+        # To an editor 123 is a number; in the file, where everything is text, it needs no quotes.
+        schema = schema | {"type": ["string", "integer"]}
     if "enum" in schema:
         words = {name: schema.pop(name) for name in ("type", "enum")}
         return schema | {"anyOf": [words, {"type": "string", "pattern": _FROM_ENVIRONMENT}]}
@@ -64,6 +68,11 @@ def _open(schema: Json) -> Json:
         return schema
     (kind,) = kinds
     return schema | {"type": [kind, "string"], "pattern": f"{_AS_TEXT[kind]}|{_FROM_ENVIRONMENT}"}
+
+
+def _may_be_digits(schema: Json) -> bool:
+    """Whether the text may be digits alone."""
+    return "enum" not in schema and re.search(schema.get("pattern", ""), "2") is not None
 
 
 def _allow_nothing(whole: Json, sections: Json) -> None:

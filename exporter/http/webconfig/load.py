@@ -154,7 +154,7 @@ def _build_config(
 
 def _build_tls(section: TlsServer, document: Document, files: _Files) -> Tls | None:
     """The section's TLS, or None with the problems added to the document's."""
-    pems = {"cert": section.cert.encode(), "key": section.key.pem.encode()}
+    pems = {"cert": section.cert.encode(), "key": section.key.get_secret_value().encode()}
     if section.client_ca:
         pems["client_ca"] = section.client_ca.encode()
     for name in ("cert", "key", "client_ca"):
@@ -191,7 +191,7 @@ def _find_warnings(document: Document, found: WebFile, *, exposed: bool) -> dict
 
     section = found.tls_server_config
     if section is not None:
-        if section.key.pem and exposed:
+        if section.key and exposed:
             warn(
                 (_TLS, "key"),
                 "is in a file that other users can read",

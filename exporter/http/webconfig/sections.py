@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from exporter.config.fields import (
     Duration,
     FilePath,
     Flag,
+    Otherwise,
     Text,
     parse_text,
     parse_whole,
-    parse_word,
     refuse,
+    refuse_word,
 )
 from exporter.config.models import Section
-from exporter.runtime.errors import Code
 from exporter.runtime.secrets import Secret
 
 # The names of the format are those of Go; the values are those of OpenSSL.
@@ -54,17 +53,11 @@ CURVES: Mapping[str, str] = {
     "CurveP521": "secp521r1",
     "X25519": "X25519",
 }
-VERSIONS = ("TLS12", "TLS13")
-OLD_VERSIONS = frozenset({"TLS10", "TLS11"})
+_OLD_VERSIONS = ("TLS10", "TLS11")
 
 MAX_BCRYPT_COST = 16
 """At this cost a check takes about four seconds, and twice as long for each step more."""
-MAX_BURST = 1_000_000
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
-_read_text = partial(parse_text, anything=True, code=Code.CONFIG_VALUE)
-_read_word = partial(parse_word, many=True)
-_PEM = re.compile(r"[\t\n\r\x20-\x7e]*", re.ASCII)
-_CLIENT_AUTH = ("NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 _UNCHECKED = {
     "RequestClientCert": "NoClientCert allows the same clients",
     "RequireAnyClientCert": "write RequireAndVerifyClientCert, and the authority in client_ca_file",
@@ -72,55 +65,29 @@ _UNCHECKED = {
 }
 
 
-def _read_pem(value: object) -> str:
-    """Text of many lines; an empty one means none, as in other exporters."""
-    if not isinstance(value, str) or not _PEM.fullmatch(value):
-        raise refuse("must be text in PEM form", hint="write it after a |, each line indented")
+def _refuse_old(value: object) -> object:
+    if value in _OLD_VERSIONS:
+        raise refuse("{value} is insecure, and not supported", hint="write TLS12 or TLS13")
     return value
 
 
-def _read_inline_key(value: object) -> InlineKey:
-    return value if isinstance(value, InlineKey) else InlineKey(_read_pem(value))
+def _refuse_unchecked(value: object) -> object:
+    if isinstance(value, str) and value in _UNCHECKED:
+        raise refuse(f"{value} accepts certificates without checking them", hint=_UNCHECKED[value])
+    # Empty means none, as in other exporters.
+    return "NoClientCert" if value == "" else value
 
 
-class InlineKey:
-    """A private key in the file; printed as little as a `Secret`, and may have several lines."""
-
-    __slots__ = ("pem",)
-
-    def __init__(self, pem: str) -> None:
-        self.pem = pem
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-
-def _read_version(value: object) -> str:
-    if value in OLD_VERSIONS:
-        raise refuse("{value} is insecure, and not supported", hint="write TLS12 or TLS13")
-    return _read_word(VERSIONS, _read_text(value))
-
-
-def _read_client_auth(value: object) -> str:
-    text = _read_text(value) or "NoClientCert"
-    if text in _UNCHECKED:
-        raise refuse(f"{text} accepts certificates without checking them", hint=_UNCHECKED[text])
-    return _read_word(_CLIENT_AUTH, text)
-
-
-def _read_suite(value: object) -> str:
-    if value in NO_FORWARD_SECRECY:
+def _parse_suite(value: object) -> str:
+    text = parse_text(value)
+    if text in NO_FORWARD_SECRECY:
         raise refuse("{value} has no forward secrecy", hint="remove it: every client supports a better one")
-    return _read_word((*SUITES, *sorted(SUITES_13)), _read_text(value))
+    if text not in SUITES and text not in SUITES_13:
+        raise refuse_word(text, (*SUITES, *sorted(SUITES_13)))
+    return text
 
 
-def _read_curve(value: object) -> str:
-    return _read_word(tuple(CURVES), _read_text(value))
-
-
-def _read_hash(value: object) -> Secret:
-    if isinstance(value, Secret):
-        return value
+def _parse_hash(value: object) -> Secret:
     match = _HASH.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise refuse("is not a bcrypt hash", hint="make one: htpasswd -nBC 10 \"\" | tr -d ':\\n'")
@@ -131,57 +98,33 @@ def _read_hash(value: object) -> Secret:
     return Secret(match[0])
 
 
-def _read_user(value: object) -> str:
-    text = _read_text(value)
+def _check_user(text: str) -> str:
     # A client could send neither of them.
     if ":" in text or not text.isprintable():
         raise refuse("is not a user name: it has a colon or a control character")
     return text
 
 
-def _read_interval(value: object) -> object:
-    return "0s" if value == "0" else value
-
-
-def _read_header(allowed: tuple[str, ...], value: object) -> str:
-    """The value of a header; empty when it is not set."""
-    text = _read_text(value)
-    if not text.isascii() or not text.isprintable():
-        raise refuse("has a character that is not allowed in a header")
-    if text and allowed and text not in allowed:
-        raise refuse("{value} is not a value of this header", hint=f"write {' or '.join(allowed)}")
-    return text
-
-
-Pem = Annotated[str, BeforeValidator(_read_pem)]
-Version = Annotated[str, BeforeValidator(_read_version)]
-ClientAuth = Annotated[str, BeforeValidator(_read_client_auth)]
-Suite = Annotated[str, BeforeValidator(_read_suite)]
-Curve = Annotated[str, BeforeValidator(_read_curve)]
-PasswordHash = Annotated[Secret, BeforeValidator(_read_hash)]
-UserName = Annotated[str, BeforeValidator(_read_user)]
-Burst = Annotated[int, BeforeValidator(partial(parse_whole, 0, MAX_BURST))]
-Interval = Annotated[Duration, BeforeValidator(_read_interval)]
-Header = Annotated[str, BeforeValidator(partial(_read_header, ()))]
-ContentTypeOptions = Annotated[str, BeforeValidator(partial(_read_header, ("nosniff",)))]
-FrameOptions = Annotated[str, BeforeValidator(partial(_read_header, ("deny", "sameorigin")))]
-
-
-def _read_path(value: object) -> object:
-    """A path, or None for `""`, as in other exporters."""
-    return None if value == "" else value
-
-
-OptionalPath = Annotated[FilePath | None, BeforeValidator(_read_path)]
+Version = Annotated[Literal["TLS12", "TLS13"], BeforeValidator(_refuse_old)]
+Suite = Annotated[str, BeforeValidator(_parse_suite)]
+Header = Annotated[
+    str, Field(pattern="^[ -~]*$"), Otherwise("has a character that is not allowed in a header")
+]
+"""The value of a header; empty when it is not set."""
+# Empty means none, as in other exporters.
+OptionalPath = Annotated[FilePath | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
 class TlsServer(Section):
     """TLS and client certificates, each as the path of a file or as its content."""
 
-    client_auth_type: ClientAuth = "NoClientCert"
-    cert: Pem = ""
-    key: Annotated[InlineKey, BeforeValidator(_read_inline_key)] = Field(default=InlineKey(""), repr=False)
-    client_ca: Pem = ""
+    client_auth_type: Annotated[
+        Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"],
+        BeforeValidator(_refuse_unchecked),
+    ] = "NoClientCert"
+    cert: str = ""
+    key: SecretStr = SecretStr("")
+    client_ca: str = ""
     cert_file: OptionalPath = Field(default=None, validate_default=True)
     key_file: OptionalPath = Field(default=None, validate_default=True)
     client_ca_file: OptionalPath = Field(default=None, validate_default=True)
@@ -190,9 +133,7 @@ class TlsServer(Section):
     max_version: Version = "TLS13"
     cipher_suites: tuple[Suite, ...] = ()
     prefer_server_cipher_suites: Flag = True
-    curve_preferences: tuple[Curve, ...] = ()
-
-    model_config = Section.model_config | {"arbitrary_types_allowed": True}
+    curve_preferences: tuple[Literal["CurveP256", "CurveP384", "CurveP521", "X25519"], ...] = ()
 
     @field_validator("cert_file", "key_file", "client_ca_file")
     @classmethod
@@ -200,8 +141,7 @@ class TlsServer(Section):
         name = str(info.field_name).removesuffix("_file")
         if name not in info.data:
             return value  # has a problem of its own
-        inline = info.data[name]
-        content = inline.pem if isinstance(inline, InlineKey) else inline
+        content = info.data[name]
         if value is not None and content:
             raise refuse(f"conflicts with {name}", hint="keep one of them")
         if value is None and not content and name != "client_ca":
@@ -257,8 +197,8 @@ class Headers(Section):
 
     content_security_policy: Header = Field(default="", alias="Content-Security-Policy")
     strict_transport_security: Header = Field(default="", alias="Strict-Transport-Security")
-    x_content_type_options: ContentTypeOptions = Field(default="", alias="X-Content-Type-Options")
-    x_frame_options: FrameOptions = Field(default="", alias="X-Frame-Options")
+    x_content_type_options: Literal["", "nosniff"] = Field(default="", alias="X-Content-Type-Options")
+    x_frame_options: Literal["", "deny", "sameorigin"] = Field(default="", alias="X-Frame-Options")
     x_xss_protection: Header = Field(default="", alias="X-XSS-Protection")
 
 
@@ -272,9 +212,14 @@ class HttpServer(Section):
 class RateLimit(Section):
     """A token bucket for all requests on the listener."""
 
-    interval: Interval = 0
+    interval: Annotated[Duration, BeforeValidator(lambda value: "0s" if value == "0" else value)] = 0
     """Microseconds from one request to the next; 0 for no limit."""
-    burst: Burst = Field(default=0, validate_default=True)
+    burst: Annotated[
+        int,
+        Field(ge=0, le=1_000_000),
+        Otherwise("must be from {ge} to {le}"),
+        BeforeValidator(parse_whole),
+    ] = Field(default="0", validate_default=True)
 
     @field_validator("burst")
     @classmethod
@@ -289,7 +234,9 @@ class WebFile(Section):
 
     tls_server_config: TlsServer | None = None
     http_server_config: HttpServer = Field(default_factory=HttpServer)
-    basic_auth_users: Mapping[UserName, PasswordHash] = Field(default_factory=dict)
+    basic_auth_users: Mapping[
+        Annotated[str, AfterValidator(_check_user)], Annotated[Secret, BeforeValidator(_parse_hash)]
+    ] = Field(default_factory=dict)
     rate_limit: RateLimit = Field(default_factory=RateLimit)
 
     @field_validator("basic_auth_users")
