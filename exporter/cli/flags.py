@@ -1,4 +1,4 @@
-"""What a command line is made of, as values: flags with their environment twins, words, commands.
+"""What a command line is made of, as values: flags with their environment twins, and commands.
 
 `options` has those that there are. The parser, the help, the documentation
 and the hints of errors are all made of the same values.
@@ -30,7 +30,10 @@ _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """One flag; one without `metavar` is a switch, which takes no value."""
+    """One flag; one without `metavar` is a switch, which takes no value.
+
+    Also what a command takes besides flags: its name has no dashes.
+    """
 
     name: str
     text: str
@@ -45,11 +48,16 @@ class Flag:
     """As it would be written; empty for none."""
     choices: tuple[str, ...] = ()
     repeatable: bool = False
-    """In the environment, commas stand between its values."""
+    """In the environment, commas stand between the values of a flag."""
     required: bool = False
     may_be_empty: bool = False
     """An empty value is none."""
     completes: Completes = ""
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is what a command takes besides flags."""
+        return not self.name.startswith("-")
 
     @property
     def twin(self) -> str:
@@ -59,28 +67,11 @@ class Flag:
     @property
     def attribute(self) -> str:
         """What it is called among the arguments of a command."""
-        return re.sub("[.-]", "_", self.name.lstrip("-"))
+        return re.sub("[.-]", "_", self.name.lstrip("-")).lower()
 
     def written(self, value: str = "") -> str:
         """The flag with a value, its example unless one is given."""
         return f"{self.name}={value or self.example}" if self.metavar else self.name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """What a command takes besides flags."""
-
-    name: str
-    text: str
-    read: Read = str
-    choices: tuple[str, ...] = ()
-    many: bool = False
-    completes: Completes = ""
-
-    @property
-    def attribute(self) -> str:
-        """What it is called among the arguments of a command."""
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +86,8 @@ class Command:
     environment, and returns the exit code."""
     groups: Mapping[str, tuple[Flag, ...]]
     """Flags by what they are about."""
-    words: tuple[Word, ...] = ()
+    words: tuple[Flag, ...] = ()
+    """What it takes besides flags."""
     usual: str = ""
     """What it is mostly given."""
     examples: tuple[tuple[str, str], ...]
@@ -117,27 +109,16 @@ def value_of(flag: Flag, text: str, command: Command, *, twin: bool = False) -> 
     if not text and flag.may_be_empty:
         return None
     try:
-        return one_of(flag.choices, text) if flag.choices else flag.read(_filled(text))
+        return one_of(flag.choices, text) if flag.choices else flag.read(text)
     except ValueError as error:
         close = closest(text, flag.choices)
         why = f"did you mean {close}? " if close else f"{flag.rule}; " if flag.rule else ""
+        name, line = flag.name, command.line(flag.written(close))
+        if flag.is_word:
+            line = f"{PROGRAM} {command.name} {close or command.usual}"
         if twin:
             name, line = f"${flag.twin}", f"{flag.twin}={close or flag.example} {command.line()}"
-        else:
-            name, line = flag.name, command.line(flag.written(close))
         raise UsageError(f"{name}: {error}", hint=f"{why}try: {line}") from None
-
-
-def word_of(word: Word, text: str, command: Command) -> object:
-    """What `text` means for a word. Raises UsageError."""
-    try:
-        return one_of(word.choices, text) if word.choices else word.read(text)
-    except ValueError as error:
-        close = closest(text, word.choices)
-        why, line = "", command.line()
-        if close:
-            why, line = f"did you mean {close}? ", f"{PROGRAM} {command.name} {close}"
-        raise UsageError(f"{word.name}: {error}", hint=f"{why}try: {line}") from None
 
 
 def closest(text: str, known: Iterable[str]) -> str:
@@ -171,7 +152,8 @@ def missing(command: Command, what: str) -> UsageError:
 # --- what texts mean ------------------------------------------------------------------------------
 
 
-def _filled(text: str) -> str:
+def filled(text: str) -> str:
+    """Any text but an empty one."""
     if not text:
         raise ValueError("is empty")
     return text
@@ -184,49 +166,36 @@ def one_of(words: tuple[str, ...], text: str) -> str:
     return text
 
 
-def number(text: str) -> float:
-    """A decimal number."""
-    if _NUMBER.fullmatch(text) is None:
+def number(least: float, most: float, text: str) -> float:
+    """A decimal number from one to the other."""
+    if _NUMBER.fullmatch(filled(text)) is None:
         raise ValueError(f"{quoted(text)} is not a number")
-    return float(text)
+    value = float(text)
+    if not least <= value <= most:
+        raise ValueError(f"{quoted(text)} is out of range")
+    return value
 
 
-def whole(most: int, text: str) -> int:
-    """A whole number, at most that far from 0."""
-    value = _in_range(text, number(text), above=-most - 1, most=most)
+def whole(least: int, most: int, text: str) -> int:
+    """A whole number from one to the other."""
+    value = number(least, most, text)
     if not value.is_integer():
         raise ValueError(f"{quoted(text)} is not a whole number")
     return int(value)
-
-
-def above_zero(most: float, text: str) -> float:
-    """A number more than 0, and at most that."""
-    return _in_range(text, number(text), above=0, most=most)
-
-
-def not_negative(most: float, text: str) -> float:
-    """A number of at least 0, and at most that."""
-    return _in_range(text, number(text), above=-1e-9, most=most)
-
-
-def _in_range(text: str, value: float, *, above: float, most: float) -> float:
-    if not above < value <= most:
-        raise ValueError(f"{quoted(text)} is out of range")
-    return value
 
 
 def path(text: str) -> Path:
     """A path."""
     if "\0" in text:
         raise ValueError("has a character that no path can have")
-    return Path(text)
+    return Path(filled(text))
 
 
 def listen(text: str) -> Listen:
     """An address to listen on."""
     from exporter.config.addresses import parse_listen
 
-    address = parse_listen(text)
+    address = parse_listen(filled(text))
     if address is None:
         raise ValueError(f"{quoted(text)} is not an address")
     return address

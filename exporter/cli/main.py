@@ -15,20 +15,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from exporter import __version__
 from exporter.cli.flags import (
     PROGRAM,
     Command,
-    Completes,
     Flag,
-    Word,
     closest,
     missing,
     value_in_environment,
     value_of,
-    word_of,
 )
 from exporter.cli.options import COMMANDS, EXAMPLES
 from exporter.runtime.errors import Code, ExporterError, StoreBroken, UsageError, format_error, quoted
@@ -99,46 +96,31 @@ def parser() -> argparse.ArgumentParser:
         )
         sub.set_defaults(do=command.do)
         for word in command.words:
-            _add_word(sub, word, command)
+            _add(sub, word, command)
         for title, flags in command.groups.items():
             group = sub.add_argument_group(title)
             for flag in flags:
-                _add_flag(group, flag, command)
+                _add(group, flag, command)
     return top
 
 
-def _add_word(sub: argparse.ArgumentParser, word: Word, command: Command) -> None:
-    action = sub.add_argument(
-        word.attribute,
-        metavar=word.name,
-        nargs="+" if word.many else None,
-        type=lambda text: word_of(word, text, command),
-        choices=word.choices or None,
-        help=f"{word.text}: {', '.join(word.choices)}" if word.choices else word.text,
-    )
-    _complete_with(action, word.completes)
-
-
-def _add_flag(group: argparse._ArgumentGroup, flag: Flag, command: Command) -> None:
-    if not flag.metavar:
-        group.add_argument(flag.name, dest=flag.attribute, action="store_true", help=_help(flag))
+def _add(to: argparse.ArgumentParser | argparse._ArgumentGroup, flag: Flag, command: Command) -> None:
+    if not flag.metavar and not flag.is_word:
+        to.add_argument(flag.name, dest=flag.attribute, action="store_true", help=_help(flag))
         return
-    action = group.add_argument(
-        flag.name,
-        dest=flag.attribute,
-        metavar=flag.metavar,
-        action="append" if flag.repeatable else "store",
+    kind: dict[str, Any] = {"dest": flag.attribute, "action": "append" if flag.repeatable else "store"}
+    if flag.is_word:
+        kind = {"nargs": "+" if flag.repeatable else None}
+    action = to.add_argument(
+        flag.attribute if flag.is_word else flag.name,
+        metavar=flag.metavar or flag.name,
         type=lambda text: value_of(flag, text, command),
         choices=flag.choices or None,
         help=_help(flag),
+        **kind,
     )
-    _complete_with(action, flag.completes)
-
-
-def _complete_with(action: argparse.Action, completes: Completes) -> None:
-    """Let a shell offer paths for what the action takes, if it is one."""
-    if completes:
-        action.complete = completes  # type: ignore[attr-defined]  # where shtab looks for it
+    if flag.completes:
+        action.complete = flag.completes  # type: ignore[attr-defined]  # where shtab looks for it
 
 
 def _help(flag: Flag) -> str:
@@ -147,7 +129,8 @@ def _help(flag: Flag) -> str:
         parts.append(f"one of: {', '.join(flag.choices)}")
     if flag.default:
         parts.append(f"default: {flag.default}")
-    return f"{'; '.join(parts)} (${flag.twin})".replace("%", "%%")
+    twin = "" if flag.is_word else f" (${flag.twin})"
+    return f"{'; '.join(parts)}{twin}".replace("%", "%%")
 
 
 def _examples(examples: Iterable[tuple[str, str]]) -> str:

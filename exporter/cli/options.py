@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.cli import flags
-from exporter.cli.flags import Command, Flag, Word
+from exporter.cli.flags import Command, Flag
 from exporter.simulator.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ _SIMULATION = (
         name="--seed",
         text="equal seeds, equal messages",
         metavar="N",
-        read=partial(flags.whole, LARGEST_SEED),
+        read=partial(flags.whole, -LARGEST_SEED, LARGEST_SEED),
         rule="a whole number of at most 12 digits",
         default="1",
         example="7",
@@ -104,7 +105,7 @@ _SIMULATION = (
         name="--speed",
         text="60 makes an hour pass in a minute",
         metavar="N",
-        read=partial(flags.above_zero, FASTEST),
+        read=partial(flags.number, math.ulp(0), FASTEST),
         rule=f"more than 0, at most {FASTEST}",
         default="1",
         example="60",
@@ -170,7 +171,7 @@ COMMANDS = (
                     name="--requests-per-second",
                     text="what each key may ask; 0 for no limit",
                     metavar="N",
-                    read=partial(flags.not_negative, HIGHEST_RATE),
+                    read=partial(flags.number, 0, HIGHEST_RATE),
                     rule=f"0 for no limit, at most {HIGHEST_RATE}",
                     default="10",
                     example="10",
@@ -203,7 +204,7 @@ COMMANDS = (
                 _WEB_CONFIG_FILE,
             ),
         },
-        words=(Word(name="FILE", text="the configuration", read=flags.path, completes="file"),),
+        words=(Flag(name="FILE", text="the configuration", read=flags.path, completes="file"),),
         usual="config.yaml",
         examples=(
             ("check-config config.yaml", "before a restart or a reload"),
@@ -221,11 +222,12 @@ COMMANDS = (
                     name="--account",
                     text="whose messages they are; default: the first account",
                     metavar="NAME",
+                    read=flags.filled,
                     example="main",
                 ),
             ),
         },
-        words=(Word(name="ID", text="what the provider answered to sending", many=True),),
+        words=(Flag(name="ID", text="what the provider answered to sending", repeatable=True),),
         usual="abc123def456",
         examples=(
             ("check-message abc123def456", "one message"),
@@ -258,7 +260,7 @@ COMMANDS = (
         text="print the script with which a shell completes commands, flags and values",
         do="exporter.cli.completion:completion",
         groups={},
-        words=(Word(name="SHELL", text="whose script", choices=SHELLS),),
+        words=(Flag(name="SHELL", text="whose script", choices=SHELLS),),
         usual="bash",
         examples=(
             ("completion bash >/etc/bash_completion.d/smsbat-exporter", "for bash, as root"),

@@ -8,7 +8,7 @@ skipped: the models report it.
 from __future__ import annotations
 
 import os.path
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from exporter.config.defaults import BUILT_IN_PROFILES
@@ -17,6 +17,9 @@ from exporter.config.yaml_reader import Document, Tree
 from exporter.runtime.errors import Code
 
 MAX_HINTS = 50
+_SAME = ("is already the directory of line {}", "", Code.CONFIG_TWICE)
+_INSIDE = ("is inside the directory of line {}", "there, a subdirectory is a campaign", Code.CONFIG_CLASH)
+_AROUND = ("contains the directory of line {}", "here, a subdirectory is a campaign", Code.CONFIG_CLASH)
 
 
 def check_references(document: Document, directory: Path) -> None:
@@ -120,47 +123,21 @@ def _check_drop_directories(document: Document, directory: Path) -> None:
         for path, entry in _list_entries(document, "drop")
         if isinstance(text := entry.get("directory"), str) and text
     ]
-    first: dict[str, int] = {}
-    for index, (name, _) in enumerate(entries):
-        first.setdefault(name, index)
-    around, within = _find_neighbours(first)
-    for index, (name, where) in enumerate(entries):
-        # Of several that clash with it, the one that comes first in the file.
-        other, message, hint, code = min(
-            (first[name], "is already the directory of line {}", "", Code.CONFIG_TWICE),
-            (
-                around.get(name, index),
-                "is inside the directory of line {}",
-                "there, a subdirectory is a campaign",
-                Code.CONFIG_CLASH,
-            ),
-            (
-                within.get(name, index),
-                "contains the directory of line {}",
-                "here, a subdirectory is a campaign",
-                Code.CONFIG_CLASH,
-            ),
-        )
-        if other < index:
-            document.add_problem(where, message.format(document.locate(entries[other][1]).line), hint, code)
-
-
-def _find_neighbours(first: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
-    """Find the first directory around each directory, and the first within it; names end with a slash.
-
-    When sorted, the directories within another one follow it. So one pass is enough, where comparing each
-    with each takes minutes for a file of a megabyte.
-    """
+    # For each that is the later of two: the earliest in the file, what is said of it, and the code.
+    clashes: dict[int, tuple[int, str, str, Code]] = {}
+    # The directories around the one in turn; when sorted, those within a directory follow it. So one pass is
+    # enough, where comparing each with each takes minutes for a file of a megabyte.
     around: dict[str, int] = {}
-    within: dict[str, int] = {}
-    chain: list[str] = []
-    for name in [*sorted(first), ""]:
-        while chain and not (name and name.startswith(chain[-1])):
-            inner = chain.pop()
-            if chain:
-                least = min(first[inner], within.get(inner, first[inner]))
-                within[chain[-1]] = min(within.get(chain[-1], least), least)
-        if chain:
-            around[name] = min(first[chain[-1]], around.get(chain[-1], first[chain[-1]]))
-        chain.append(name)
-    return around, within
+    for name, index in sorted((name, index) for index, (name, _) in enumerate(entries)):
+        while around and not name.startswith(next(reversed(around))):
+            around.popitem()
+        for outer_name, outer in around.items():
+            clash = (outer, *_INSIDE) if outer < index else (index, *_AROUND)
+            if outer_name == name:
+                clash = (outer, *_SAME)
+            later = max(outer, index)
+            clashes[later] = min(clash, clashes.get(later, clash))
+        around.setdefault(name, index)
+    for later, (earlier, message, hint, code) in clashes.items():
+        line = document.locate(entries[earlier][1]).line
+        document.add_problem(entries[later][1], message.format(line), hint, code)

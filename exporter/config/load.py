@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from exporter.config.cross_checks import check_references
 from exporter.config.error_messages import explain
-from exporter.config.problem import KeyPath, Problem, format_path
+from exporter.config.problem import KeyPath, Problem
 from exporter.config.settings import Settings
 from exporter.config.yaml_reader import Document, parse
 from exporter.runtime.errors import Code, ConfigError, ConfigProblems
@@ -24,8 +24,8 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_PRINTED = 100
 """The most problems in one error message."""
 _ONE_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
-_OPEN_TO_OTHERS = 0o027
-"""The group may read, others nothing."""
+OPEN_TO_OTHERS = 0o027
+"""Bits of a mode that allows more than reading by the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _build_settings(document: Document, directory: Path, mode: int) -> Settings 
         explain(error, document)
     for path in _find_inline_keys(document):
         in_file = _ONE_VARIABLE.fullmatch(document.locate(path).written) is None
-        if in_file and mode & _OPEN_TO_OTHERS:
+        if in_file and mode & OPEN_TO_OTHERS:
             hint = "use api_key_file, or make the file's mode 0640"
             document.add_problem(path, "is in a file that others can read", hint, Code.CONFIG_OPEN_KEY)
     if settings is not None:
@@ -154,15 +154,11 @@ def _find_inline_keys(document: Document) -> list[KeyPath]:
 
 def _find_warnings(document: Document, settings: Settings) -> dict[KeyPath, Problem]:
     """Warn of keys in the file, and of secrets that can't be read now."""
-    found: dict[KeyPath, Problem] = {}
-
-    def warn(path: KeyPath, message: str, hint: str, code: Code) -> None:
-        place = document.locate(path)
-        found[path] = Problem(format_path(path), place.line, place.column, message, hint, code)
-
-    for path in _find_inline_keys(document):
-        hint = "use api_key_file: it is read again when it changes"
-        warn(path, "is a key in the configuration file", hint, Code.CONFIG_OPEN_KEY)
+    hint = "use api_key_file: it is read again when it changes"
+    found = {
+        path: document.describe(path, "is a key in the configuration file", hint, Code.CONFIG_OPEN_KEY)
+        for path in _find_inline_keys(document)
+    }
     sources: dict[KeyPath, SecretFile] = {}
     for index, account in enumerate(settings.accounts):
         source = account.secret()
@@ -178,7 +174,8 @@ def _find_warnings(document: Document, settings: Settings) -> dict[KeyPath, Prob
             source.read()
         except ConfigError:
             hint = "create it before you start the exporter"
-            warn(path, f"can't be used now: {source.trouble}", hint, Code.CONFIG_KEY_FILE)
+            message = f"can't be used now: {source.trouble}"
+            found[path] = document.describe(path, message, hint, Code.CONFIG_KEY_FILE)
     return found
 
 

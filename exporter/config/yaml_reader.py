@@ -61,8 +61,12 @@ class Document:
 
     def add_problem(self, path: KeyPath, message: str, hint: str, code: Code) -> None:
         """Add a problem at `path`, unless there is one already: one mistake, one problem."""
+        self.problems.setdefault(path, self.describe(path, message, hint, code))
+
+    def describe(self, path: KeyPath, message: str, hint: str, code: Code) -> Problem:
+        """Describe a problem or a warning at `path`."""
         line, column, *_ = self.locate(path)
-        self.problems.setdefault(path, Problem(format_path(path), line, column, message, hint, code))
+        return Problem(format_path(path), line, column, message, hint, code)
 
 
 class _StopReadingError(Exception):

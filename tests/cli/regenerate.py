@@ -22,7 +22,7 @@ def expected() -> str:
 
 
 def _section(command: Command) -> Iterator[str]:
-    words = "".join(f" {word.name}{'...' if word.many else ''}" for word in command.words)
+    words = "".join(f" {word.name}{'...' if word.repeatable else ''}" for word in command.words)
     yield f"### {command.name}"
     yield ""
     yield f"    {PROGRAM} {command.name}{' [flags]' if any(command.flags()) else ''}{words}"

@@ -71,11 +71,13 @@ def _cases() -> Iterator[tuple[str, list[str]]]:
         yield f"{command.name} with an unknown flag", [command.name, *usual, "--no-such-flag=1"]
         yield f"{command.name} with an unknown letter", [command.name, *usual, "-z"]
         yield f"{command.name} --help=1", [command.name, "--help=1"]
-        if not any(word.many for word in command.words):
+        if not any(word.repeatable for word in command.words):
             yield f"{command.name} with a word too many", [command.name, *usual, PHONE]
         if command.words or any(flag.required for flag in command.flags()):
             yield f"{command.name} alone", [command.name]
         for word in command.words:
+            if not word.repeatable:
+                yield f"{command.name} with an empty {word.name}", [command.name, ""]
             if word.choices:
                 yield f"{command.name} with a wrong {word.name}", [command.name, PHONE]
         for flag in command.flags():

@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from exporter.config.error_messages import explain
-from exporter.config.load import decode_text, read_bytes, sort_problems
-from exporter.config.problem import KeyPath, Problem, format_path
+from exporter.config.load import OPEN_TO_OTHERS, decode_text, read_bytes, sort_problems
+from exporter.config.problem import KeyPath, Problem
 from exporter.config.yaml_reader import Document, parse
 from exporter.http.webconfig.sections import RateLimit, TlsServer, WebFile
 from exporter.http.webconfig.tls import PemError, Tls, build_tls
@@ -21,8 +21,6 @@ from exporter.runtime.errors import Code
 from exporter.runtime.secrets import Secret
 
 _TLS = "tls_server_config"
-_OPEN_TO_OTHERS = 0o027
-"""Mode bits of more than reading by the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +57,14 @@ def check_web_config(path: str | os.PathLike[str]) -> Report:
     """
     files = _Files()
     data = files.read(Path(path))
-    if isinstance(data, str):
-        hint = "write one, or leave --web.config.file out" if data == _MISSING else ""
-        problem = Problem("", 0, 0, data, hint, Code.WEB_FILE)
-        return Report(None, (problem,), (), files.paths, files.fingerprint)
+    text, reason = "", data if isinstance(data, str) else ""
     try:
-        text = decode_text(data)
+        text = decode_text(data) if isinstance(data, bytes) else ""
     except ValueError as error:
-        problem = Problem("", 0, 0, str(error), "", Code.WEB_FILE)
+        reason = str(error)
+    if reason:
+        hint = "write one, or leave --web.config.file out" if reason == _MISSING else ""
+        problem = Problem("", 0, 0, reason, hint, Code.WEB_FILE)
         return Report(None, (problem,), (), files.paths, files.fingerprint)
     document = parse(text, None)
     config, warnings = _build_config(document, Path(path).parent, files) if document.readable else (None, ())
@@ -97,7 +95,7 @@ class _Files:
         """The content of the file, or why it can't be read, as the end of a sentence."""
         try:
             self._read[path], mode = read_bytes(path)
-            if mode & _OPEN_TO_OTHERS:
+            if mode & OPEN_TO_OTHERS:
                 self.open_to_others.add(path)
         except OSError as error:
             self._read[path] = (error.strerror or "can't be read").lower()
@@ -186,8 +184,7 @@ def _find_warnings(document: Document, found: WebFile, *, exposed: bool) -> dict
     warnings: dict[KeyPath, Problem] = {}
 
     def warn(key: KeyPath, message: str, hint: str) -> None:
-        place = document.locate(key)
-        warnings[key] = Problem(format_path(key), place.line, place.column, message, hint, Code.WEB_WEAK)
+        warnings[key] = document.describe(key, message, hint, Code.WEB_WEAK)
 
     section = found.tls_server_config
     if section is not None:
