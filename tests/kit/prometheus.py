@@ -30,7 +30,7 @@ class Prometheus:
         return self._query("query", {"query": expression, **parameters})
 
     def over_time(self, expression: str, *, begun_at: float, ended_at: float) -> list[dict[str, Any]]:
-        """The result of a range query, second by second; instants are Unix seconds."""
+        """The result of a range query, second by second; times are Unix seconds."""
         span = {"start": f"{begun_at}", "end": f"{ended_at}", "step": "1"}
         return self._query("query_range", {"query": expression, **span})
 

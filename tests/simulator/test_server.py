@@ -266,7 +266,7 @@ async def test_an_address_in_use_is_an_error_with_a_hint() -> None:
         assert "--listen" in caught.value.hint
 
 
-async def test_serving_ends_when_told_to_even_with_an_answer_hanging() -> None:
+async def test_serving_ends_on_stop_even_with_an_answer_hanging() -> None:
     """`serve` returns after the stop, and the client that still waits is cut off."""
     port = free_port()
     stop = asyncio.Event()
