@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.kit.processes import Running
-from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
 
 
@@ -83,12 +82,7 @@ def prometheus(folder: Path, config: Mapping[str, Any], *flags: str) -> Iterator
         *flags,
     ]
     with Running(argv, folder / "prometheus.log") as process:
-
-        def ready() -> bool:
-            assert process.runs, process.said()
-            return ask(address, "/-/ready").status == 200
-
-        until(ready, "Prometheus is ready")
+        process.wait_until_ready(address, "Prometheus")
         yield Prometheus(address, process)
 
 
