@@ -1,4 +1,4 @@
-"""The wiring: the only module that knows all others.
+"""The wiring: connects store, tracker, listeners, status page and workers.
 
 Start: store and migrations, the state of earlier runs, a first snapshot, then
 the loops; the HTTP listener is bound last, since a refused scrape is better

@@ -173,7 +173,7 @@ def _find_warnings(document: Document, settings: Settings) -> dict[KeyPath, Prob
         try:
             source.read()
         except ConfigError:
-            hint = "create it before you start the exporter"
+            hint = "create or correct it; it is read again when it changes"
             message = f"can't be used now: {source.trouble}"
             found[path] = document.describe(path, message, hint, Code.CONFIG_KEY_FILE)
     return found

@@ -27,7 +27,7 @@ from exporter.http.passwords import BusyError, Passwords
 from exporter.http.webconfig import Report, Tls, WebConfig, check_web_config, compute_fingerprint
 from exporter.runtime.errors import ConfigProblems
 
-_log = logging.getLogger("smsbat.server")
+_log = logging.getLogger("smsbat.http")
 
 CHECK_SECONDS = 2.0
 """Time between two checks of the files."""

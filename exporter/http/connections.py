@@ -22,7 +22,7 @@ from aiohttp import hdrs, web
 from exporter.http.webconfig import Tls
 from exporter.runtime.errors import Code
 
-_log = logging.getLogger("smsbat.server")
+_log = logging.getLogger("smsbat.http")
 
 MAX_CONNECTIONS = 64
 IDLE_SECONDS = 30.0

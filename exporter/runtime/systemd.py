@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Mapping
 
-_log = logging.getLogger("smsbat.supervisor")
+_log = logging.getLogger("smsbat.systemd")
 
 
 class Notifier:

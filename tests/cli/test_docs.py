@@ -27,7 +27,7 @@ def test_every_code_has_its_section_and_every_section_its_code() -> None:
     assert sorted(heading for heading, _ in sections) == sorted(Code)
 
 
-def test_every_code_is_told_by_something() -> None:
+def test_every_code_is_reported_by_something() -> None:
     """A code that nothing tells any more leaves the list."""
     text = "".join(path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py")))
     assert [code.name for code in Code if f"Code.{code.name}" not in text] == []

@@ -104,7 +104,7 @@ def test_every_wrong_usage_has_a_hint_that_can_be_typed(argv: list[str]) -> None
 @pytest.mark.parametrize(
     "argv", [[], [""], ["fly"], [PHONE], ["--config.file=x"], ["--hlep"], ["-v"], ["x" * 5000]]
 )
-def test_a_line_without_a_command_is_told_where_to_begin(argv: list[str]) -> None:
+def test_a_line_without_a_command_shows_where_to_begin(argv: list[str]) -> None:
     """Also one that gives the daemon's flags at once, as other exporters are started."""
     assert_helpful(refused(argv))
 

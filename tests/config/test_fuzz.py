@@ -16,6 +16,7 @@ from exporter.config.error_messages import list_known_keys
 from exporter.runtime.errors import ConfigError
 from tests.config.files import ACCOUNT
 from tests.config.test_bad_files import CASES
+from tests.kit.fuzzing import mutate_seed
 
 SEEDS = [path.read_bytes() for path in CASES] + [ACCOUNT.encode()]
 SECTIONS = ["accounts", "profiles", "campaigns", "drop", "storage", "windows", "limits", "webhook", "intake"]
@@ -47,15 +48,6 @@ trees = st.dictionaries(
 )
 
 
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """A file of the collection with a piece cut out and another put in."""
-    data = draw(st.sampled_from(SEEDS))
-    start = draw(st.integers(0, len(data)))
-    end = draw(st.integers(start, min(len(data), start + 30)))
-    return data[:start] + draw(st.one_of(st.binary(max_size=8), st.sampled_from(SEEDS))) + data[end:]
-
-
 def assert_settings_or_error(directory: Path, data: bytes) -> None:
     """Load `data`; anything but settings and ConfigError comes through."""
     path = directory / "config.yaml"
@@ -81,7 +73,7 @@ def test_any_bytes_are_settings_or_a_config_error(data: bytes, tmp_path: Path) -
 
 
 @fuzzed
-@given(data=mutated())
+@given(data=mutate_seed(SEEDS))
 def test_any_damage_to_a_file_is_settings_or_a_config_error(data: bytes, tmp_path: Path) -> None:
     """Nor do files that are almost right."""
     assert_settings_or_error(tmp_path, data)

@@ -157,7 +157,7 @@ def test_values_come_from_the_environment_where_the_file_says_so(tmp_path: Path)
 
 
 def test_a_webhook_has_safe_defaults_and_reads_networks(tmp_path: Path) -> None:
-    """WebhookEvent is verified, unknown ids are ignored, and addresses are parsed."""
+    """Webhooks are verified, unknown ids are ignored, and addresses are parsed."""
     webhook = load_text(
         tmp_path,
         ACCOUNT

@@ -37,7 +37,7 @@ class Accelerated:
     def __init__(self, divisor: int, *, clock_speed: float, at_seconds: float, shown_seconds: float) -> None:
         """The exporter's clock showed `shown_seconds` at `at_seconds`, and runs `clock_speed` times as fast.
 
-        Expressions that compare its instants with the time must know: Prometheus' own clock doesn't hurry.
+        Expressions that compare its timestamps with the time must know: Prometheus' own clock doesn't hurry.
         """
         self._divisor = divisor
         self._now = f"({shown_seconds:.3f} + {clock_speed} * (time() - {at_seconds:.3f}))"

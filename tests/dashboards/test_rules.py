@@ -90,7 +90,7 @@ def test_an_alert_is_named_and_graded_like_the_others(alert: Alert) -> None:
 
 
 @pytest.mark.parametrize("alert", EVERY_ALERT)
-def test_an_alert_tells_whom_how_much_and_what_to_do(alert: Alert) -> None:
+def test_an_alert_says_whom_how_much_and_what_to_do(alert: Alert) -> None:
     """The summary is short, the description has a first step, and both use labels that the alert has."""
     assert len(re.sub(r"\{\{.*?\}\}", "a-long-name", alert.summary)) <= LONGEST_SUMMARY
     assert "First step: " in alert.description

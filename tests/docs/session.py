@@ -175,7 +175,7 @@ class Machine:
         with Running(["bash", str(file)], self.folder / "session.log", env=env, cwd=self.checkout) as session:
 
             def done() -> bool:
-                assert session.runs or _END in session.printed(), self._told(session)
+                assert session.runs or _END in session.printed(), self._describe(session)
                 return _END in session.printed()
 
             until(done, "the session comes to its end")
@@ -183,7 +183,7 @@ class Machine:
             session.signal(signal.SIGTERM)
             session.ends()
 
-    def _told(self, session: Running) -> str:
+    def _describe(self, session: Running) -> str:
         logs = (path for path in self.folder.glob("*.log") if path.name != "session.log")
         return (
             session.said() + session.printed() + "".join(f"\n{p.name}: {p.read_text()[-600:]}" for p in logs)

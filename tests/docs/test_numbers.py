@@ -64,7 +64,12 @@ async def test_the_example_is_what_the_program_counts(tmp_path: Path) -> None:
     (profiles,) = (
         loaded for block in PAGE.of_language("yaml") if "profiles" in (loaded := yaml.safe_load(block.text))
     )
-    settings = make_settings(campaigns={CAMPAIGN: "order"}, windows=["1h"], **profiles)
+    # To the configuration every value is text, as it is written.
+    texts = {
+        name: {key: str(value) for key, value in profile.items()}
+        for name, profile in profiles["profiles"].items()
+    }
+    settings = make_settings(campaigns={CAMPAIGN: "order"}, windows=["1h"], profiles=texts)
     loop = asyncio.get_running_loop()
     noon_seconds = loop.time()
 

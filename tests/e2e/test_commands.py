@@ -32,12 +32,6 @@ campaigns:
 _BAD_PLACES = ["3:5", "4:12", "5:5", "6:1", "7:10", "9:17"]
 
 
-@pytest.fixture
-def home(tmp_path: Path, provider: Provider) -> Home:
-    """A daemon's folder, ready to be used."""
-    return Home(tmp_path / "home", provider.url)
-
-
 def test_a_missing_configuration_is_named_with_a_hint(tmp_path: Path) -> None:
     """78, the path, and what to do."""
     ended = once("run", "--config.file=missing.yaml", cwd=tmp_path)

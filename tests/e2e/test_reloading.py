@@ -6,8 +6,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from exporter.config import check
 from tests.kit.daemon import Home, address_of, id_lines, sum_of
 from tests.kit.processes import Running
@@ -17,12 +15,6 @@ from tests.kit.web import ask
 
 SUCCESSFUL = "smsbat_exporter_config_last_reload_successful"
 SUCCESS_AT = "smsbat_exporter_config_last_reload_success_timestamp_seconds"
-
-
-@pytest.fixture
-def home(tmp_path: Path, provider: Provider) -> Home:
-    """A daemon's folder, ready to be used."""
-    return Home(tmp_path / "home", provider.url)
 
 
 def wait_for_reload(address: str, successful: float) -> None:

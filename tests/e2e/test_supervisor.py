@@ -12,7 +12,6 @@ import pytest
 from exporter.runtime.systemd import Notifier
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import EXPORTER, Running, environment
-from tests.kit.provider import Provider
 from tests.kit.waiting import HANG_SECONDS
 from tests.kit.web import ask
 
@@ -31,12 +30,6 @@ def _start(home: Home, notify_socket: str, **more: str) -> Running:
     flags = [f"--config.file={home.config}", "--web.listen-address=127.0.0.1:0", "--log.format=json"]
     env = environment(NOTIFY_SOCKET=notify_socket, **more)
     return Running([*EXPORTER, "run", *flags], home.folder / "daemon.log", env=env)
-
-
-@pytest.fixture
-def home(tmp_path: Path, provider: Provider) -> Home:
-    """A daemon's folder, ready to be used."""
-    return Home(tmp_path / "home", provider.url)
 
 
 def test_ready_means_that_a_scrape_is_answered(home: Home, tmp_path: Path) -> None:

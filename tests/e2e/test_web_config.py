@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from base64 import b64encode
 from http.client import HTTPSConnection
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tests.http.authority import PASSWORD, get_authority, hash_password, write_c
 from tests.kit.daemon import Home, address_of
 from tests.kit.processes import environment, once
 from tests.kit.waiting import HANG_SECONDS, until
-from tests.kit.web import ask
+from tests.kit.web import ask, encode_basic
 
 GOOD = f"""\
 tls_server_config: {{cert_file: server.crt, key_file: server.key}}
@@ -40,9 +39,8 @@ def request_status(address: str, password: str) -> int:
     connection = HTTPSConnection(
         "localhost", int(address.rpartition(":")[2]), timeout=HANG_SECONDS, context=context
     )
-    header = b64encode(f"prometheus:{password}".encode()).decode()
     try:
-        connection.request("GET", "/metrics", headers={"Authorization": f"Basic {header}"})
+        connection.request("GET", "/metrics", headers={"Authorization": encode_basic("prometheus", password)})
         return connection.getresponse().status
     finally:
         connection.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-from base64 import b64encode
 from functools import cache
 from pathlib import Path
 
@@ -30,12 +29,6 @@ def get_foreign_authority() -> trustme.CA:
 def hash_password(password: str = PASSWORD, cost: int = 4) -> str:
     """The bcrypt hash of a password, as cheap as possible."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
-
-
-def encode_basic(user: str, password: str | bytes) -> str:
-    """The header of HTTP Basic authentication."""
-    secret = password if isinstance(password, bytes) else password.encode()
-    return f"Basic {b64encode(user.encode() + b':' + secret).decode()}"
 
 
 def write_certificates(folder: Path, *names: str) -> Path:

@@ -14,13 +14,13 @@ from aiohttp import ClientSession, web
 from exporter.http import Listener, MetricsEndpoints, WebAuth, build_routes
 from tests.http.authority import (
     PASSWORD,
-    encode_basic,
     get_authority,
     hash_password,
     make_client_context,
     write_certificates,
 )
 from tests.http.client import ENDPOINTS, report_fine, scrape_body, serve
+from tests.kit.web import encode_basic
 
 USERS = f"basic_auth_users: {{alice: {hash_password()}}}\n"
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"

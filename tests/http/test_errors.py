@@ -70,7 +70,7 @@ async def test_a_failing_handler_is_logged_and_answers_500(
     async with serve(web.get("/", broken)) as client, client.get("/") as answer:
         assert (answer.status, await answer.text()) == (500, "Internal Server Error\n")
     (record,) = caplog.records
-    assert (record.name, record.message) == ("smsbat.server", "A request failed")
+    assert (record.name, record.message) == ("smsbat.http", "A request failed")
     assert record.exc_info is not None
     assert record.exc_info[0] is LookupError
 

@@ -14,8 +14,9 @@ import pytest
 from exporter.http import Listener, WebAuth, build_routes
 from exporter.http.passwords import MAX_CHECKS, BusyError, Passwords
 from exporter.runtime.secrets import Secret
-from tests.http.authority import PASSWORD, encode_basic, hash_password
+from tests.http.authority import PASSWORD, hash_password
 from tests.http.client import ENDPOINTS, send_request
+from tests.kit.web import encode_basic
 
 
 class Checking(ThreadPoolExecutor):

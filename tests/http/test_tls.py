@@ -176,7 +176,7 @@ async def test_an_authority_below_another_one_can_be_trusted_alone(tmp_path: Pat
         assert await request_status(listener, make_client_context("prometheus.test")) == ""
 
 
-async def test_a_plain_client_is_told_that_this_port_speaks_https(tmp_path: Path) -> None:
+async def test_a_plain_client_gets_an_answer_that_this_port_speaks_https(tmp_path: Path) -> None:
     """400 in plain text, as in other exporters, also when its request comes late or in pieces."""
     async with listen_tls(tmp_path) as (listener, _):
         assert (await send_request(listener, REQUEST)).endswith(b"\r\n\r\nthis port speaks HTTPS\n")

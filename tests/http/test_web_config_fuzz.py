@@ -15,6 +15,7 @@ from exporter.http.webconfig import check_web_config, compute_fingerprint
 from exporter.http.webconfig.sections import WebFile
 from tests.http.authority import write_certificates
 from tests.http.test_web_config import BAD, GOOD
+from tests.kit.fuzzing import mutate_seed
 
 SEEDS = [path.read_bytes() for path in (*GOOD, *BAD)]
 SECTIONS = list_known_keys((), WebFile)
@@ -32,15 +33,6 @@ trees = st.dictionaries(
 )
 
 
-@st.composite
-def mutate_seed(draw: st.DrawFn) -> bytes:
-    """A file of the collection with one piece replaced."""
-    data = draw(st.sampled_from(SEEDS))
-    start = draw(st.integers(0, len(data)))
-    end = draw(st.integers(start, min(len(data), start + 30)))
-    return data[:start] + draw(st.one_of(st.binary(max_size=8), st.sampled_from(SEEDS))) + data[end:]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the certificates."""
@@ -48,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.one_of(mutate_seed(), trees.map(lambda tree: yaml.safe_dump(tree).encode()), st.binary()))
+@given(data=st.one_of(mutate_seed(SEEDS), trees.map(lambda tree: yaml.safe_dump(tree).encode()), st.binary()))
 def test_any_file_is_accepted_or_its_problems_are_reported(folder: Path, data: bytes) -> None:
     """Never an unexpected exception; and the fingerprint is that of the bytes that were read."""
     path = folder / "web.yml"

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.kit.processes import Running
-from tests.kit.waiting import until
-from tests.kit.web import ask, free_port
+from tests.kit.web import free_port
 
 PROGRAM = "prometheus-alertmanager"
 
@@ -106,10 +105,5 @@ def alertmanager(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
         "--cluster.listen-address=",
     ]
     with Running(argv, folder / "alertmanager.log") as process:
-
-        def ready() -> bool:
-            assert process.runs, process.said()
-            return ask(address, "/-/ready").status == 200
-
-        until(ready, "Alertmanager is ready")
+        process.wait_until_ready(address, "Alertmanager")
         yield address

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.kit.waiting import HANG_SECONDS, until
+from tests.kit.web import ask
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORTER = (sys.executable, "-m", "exporter")
@@ -115,6 +116,15 @@ class Running:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.ends()
+
+    def wait_until_ready(self, address: str, name: str) -> None:
+        """Wait until `address` (host:port) answers that it is ready; AssertionError when it ends instead."""
+
+        def ready() -> bool:
+            assert self.runs, self.said()
+            return ask(address, "/-/ready").status == 200
+
+        until(ready, f"{name} is ready")
 
     def said(self) -> str:
         """Its standard error so far."""

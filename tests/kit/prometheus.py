@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.kit.processes import Running
-from tests.kit.waiting import until
 from tests.kit.web import ask, free_port
 
 
@@ -30,7 +29,7 @@ class Prometheus:
         return self._query("query", {"query": expression, **parameters})
 
     def over_time(self, expression: str, *, begun_at: float, ended_at: float) -> list[dict[str, Any]]:
-        """The result of a range query, second by second; instants are Unix seconds."""
+        """The result of a range query, second by second; times are Unix seconds."""
         span = {"start": f"{begun_at}", "end": f"{ended_at}", "step": "1"}
         return self._query("query_range", {"query": expression, **span})
 
@@ -83,12 +82,7 @@ def prometheus(folder: Path, config: Mapping[str, Any], *flags: str) -> Iterator
         *flags,
     ]
     with Running(argv, folder / "prometheus.log") as process:
-
-        def ready() -> bool:
-            assert process.runs, process.said()
-            return ask(address, "/-/ready").status == 200
-
-        until(ready, "Prometheus is ready")
+        process.wait_until_ready(address, "Prometheus")
         yield Prometheus(address, process)
 
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import socket
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,12 @@ def ask(
         return Answer(0)
     finally:
         connection.close()
+
+
+def encode_basic(user: str, password: str | bytes) -> str:
+    """The value of `Authorization` for HTTP Basic."""
+    secret = password if isinstance(password, bytes) else password.encode()
+    return f"Basic {b64encode(user.encode() + b':' + secret).decode()}"
 
 
 def free_port() -> int:

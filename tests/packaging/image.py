@@ -137,7 +137,7 @@ def test_the_demo_turns_healthy_and_ends_when_asked(tmp_path: Path) -> None:
         _stopped(demo)
 
 
-def test_a_bad_configuration_is_told_and_ends_it(tmp_path: Path) -> None:
+def test_a_bad_configuration_is_reported_and_ends_it(tmp_path: Path) -> None:
     """78, which no supervisor should answer with a restart, and the place of each problem."""
     SETTINGS.write_text("accounts:\n  - {name: main, base_url: http://example.org}\nlimit: {}\n", "ascii")
     with _started(tmp_path / "bad.log") as daemon:

@@ -141,7 +141,7 @@ def test_one_that_stands_still_is_started_again(started: int) -> None:
     assert ask(ADDRESS, "/-/ready").status == 200
 
 
-def test_a_bad_configuration_is_told_at_once_and_not_tried_again(started: int) -> None:
+def test_a_bad_configuration_is_reported_at_once_and_not_tried_again(started: int) -> None:
     """`systemctl start` fails, the journal has the place of the mistake, and it stays down."""
     assert started
     assert _once("systemctl", "stop", UNIT).returncode == 0

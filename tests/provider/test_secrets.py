@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Literal
 
@@ -12,17 +11,13 @@ from exporter.domain.model import SECOND_US, Outcome
 from exporter.provider.client import SECRET_REREAD_US
 from exporter.runtime.secrets import SecretFile
 from tests.kit.scripted import End, Script, ScriptedProvider, answer, response, status_body
+from tests.kit.web import encode_basic
 from tests.provider.account import ID, KEY, Key, StillClock, make_client
 
 GOOD = answer(200, status_body(ID))
 
 
 PHONE = "380501234567"
-
-
-def encode_basic(username: str, password: str) -> str:
-    """The header of HTTP basic authentication."""
-    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The simulated provider over HTTP, as a client meets it."""
 
 import asyncio
-from base64 import b64encode
 from decimal import Decimal
 from typing import Any
 
@@ -15,17 +14,17 @@ from exporter.simulator.settings import SimulatorSettings
 from exporter.simulator.timeline import TrafficKind
 from tests.kit.recording_simulator import RecordingSimulator
 from tests.kit.waiting import HANG_SECONDS
-from tests.kit.web import free_port
+from tests.kit.web import encode_basic, free_port
 from tests.simulator.rig import HOUR_US, KEY, LONG_AFTER_US, Rig
 
 
-def basic(user: str, password: str) -> dict[str, str]:
-    """The header of HTTP Basic."""
-    return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
-
-
 @pytest.mark.parametrize(
-    "headers", [{"x-authorization-key": "demo-key"}, basic("@", "demo-key"), basic("demo", "demo")]
+    "headers",
+    [
+        {"x-authorization-key": "demo-key"},
+        {"Authorization": encode_basic("@", "demo-key")},
+        {"Authorization": encode_basic("demo", "demo")},
+    ],
 )
 async def test_each_documented_way_of_authentication_lets_in(headers: dict[str, str]) -> None:
     """Header, key as password, user and password."""
@@ -40,10 +39,10 @@ async def test_each_documented_way_of_authentication_lets_in(headers: dict[str, 
         {},
         {"X-Authorization-Key": "wrong"},
         {"X-Authorization-Key": ""},
-        {"X-Authorization-Key": "wrong", **basic("demo", "demo")},
-        basic("@", "demo"),
-        basic("demo", "demo-key"),
-        basic("nobody", ""),
+        {"X-Authorization-Key": "wrong", "Authorization": encode_basic("demo", "demo")},
+        {"Authorization": encode_basic("@", "demo")},
+        {"Authorization": encode_basic("demo", "demo-key")},
+        {"Authorization": encode_basic("nobody", "")},
         {"Authorization": "Basic %%%"},
         {"Authorization": "Basic /w=="},
         {"Authorization": "Bearer demo-key"},
@@ -136,8 +135,8 @@ async def test_a_key_has_its_rate_and_its_burst() -> None:
     async with Rig(requests_per_second=10, burst=10) as rig:
         codes = [(await rig.poll("x"))[0] for _ in range(12)]
         assert codes == [404] * 10 + [429] * 2
-        assert (await rig.poll("x", basic("@", "demo-key")))[0] == 429
-        assert (await rig.poll("x", basic("demo", "demo")))[0] == 404
+        assert (await rig.poll("x", {"Authorization": encode_basic("@", "demo-key")}))[0] == 429
+        assert (await rig.poll("x", {"Authorization": encode_basic("demo", "demo")}))[0] == 404
         rig.wire_clock.passed_us += 100_000
         assert [(await rig.poll("x"))[0] for _ in range(2)] == [404, 429]
         rig.wire_clock.passed_us += HOUR_US
@@ -266,7 +265,7 @@ async def test_an_address_in_use_is_an_error_with_a_hint() -> None:
         assert "--listen" in caught.value.hint
 
 
-async def test_serving_ends_when_told_to_even_with_an_answer_hanging() -> None:
+async def test_serving_ends_on_stop_even_with_an_answer_hanging() -> None:
     """`serve` returns after the stop, and the client that still waits is cut off."""
     port = free_port()
     stop = asyncio.Event()

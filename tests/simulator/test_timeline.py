@@ -46,9 +46,9 @@ def delivery_seconds(timelines: list[Timeline]) -> list[float]:
 
 
 @given(TIMELINES, st.lists(st.integers(0, 10_000 * MINUTE_US), min_size=2).map(sorted))
-def test_a_status_only_moves_forward(timeline: Timeline, instants: list[int]) -> None:
+def test_a_status_only_moves_forward(timeline: Timeline, times: list[int]) -> None:
     """Scheduled, processing, one final status: never back, and never from one end to another."""
-    statuses = [timeline.status_at(now) for now in instants]
+    statuses = [timeline.status_at(now) for now in times]
     for before, after in pairwise(statuses):
         assert before is after or RANKS.get(before, 2) < RANKS.get(after, 2)
 

@@ -54,7 +54,7 @@ class Campaign(NamedTuple):
 
 
 CAMPAIGNS = (
-    Campaign("kill", "SIGKILL at random instants", 10_000, 12, kill.shares),
+    Campaign("kill", "SIGKILL at random times", 10_000, 12, kill.shares),
     Campaign("power-loss", "power cuts, replayed", 100_000, 2, power_loss.shares),
     Campaign("faults", "one call to the system fails", 5_000, 9, faults.shares),
     Campaign("fill", "the disk is full for a while (start with: unshare -rm)", 100, 4, fill.shares),

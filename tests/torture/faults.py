@@ -74,7 +74,7 @@ class Trial:
         child = self._home.start(self._tracer(fault))
         try:
             done = until(child, lambda: self._is_done(child), RECOVER_SECONDS)
-            if not done and until(child, lambda: self._is_done(child) or _told(child)):
+            if not done and until(child, lambda: self._is_done(child) or _reported(child)):
                 done = self._is_done(child)
             child.signal(signal.SIGTERM)
             child.wait()
@@ -166,7 +166,7 @@ def _total(samples: dict[str, float], family: str) -> float:
     return sum(value for name, value in samples.items() if name.startswith(f"{family}{{"))
 
 
-def _told(child: Child) -> bool:
+def _reported(child: Child) -> bool:
     """Whether the user was told that something is wrong."""
     said = child.said()
     return "level=warn" in said or "level=error" in said
@@ -174,7 +174,7 @@ def _told(child: Child) -> bool:
 
 def _verdict(child: Child, *, done: bool, struck: bool) -> tuple[str, list[str]]:
     """What kind of end that was, and what was wrong with it."""
-    code, said, told = child.code, child.said(), _told(child)
+    code, said, told = child.code, child.said(), _reported(child)
     wrong = ["a traceback"] if "Traceback" in said else []
     if not struck:
         return "not reached", wrong

@@ -24,14 +24,14 @@ class HostileProvider:
 
     def __init__(self, folder: Path, plant: Callable[[], str]) -> None:
         """Take what is planted from `plant`."""
-        self._told = folder / "provider.port"
+        self._port_file = folder / "provider.port"
         self._output = folder / "provider.log"
         self._plant = plant
 
     def __enter__(self) -> Self:
         """Start it, and wait until it listens."""
         self._child = Child(self._serve, self._output)
-        assert until(self._child, self._told.exists), self._child.said()
+        assert until(self._child, self._port_file.exists), self._child.said()
         return self
 
     def __exit__(
@@ -43,7 +43,7 @@ class HostileProvider:
     @property
     def url(self) -> str:
         """The base URL of no account in particular."""
-        return f"http://127.0.0.1:{self._told.read_text('ascii')}"
+        return f"http://127.0.0.1:{self._port_file.read_text('ascii')}"
 
     def _serve(self) -> int:
         plant, rng, lock = self._plant, random.Random(1), threading.Lock()
@@ -60,9 +60,9 @@ class HostileProvider:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        draft = self._told.with_suffix(".tmp")
+        draft = self._port_file.with_suffix(".tmp")
         draft.write_text(str(server.server_address[1]), "ascii")
-        draft.rename(self._told)
+        draft.rename(self._port_file)
         server.serve_forever()
         return 0
 

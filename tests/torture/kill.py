@@ -1,4 +1,4 @@
-"""SIGKILL at random instants of a daemon's life, and what must hold after each.
+"""SIGKILL at random times in a daemon's life, and what must hold after each.
 
 A *generation* is one state directory over many lives: each life is started,
 given work, and killed; then its files are looked at as they lie there. The last

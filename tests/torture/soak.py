@@ -1,6 +1,6 @@
 """Days of traffic on virtual time: what memory, descriptors and files grow to, and how fast.
 
-Everything of the daemon but its doors runs; the provider fails at times. Each
+Everything of the daemon except its listeners runs; the provider fails at times. Each
 hour's figures are taken at its end, the trend after a warm-up.
 """
 

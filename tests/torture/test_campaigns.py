@@ -25,7 +25,7 @@ def test_killing_it_at_any_instant_loses_nothing() -> None:
 
 
 @pytest.mark.needs("strace")
-def test_a_call_that_fails_loses_nothing_and_is_told() -> None:
+def test_a_call_that_fails_loses_nothing_and_is_reported() -> None:
     """It goes on, or waits and says why, or ends with an exit code that says why; never with a traceback."""
     assert campaign("faults", "--count", "18") == ""
 

@@ -12,6 +12,6 @@ def test_no_input_crashes_hangs_or_makes_anything_grow() -> None:
 
 
 def test_nothing_is_refused_after_a_header_that_is_none() -> None:
-    """DropFile by the campaign: a line too long was, if it came in one piece with the header."""
+    """Found by the campaign: a line too long was, if it came in one piece with the header."""
     content = "note\nabc\n" + "x" * 5_000 + "\n"
     assert parse(".csv", content) == parse(".csv", content, piece_bytes=4_500) == ([], [], "no_header")

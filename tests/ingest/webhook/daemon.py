@@ -14,7 +14,7 @@ from tests.kit.daemon import KEY
 from tests.kit.processes import EXPORTER, Running
 from tests.kit.provider import Provider
 from tests.kit.totals import Totals
-from tests.kit.waiting import HANG_SECONDS, until
+from tests.kit.waiting import HANG_SECONDS
 from tests.kit.web import ask, free_port
 
 TOKEN = "a-token-of-some-length-1234567890"
@@ -87,13 +87,8 @@ class WebhookDaemon:
         """Start a daemon, and wait until it is ready."""
         argv = [*EXPORTER, "run", f"--config.file={self.folder / 'config.yaml'}", "--log.format=json"]
         daemon = Running([*argv, f"--web.listen-address={self.address}"], self.folder / "daemon.log")
-
-        def ready() -> bool:
-            assert daemon.runs, daemon.said()
-            return ask(self.address, "/-/ready").status == 200
-
         try:
-            until(ready, "the daemon is ready")
+            daemon.wait_until_ready(self.address, "the daemon")
         except BaseException:
             daemon.kill()
             raise

@@ -77,7 +77,7 @@ def test_the_state_is_first_and_in_words() -> None:
     assert "Fine" in parse_home(OVERVIEW).text
 
 
-def test_what_should_be_fixed_in_the_configuration_is_told() -> None:
+def test_what_should_be_fixed_in_the_configuration_is_shown() -> None:
     """Where, what and how; without any, nothing of it is on the page."""
     warning = ConfigurationWarning("config.yaml", 7, "accounts[0].auth", HOSTILE, "move it", "SMSBAT-C015")
     page = parse_home(replace(OVERVIEW, configuration_warnings=(warning,)))
