@@ -53,9 +53,10 @@ _INSERT_MESSAGE = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _UPDATE_MESSAGE = (
-    "UPDATE messages SET status = ?, outcome = ?, verdict = ?, due_at = ?, polled_at = ?, finished_at = ?,"
+    "UPDATE messages SET status = ?, verdict = ?, due_at = ?, polled_at = ?,"
     " polls = ?, failures = ?, refusals = ?, revision = ?, hearsay = ?, told_nanos = ? WHERE id = ?"
 )
+_FINISH_MESSAGE = "UPDATE messages SET outcome = ?, finished_at = ? WHERE id = ?"
 _SELECT_CAMPAIGNS = "SELECT c.id, a.name, c.name FROM campaigns c JOIN accounts a ON a.id = c.account_id"
 _SELECT_ACCOUNTS = "SELECT id, name, answering_us, paused_until, rate_micros FROM accounts"
 _UPDATE_ACCOUNT = "UPDATE accounts SET answering_us = ?, paused_until = ?, rate_micros = ? WHERE id = ?"
@@ -417,15 +418,20 @@ def _insert_new(
 
 def _update_messages(cursor: sqlite3.Cursor, messages: Iterable[Message]) -> None:
     """Write what can change of these messages."""
-    values = [
-        (
-            *(m.status, m.outcome, m.verdict, m.due_at, m.polled_at, m.finished_at),
-            *(m.polls, m.failures, m.refusals, m.revision, m.claimed_status, m.webhook_cost_nanos),
-            m.row,
+    values, finished = [], []
+    for m in messages:
+        values.append(
+            (
+                *(m.status, m.verdict, m.due_at, m.polled_at),
+                *(m.polls, m.failures, m.refusals, m.revision, m.claimed_status, m.webhook_cost_nanos),
+                m.row,
+            )
         )
-        for m in messages
-    ]
+        if not m.pending:
+            # Apart: naming the outcome makes SQLite write the index of pending messages anew.
+            finished.append((m.outcome, m.finished_at, m.row))
     cursor.executemany(_UPDATE_MESSAGE, values)
+    cursor.executemany(_FINISH_MESSAGE, finished)
 
 
 def _add_changes(cursor: sqlite3.Cursor, changes: StateDelta) -> None:
