@@ -18,7 +18,16 @@ from exporter.config.defaults import BUILT_IN_PROFILES
 from exporter.config.models import Profile
 from exporter.domain import lifecycle, schedule
 from exporter.domain.events import Observed
-from exporter.domain.model import FINAL_BY_PROVIDER, SECOND_US, Answer, Message, Policy, Status, Verdict
+from exporter.domain.model import (
+    FINAL_BY_PROVIDER,
+    SECOND_US,
+    Answer,
+    Message,
+    Policy,
+    Priority,
+    Status,
+    Verdict,
+)
 from exporter.simulator.scenarios import NORMAL
 from exporter.simulator.timeline import Timeline, TrafficKind, draw, plan_timeline
 
@@ -102,7 +111,7 @@ def new(due_at: int) -> Message:
         polls=0,
         failures=0,
         refusals=0,
-        revision=0,
+        priority=Priority.NORMAL,
     )
 
 

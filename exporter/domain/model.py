@@ -194,6 +194,7 @@ class Message(NamedTuple):
     sent_at: int
     accepted_at: int
     due_at: int
+    """When to poll it next, on the queue clock (see `poll_queue`)."""
     polled_at: int
     """When it was polled last; 0 before the first poll."""
     finished_at: int
@@ -206,8 +207,8 @@ class Message(NamedTuple):
     """Failed polls since the last one that brought a status."""
     refusals: int
     """Answers that reject this message (400, 410, 414, ...)."""
-    revision: int
-    """Counts plans: an entry of the schedule with another revision is superseded."""
+    priority: Priority
+    """Its campaign's priority when its next poll was planned."""
     claimed_status: int = 0
     """The final status that a webhook claims and no poll has confirmed yet; negative once a poll didn't."""
     webhook_cost_nanos: int = -1

@@ -9,7 +9,7 @@ from exporter.domain.aggregates import StateDelta
 from exporter.domain.lifecycle import Event, Step
 from exporter.domain.limiter import LimiterState
 from exporter.runtime.errors import StoreFull
-from exporter.store import Accepted, Decide, FileProgress
+from exporter.store import Accepted, Decide, FileProgress, QueueTime
 from exporter.store.sqlite import SqliteStore
 
 
@@ -42,7 +42,17 @@ class FillableStore(SqliteStore):
         self._refuse_when_full()
         return super().apply(events, decide)
 
-    def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
+    def persist(
+        self,
+        changes: StateDelta,
+        accounts: Mapping[int, LimiterState],
+        queue_time: QueueTime | None = None,
+    ) -> None:
         """See `Store`."""
         self._refuse_when_full()
-        super().persist(changes, accounts)
+        super().persist(changes, accounts, queue_time)
+
+    def judge_lapsed(self, *args: Any, **kwargs: Any) -> StateDelta:  # noqa: ANN401 - passed on
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().judge_lapsed(*args, **kwargs)

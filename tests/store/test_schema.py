@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.domain.model import Priority
 from exporter.runtime.errors import StoreUnusable
-from exporter.store import directory, schema
+from exporter.store import Claim, directory, schema
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT
 
@@ -30,7 +31,8 @@ def tables(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
 def test_a_fresh_schema_equals_a_migrated_one() -> None:
     """Whichever version a file starts from, its schema becomes that of a new one."""
     steps = schema.read_migrations()
-    assert [number for number, _ in steps] == list(range(1, len(steps) + 1))
+    numbers = [number for number, _ in steps]
+    assert numbers == sorted(set(numbers))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         schema.migrate(fresh)
         for upto in range(len(steps) + 1):
@@ -108,3 +110,32 @@ def test_a_changed_table_is_refused(tmp_path: Path) -> None:
         connection.execute("DROP INDEX messages_by_id")
     with pytest.raises(StoreUnusable, match="damaged"):
         SqliteStore(tmp_path, now=SENT_AT)
+
+
+def test_messages_of_a_version_without_a_queue_are_queued_in_pieces(tmp_path: Path) -> None:
+    """Each start goes on where the one before was killed; settled messages stay out, and all is due once."""
+    with closing(sqlite3.connect(tmp_path / directory.DATABASE, isolation_level=None)) as connection:
+        for number, sql in schema.read_migrations():
+            if number <= 2:
+                connection.executescript(f"BEGIN; {sql} PRAGMA user_version = {number}; COMMIT;")
+        connection.execute("INSERT INTO meta VALUES ('created_at', 1), ('commits', 5)")
+        connection.executemany(
+            "INSERT INTO messages (account_id, campaign_id, message_id, outcome, sent_at, accepted_at,"
+            " due_at, answering_base_us) VALUES (1, ?, ?, ?, 7, 7, ?, 0)",
+            [(1 + n % 2, f"id-{n}", 3 if n % 5 == 0 else 0, 100 + n) for n in range(25)],
+        )
+    priorities = {1: Priority.LOW, 2: Priority.HIGH}
+    looked_at = []
+    for _ in range(4):
+        store = SqliteStore(tmp_path, now=SENT_AT)
+        looked_at.append(store.queue_older(priorities, limit=10))
+        store.close()
+    assert looked_at == [10, 10, 5, 0]
+    store = SqliteStore(tmp_path, now=SENT_AT)
+    queued = [
+        [message.due_at for message in store.claim(Claim(1, p, 0, SENT_AT, 100, (), {})).messages]
+        for p in Priority
+    ]
+    pending = [100 + n for n in range(25) if n % 5]
+    assert queued == [[at for at in pending if at % 2], [], [at for at in pending if not at % 2]]
+    store.close()
