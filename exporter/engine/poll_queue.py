@@ -80,14 +80,14 @@ class PollQueue:
 
     def hold(self, message_id: str) -> bool:
         """Hold an id for a request about it; False when it is held already, and must not be requested."""
-        self._end_rests()
-        if message_id in self._held or self.get_wait_us():
+        if self._held.get(message_id, 0) > self._clock.now() or self.get_wait_us():
             return False
         self._held[message_id] = _NEVER
         return True
 
     def release(self, message_id: str, requested_at: int | None) -> None:
         """End a hold; `requested_at` is when its request ended at the latest, None if none was sent."""
+        self._forget_rests()
         self._held.pop(message_id, None)
         if requested_at is not None and (until := requested_at + CLOSEST_US) > self._clock.now():
             self._held[message_id] = until
@@ -95,10 +95,11 @@ class PollQueue:
 
     def list_held(self) -> frozenset[str]:
         """The ids that are held now."""
-        self._end_rests()
-        return frozenset(self._held)
+        now = self._clock.now()
+        return frozenset(message_id for message_id, until in self._held.items() if until > now)
 
-    def _end_rests(self) -> None:
+    def _forget_rests(self) -> None:
+        """Forget the rests that are over, about in their order."""
         now = self._clock.now()
         while self._resting and self._resting[0][0] <= now:
             until, message_id = self._resting.popleft()

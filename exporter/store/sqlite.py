@@ -155,7 +155,7 @@ class SqliteStore:
             found = cursor.execute(_SELECT_MESSAGES, (int(row[0]), limit)).fetchall()
         messages = [self._read_message(row) for row in found]
         lanes = [
-            (find_lane(m._replace(priority=priorities[m.campaign_id])), m.row)
+            (find_lane(m._replace(priority=priorities.get(m.campaign_id, m.priority))), m.row)
             for m in messages
             if m.unsettled
         ]
@@ -231,7 +231,8 @@ class SqliteStore:
                     cursor.execute(_PUT_FILE, (*file, now))
         except _NoRoomError:
             return Accepted(full=True)
-        for campaign_id, sent_at in sent:
+        # The earliest of each campaign comes last.
+        for campaign_id, sent_at in dict(sorted(sent, reverse=True)).items():
             self._queue.add(campaign_id, sent_at)
         for (due_at, lane), amount in Counter((row[3], row[4]) for row in new).items():
             self._queue.due.add(account_id, read_priority(lane), due_at, amount)

@@ -83,6 +83,19 @@ def test_an_id_is_held_once_and_rests_after_its_request(time: Time, queue: PollQ
     assert queue.hold(ID)
 
 
+def test_each_rest_ends_at_its_own_time(time: Time, queue: PollQueue) -> None:
+    """Also that of a message whose outcome was committed after those of later requests."""
+    earlier = queue.now()
+    time.pass_us(SECOND_US // 2)
+    assert queue.hold("later")
+    assert queue.hold("earlier")
+    queue.release("later", queue.now())
+    queue.release("earlier", earlier)
+    time.pass_us(CLOSEST_US - SECOND_US // 2)
+    assert queue.list_held() == frozenset({"later"})
+    assert queue.hold("earlier")
+
+
 def test_an_id_that_was_not_requested_needs_no_rest(queue: PollQueue) -> None:
     """A claim that a reload takes back is free at once."""
     queue.begin_claim(NORMAL)
