@@ -18,7 +18,7 @@ from exporter.config.defaults import BUILT_IN_PROFILES
 from exporter.config.models import Profile
 from exporter.domain import lifecycle, schedule
 from exporter.domain.events import Observed
-from exporter.domain.model import SECOND_US, Answer, Message, Policy, Verdict
+from exporter.domain.model import SECOND_US, Answer, Message, Policy, Priority, Verdict
 from exporter.domain.states import FINAL_BY_PROVIDER, Status
 from exporter.simulator.scenarios import NORMAL
 from exporter.simulator.timeline import Timeline, TrafficKind, draw, plan_timeline
@@ -103,7 +103,7 @@ def make_message(due_at: int) -> Message:
         polls=0,
         failures=0,
         refusals=0,
-        revision=0,
+        priority=Priority.NORMAL,
     )
 
 

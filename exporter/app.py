@@ -344,5 +344,5 @@ def _answer_reloads(waiters: Iterable[asyncio.Future[str]], problem: str) -> Non
 
 
 def _get_restore_progress(tracker: Tracker) -> dict[str, int]:
-    """How much of the state is read: pending messages, and how many of them are scheduled."""
-    return {"pending": tracker.state.pending, "planned": tracker.accounts.scheduled_count}
+    """How much of the state is read: pending messages, and of how many an older version's were queued."""
+    return {"pending": tracker.state.pending, "queued": tracker.queued_rows}

@@ -1,7 +1,7 @@
 """The workers: a poller for each account, a reader for each drop directory, and the ids in the configuration.
 
-A reload replaces all workers and nothing else: an account's limiter and agenda
-stay with the tracker, so no limit is lost.
+A reload replaces all workers and nothing else: an account's limiter and poll
+queue stay with the tracker, so no limit is lost.
 """
 
 from __future__ import annotations

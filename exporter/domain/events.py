@@ -86,7 +86,5 @@ class Step(NamedTuple):
     """The verdict, when this step brought it."""
     conflict: bool = False
     """The provider contradicted itself."""
-    planned: bool = False
-    """The message's next poll was planned anew."""
     webhook_first: bool | None = None
     """When a poll brought a final status: whether a webhook had reported the same before. Else None."""

@@ -171,6 +171,7 @@ class Message(NamedTuple):
     sent_at: int
     accepted_at: int
     due_at: int
+    """When to poll it next, on the queue clock (see `poll_queue`)."""
     polled_at: int
     """When it was polled last; 0 before the first poll."""
     finished_at: int
@@ -183,8 +184,8 @@ class Message(NamedTuple):
     """Failed polls since the last one that brought a status."""
     refusals: int
     """Answers that reject this message (400, 410, 414, ...)."""
-    revision: int
-    """Counts plans: an entry of the schedule with another revision is superseded."""
+    priority: Priority
+    """Its campaign's priority when its next poll was planned."""
     claimed_status: Status = Status.NEW
     """The final status that an untrusted webhook claimed last; NEW when `claim_state` is NONE."""
     claim_state: ClaimState = ClaimState.NONE

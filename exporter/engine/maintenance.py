@@ -21,6 +21,10 @@ HEARTBEAT_US = SECOND_US
 PERSIST_EVERY_HEARTBEATS = 5
 PRUNE_EVERY_HEARTBEATS = 3_600
 GARBAGE_ROWS = 5_000
+LAPSED_ROWS = 5_000
+"""How many messages a heartbeat looks at, at most, for ones that were not polled at their deadline."""
+LAPSE_GRACE_US = SECOND_US
+"""For how long an answer that came in time may still wait for its commit."""
 LONG_PAUSE_US = 60 * SECOND_US
 """Pauses from this length on are logged; shorter ones are normal."""
 FILE_RECORD_LIFE_US = 30 * 86_400 * SECOND_US
@@ -81,9 +85,10 @@ class Maintenance:
                 await self._collect_garbage()
             if heartbeats % PRUNE_EVERY_HEARTBEATS == 0:
                 await self._prune()
+            await self.tracker.judge_lapsed(self.clock.now() - LAPSE_GRACE_US, LAPSED_ROWS)
         except StoreFull:
             self.instruments.set_store_up(up=False)
-        self._update_account_gauges()
+        await self._update_account_gauges()
         await self.publish()
         self.heartbeat_at = self.clock.monotonic()
         self.notify_alive()
@@ -115,7 +120,8 @@ class Maintenance:
         if not changes and not self.tracker.state.pending:
             return
         limiters = {a.id: a.limiter.export_state(now, wall_now) for a in self.tracker.accounts.values()}
-        await self.tracker.run(self.store.persist, changes, limiters)
+        queue_time = self.tracker.queue_clock.export()
+        await self.tracker.run(self.store.persist, changes, limiters, queue_time)
         if changes:
             self.tracker.apply_committed(changes)
 
@@ -154,14 +160,18 @@ class Maintenance:
         self.tracker.state.prune_cohorts(before)
         self.tracker.hourly_totals.prune(before)
 
-    def _update_account_gauges(self) -> None:
-        now, wall_now = self.clock.monotonic(), self.clock.now()
+    async def _update_account_gauges(self) -> None:
+        account_ids = [account.id for account in self.tracker.accounts.values()]
+        due = await self.tracker.run(self.store.count_due, account_ids, self.tracker.queue_clock.now())
         # Not the accounts that a reload removed: their series are gone.
         names = [configured.name for configured in self.tracker.settings.accounts]
-        for account in [account for name in names if (account := self.tracker.accounts.get(name))]:
-            account.agenda.advance(now)
+        accounts = [account for name in names if (account := self.tracker.accounts.get(name))]
+        now, wall_now = self.clock.monotonic(), self.clock.now()
+        for account in accounts:
             for priority in Priority:
-                self.instruments.set_polls_due(account.name, priority, account.agenda.ready(priority))
+                # Those that are claimed are due in the store until the outcome of their poll is committed.
+                waiting = due.get((account.id, priority), 0) - account.queue.count_claimed(priority)
+                self.instruments.set_polls_due(account.name, priority, max(0, waiting))
             paused_us = max(0, account.limiter.paused_until - now)
             self.instruments.set_limiter_state(
                 account.name,

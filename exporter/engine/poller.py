@@ -13,14 +13,14 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from exporter.domain.events import Observed, PollFailed
 from exporter.domain.limiter import USABLE, AccountLimiter, CircuitState
 from exporter.domain.model import SECOND_US, Message, Outcome, Priority, Reply
-from exporter.domain.schedule import CLOSEST_US
 from exporter.engine.accounts import AccountState
-from exporter.engine.agenda import Entry, Turns
+from exporter.engine.poll_queue import Turns
 from exporter.engine.request_history import InFlightRequest, Request
 from exporter.engine.tracker import Tracker
 from exporter.metrics.instruments import Instruments
@@ -62,81 +62,77 @@ class Poller:
         self._reserved = (self.max_in_flight + 4) // 5 if self.max_in_flight > 1 else 0
         self._turn = asyncio.Lock()
         self._turns = Turns()
-        self._ahead: dict[Priority, deque[tuple[Entry, Message]]] = {p: deque() for p in Priority}
+        self._ahead: dict[Priority, deque[Message]] = {p: deque() for p in Priority}
         self._reading = {p: asyncio.Lock() for p in Priority}
-        self._claimed: set[int] = set()
         self._ordinary_in_flight = 0
         self._retried: set[int] = set()
 
     async def run(self) -> None:
-        """Poll until cancelled; messages that were taken but not polled go back to the agenda."""
+        """Poll until cancelled; messages that were claimed but not polled go back to the queue."""
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self.max_in_flight):
                     workers.create_task(self._work(workers))
         finally:
             for ahead in self._ahead.values():
-                for entry, _ in ahead:
-                    self._put_back(entry)
+                for message in ahead:
+                    self.account.queue.finish(message, None, planned=False)
                 ahead.clear()
 
     async def _work(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             async with self._turn:
-                entry, message = await self._take_next(tasks)
+                message = await self._take_next(tasks)
                 sent_at = self.clock.monotonic()
                 self.account.limiter.record_sent(sent_at)
-                self.account.mark_requested(message.row, sent_at)
-            ordinary = entry.priority is not Priority.HIGH
+            ordinary = message.priority is not Priority.HIGH
             self._ordinary_in_flight += ordinary
-            self.instruments.set_poll_lag(
-                self.account.name, entry.priority, (sent_at - entry.due_at) / SECOND_US
-            )
+            lag_us = self.account.queue.now() - message.due_at
+            self.instruments.set_poll_lag(self.account.name, message.priority, lag_us / SECOND_US)
             try:
                 reply = await self.fetch(message.message_id)
             except BaseException:
-                self._put_back(entry)
+                self._put_back(message)
                 raise
             finally:
-                self._claimed.discard(message.row)
                 self._ordinary_in_flight -= ordinary
                 if ordinary and self._ordinary_in_flight == self.max_in_flight - self._reserved - 1:
                     self.account.wakeup.set()
-            self._process_reply(entry, message, reply, sent_at)
+            self._process_reply(message, reply, sent_at)
 
     # --- before a request ------------------------------------------------------------------------
 
-    async def _take_next(self, tasks: asyncio.TaskGroup) -> tuple[Entry, Message]:
-        """Take the message to poll now, once the store, the limiter and the agenda allow one."""
+    async def _take_next(self, tasks: asyncio.TaskGroup) -> Message:
+        """Take the message to poll now, once the store, the limiter and the queue allow one."""
         account = self.account
         while True:
             await self.tracker.wait_until_writable()
-            now = self.clock.monotonic()
-            wait_us = account.limiter.get_wait_us(now)
+            wait_us = account.get_wait_us(self.clock.monotonic())
             if wait_us:
                 # A changed key ends the wait early; after any other wakeup it goes on.
                 account.wakeup.clear()
                 await self.clock.wait(account.wakeup, wait_us)
                 continue
-            account.agenda.advance(now)
             classes = (Priority.HIGH,) if self._is_ordinary_full() else tuple(Priority)
-            waiting = [p for p in classes if self._ahead[p] or account.agenda.ready(p)]
+            unread = [p for p in classes if not self._ahead[p] and account.queue.is_due(p)]
+            if unread:
+                for priority in unread:
+                    await self._read_ahead(priority)
+                # A cancellation waits for the store (see `store.thread`). Here it ends this worker at once:
+                # a task group that stops takes no more tasks.
+                await self.clock.sleep(0)
+                # Meanwhile the request for an unverified id may have used the token (see `unverified_ids`).
+                continue
+            waiting = [p for p in classes if self._ahead[p]]
             if not waiting:
                 await self._wait_for_due(classes)
                 continue
             priority = self._turns.choose(waiting)
             ahead = self._ahead[priority]
-            if not ahead:
-                await self._read_ahead(priority)
-                # A cancellation waits for the store (see `store.thread`). Here it ends this worker at once:
-                # a task group that stops takes no more tasks.
-                await self.clock.sleep(0)
-            # Meanwhile the request for an unverified id may have used the token (see `unverified_ids`).
-            if ahead and not account.limiter.get_wait_us(self.clock.monotonic()):
-                taken = ahead.popleft()
-                if len(ahead) < self._read_ahead_limit // 2 and not self._reading[priority].locked():
-                    tasks.create_task(self._read_ahead(priority))
-                return taken
+            message = ahead.popleft()
+            if len(ahead) < self._read_ahead_limit // 2 and not self._reading[priority].locked():
+                tasks.create_task(self._read_ahead(priority))
+            return message
 
     @property
     def _read_ahead_limit(self) -> int:
@@ -144,39 +140,13 @@ class Poller:
         return max(1, min(AHEAD_ROWS, int(self.account.limiter.rate * AHEAD_SECONDS)))
 
     async def _read_ahead(self, priority: Priority) -> None:
-        """Read the next due messages of a priority from the store."""
+        """Claim the next due messages of a priority."""
         async with self._reading[priority]:
-            entries = self._take_due(priority, self._read_ahead_limit - len(self._ahead[priority]))
-            if not entries:
-                return
-            found: set[int] = set()
-            try:
-                for message in await self.tracker.claim(list(entries)):
-                    entry = entries[message.row]
-                    if message.unsettled and message.revision == entry.revision:
-                        self._ahead[priority].append((entry, message))
-                        found.add(message.row)
-            finally:
-                self._claimed.difference_update(entries.keys() - found)
-            # Until now they were neither due nor read: a worker may have found nothing and gone to sleep.
-            self.account.wakeup.set()
-
-    def _take_due(self, priority: Priority, count: int) -> dict[int, Entry]:
-        """Take due entries from the agenda, by row."""
-        entries: dict[int, Entry] = {}
-        now = self.clock.monotonic()
-        while len(entries) < count and (entry := self.account.agenda.pop(priority)) is not None:
-            cooldown_until = self.account.cooldown_until(entry.row)
-            if entry.row in self._claimed:
-                # Superseded, or superseding the one in flight: which of both is known when that one ends.
-                self._put_back(entry)
-            elif cooldown_until > now:
-                # A webhook brought it forward while a request was in flight that has only just ended.
-                self.account.agenda.add(entry.priority, entry.row, entry.revision, cooldown_until)
-            else:
-                self._claimed.add(entry.row)
-                entries[entry.row] = entry
-        return entries
+            limit = self._read_ahead_limit - len(self._ahead[priority])
+            if limit > 0 and self.account.queue.is_due(priority):
+                self._ahead[priority] += await self.tracker.claim(self.account, priority, limit)
+                # Until now they were neither due nor read: a worker may have found nothing and gone to sleep.
+                self.account.wakeup.set()
 
     def _is_ordinary_full(self) -> bool:
         return self._ordinary_in_flight >= self.max_in_flight - self._reserved
@@ -185,39 +155,36 @@ class Poller:
         """Wait until one of these priorities has a due message, or a slot becomes free."""
         account = self.account
         account.wakeup.clear()
-        due_at = account.agenda.next_due_at(classes)
-        wait_us = IDLE_US if due_at is None else min(due_at - self.clock.monotonic(), IDLE_US)
-        await self.clock.wait(account.wakeup, wait_us)
+        await self.clock.wait(account.wakeup, min(account.queue.find_next_wait_us(classes), IDLE_US))
 
-    def _put_back(self, entry: Entry) -> None:
-        """Put an entry back, to poll it later, but never within the provider's second."""
-        due_at = self.clock.monotonic() + CLOSEST_US
-        self.account.agenda.add(entry.priority, entry.row, entry.revision, due_at)
-        self.account.wakeup.set()
+    def _put_back(self, message: Message) -> None:
+        """Leave a message that was requested due as it is, but never within the provider's second."""
+        self.account.queue.finish(message, self.account.queue.now(), planned=False)
 
     # --- after a request -------------------------------------------------------------------------
 
-    def _process_reply(self, entry: Entry, message: Message, reply: Reply, sent_at: int) -> None:
+    def _process_reply(self, message: Message, reply: Reply, sent_at: int) -> None:
         """Pass the outcome of a request to the limiter, the metrics and the tracker."""
         account, limiter = self.account, self.account.limiter
         now = self.clock.monotonic()
         if reply.reused_connection_lost and message.row not in self._retried:
             # The peer closed an idle connection at that moment: not a failure, if it happens once.
             self._retried.add(message.row)
-            self._put_back(entry)
+            self._put_back(message)
             return
         self._retried.discard(message.row)
         request = InFlightRequest(message.row, message.message_id, message.campaign_id, sent_at)
         record_reply(account, request, reply, self.clock, self.instruments)
         uptime_us = limiter.get_uptime_us(now)
+        if reply.answer is None and reply.outcome in _ACCOUNT_OUTCOMES:
+            self._put_back(message)
+            return
+        event: Observed | PollFailed
         if reply.answer is not None:
             event = Observed(message.row, self.clock.now(), uptime_us, reply.answer)
-            self.tracker.report(event)
-        elif reply.outcome in _ACCOUNT_OUTCOMES:
-            self._put_back(entry)
         else:
-            failed = PollFailed(message.row, self.clock.now(), uptime_us, reply.outcome)
-            self.tracker.report(failed)
+            event = PollFailed(message.row, self.clock.now(), uptime_us, reply.outcome)
+        self.tracker.report(event, partial(account.queue.finish, message, account.queue.now(), planned=True))
 
 
 def record_reply(

@@ -1,7 +1,7 @@
 """The one entry point: every change of state goes through here, in groups, and is shown once it is durable.
 
 `Tracker` owns the store (it calls its verbs one at a time, off the event loop),
-the committed state, and each account's agenda and limiter. While the store
+the committed state, and each account's poll queue and limiter. While the store
 can't be written, events wait here: nothing is dropped, polling is paused, and
 `/metrics` continues to show the latest commit.
 """
@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -21,14 +20,15 @@ from exporter.config import Settings
 from exporter.domain import lifecycle, schedule
 from exporter.domain.aggregates import CommittedState, StateDelta
 from exporter.domain.events import Event, Observed, PollFailed, Step, Tick
-from exporter.domain.limiter import LimiterState
-from exporter.domain.model import SECOND_US, Message, NewMessage, Policy, Source, Via
+from exporter.domain.limiter import AccountLimiter, LimiterState
+from exporter.domain.model import SECOND_US, Message, NewMessage, Policy, Priority, Source, Via
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
-from exporter.engine.accounts import Accounts, AccountState
-from exporter.engine.agenda import next_revision
+from exporter.engine.accounts import AccountState
 from exporter.engine.campaigns import Campaigns
 from exporter.engine.early_webhooks import EarlyWebhooks
 from exporter.engine.hourly_totals import HourlyTotals
+from exporter.engine.poll_queue import PollQueue, QueueClock
+from exporter.engine.request_history import RequestHistory
 from exporter.metrics.instruments import Instruments
 from exporter.runtime.clock import Clock
 from exporter.runtime.errors import StoreFull
@@ -36,8 +36,8 @@ from exporter.store import (
     READ_TO_THE_END,
     Applied,
     Arrival,
+    Claim,
     FileProgress,
-    Planned,
     Store,
     run_in_store_thread,
 )
@@ -51,6 +51,15 @@ GROUP_EVENTS = 512
 BACKLOG_EVENTS = 2_048
 """With this many events waiting for their commit, polling is paused."""
 RETRY_FULL_US = SECOND_US
+QUEUE_ROWS = 10_000
+"""How many rows a start changes in one transaction."""
+
+
+class _Reported(NamedTuple):
+    """An event, and what to do once it is committed."""
+
+    event: Event
+    on_committed: Callable[[], None]
 
 
 class Tracked(NamedTuple):
@@ -73,12 +82,16 @@ class Tracker:
         self._executor = executor
         self._clock = clock
         self._instruments = instruments
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: asyncio.Queue[_Reported] = asyncio.Queue()
         self._writable = asyncio.Event()
         self._campaigns = Campaigns(settings)
         self._saved_limiters: dict[str, LimiterState] = {}
         self.settings = settings
-        self.accounts = Accounts()
+        self.queue_clock = QueueClock(clock, None)
+        self.queued_rows = 0
+        """How many rows of an older version's state this start has looked at."""
+        self.accounts: dict[str, AccountState] = {}
+        """By name; one that is removed from the settings stays here, but is not polled."""
         self.state = CommittedState(0)
         self.early_webhooks = EarlyWebhooks()
         self.hourly_totals = HourlyTotals()
@@ -93,6 +106,8 @@ class Tracker:
         for campaign_id, name in restored.campaigns.items():
             self.register_campaign(campaign_id, name, currencies.get(name.account, ""))
         self._saved_limiters = {name: saved for name, (_, saved) in restored.accounts.items()}
+        self.queue_clock = QueueClock(self._clock, restored.queue_time)
+        await self._retry_until_room(self._queue_older)
         await self.configure(self.settings)
         self._writable.set()
         return restored.warning
@@ -101,32 +116,38 @@ class Tracker:
         """Apply new settings; waits while the disk has no room for new accounts and campaigns."""
         self.settings = settings
         self._campaigns.configure(settings)
-        new = set()
         for configured in settings.accounts:
             name, rate = configured.name, configured.requests_per_second
             if name not in self.accounts:
                 account_id = await self._retry_until_room(partial(self.run, self._store.ensure_account, name))
-                self.accounts.open_account(
-                    name, account_id, rate, self._saved_limiters.get(name, LimiterState()), self._clock
-                )
-                new.add(name)
+                saved, now = self._saved_limiters.get(name, LimiterState()), self._clock.now()
+                limiter = AccountLimiter(rate, self._clock.monotonic(), saved=saved, wall_now=now)
+                queue, history = PollQueue(self.queue_clock), RequestHistory(now)
+                self.accounts[name] = AccountState(name, account_id, queue, limiter, history)
+                await self._retry_until_room(partial(self._pull_forward, self.accounts[name]))
             self.accounts[name].configure(rate, configured.currency)
         for campaign in settings.campaigns:
             if campaign.account is not None:
                 named = CampaignName(campaign.account, campaign.name)
                 await self._retry_until_room(partial(self._get_campaign_id, named))
-        await self._schedule_pending(new)
 
-    async def _schedule_pending(self, accounts: AbstractSet[str]) -> None:
-        """Schedule the pending messages of earlier runs, for accounts that are new in this run."""
-        campaigns = {number for number, name in self.state.campaigns.items() if name.account in accounts}
-        if not campaigns:
-            return
-        pieces = self._store.read_schedule()
-        while planned := await self.run(next, pieces, None):
-            theirs = [place for place in planned if place.campaign_id in campaigns]
-            # The previous run may have sent its last request just before it ended.
-            self._schedule(theirs, not_before_us=schedule.CLOSEST_US)
+    async def _queue_older(self) -> None:
+        """Queue the messages that a version without a queue in the store left."""
+        priorities = {number: policy.priority for number, policy in self._campaigns.policies.items()}
+        while rows := await self.run(self._store.queue_older, priorities, limit=QUEUE_ROWS):
+            self.queued_rows += rows
+
+    async def _pull_forward(self, account: AccountState) -> None:
+        """Let no message be due later than its profile could plan: the stored time may be a wrong clock's."""
+        for priority in Priority:
+            policies = self._campaigns.select_policies(account.name, priority).values()
+            if policies:
+                latest = self.queue_clock.now() + max(map(schedule.find_longest_delay_us, policies))
+                pull = partial(
+                    self._store.pull_forward, account.id, priority, latest=latest, limit=QUEUE_ROWS
+                )
+                while await self.run(pull):
+                    pass
 
     async def run(self, verb: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call one of the store's verbs; once it has begun, even a cancelled caller waits for its end."""
@@ -188,9 +209,10 @@ class Tracker:
         if result.full:
             return None
         self.apply_committed(result.changes)
-        self._schedule(result.planned)
+        for priority in {arrival.priority for arrival in arrivals}:
+            account.queue.note_due(priority, min(a.due_at for a in arrivals if a.priority is priority))
         self.early_webhooks.match(batch)
-        return len(result.planned)
+        return len(result.rows)
 
     async def _build_arrivals(
         self, account: AccountState, batch: Sequence[NewMessage], now: int
@@ -200,12 +222,14 @@ class Tracker:
             campaign_id = await self._get_campaign_id(CampaignName(account.name, campaign))
             campaigns[campaign] = (campaign_id, self._campaigns.policies[campaign_id])
         arrivals = []
+        to_queue_us = self.queue_clock.now() - now
         webhooks_reliable = account.webhook_coverage.webhooks_reliable(now)
         for message_id, campaign, _, given_sent_at in batch:
             campaign_id, policy = campaigns[campaign]
             sent_at = now if given_sent_at is None else given_sent_at
-            due_at = schedule.first_poll_at(policy, sent_at, now, webhooks_reliable=webhooks_reliable)
-            arrivals.append(Arrival(campaign_id, message_id, sent_at, due_at))
+            poll_at = schedule.first_poll_at(policy, sent_at, now, webhooks_reliable=webhooks_reliable)
+            due_at = poll_at + to_queue_us
+            arrivals.append(Arrival(campaign_id, message_id, sent_at, due_at, policy.priority))
         return arrivals
 
     async def get_file_progress(self, file_key: bytes) -> int:
@@ -259,10 +283,8 @@ class Tracker:
         )
         if poll_at is None:
             return step
-        return step._replace(
-            message=step.message._replace(due_at=poll_at, revision=next_revision(message.revision)),
-            planned=True,
-        )
+        due_at = self.queue_clock.from_wall(poll_at, event.at)
+        return step._replace(message=step.message._replace(due_at=due_at, priority=policy.priority))
 
     def decide_tick(self, message: Message) -> Step:
         """Decide what the passing of time alone does to a message."""
@@ -273,13 +295,32 @@ class Tracker:
 
     # --- events in --------------------------------------------------------------------------------
 
-    async def claim(self, rows: Sequence[int]) -> list[Message]:
-        """Read the messages that are about to be polled."""
-        return await self.run(self._store.claim, rows)
+    async def claim(self, account: AccountState, priority: Priority, limit: int) -> list[Message]:
+        """Take messages to poll now from the queue; the caller holds them from now on."""
+        queue = account.queue
+        queue.begin_claim(priority)
+        claim = Claim(
+            account_id=account.id,
+            priority=priority,
+            now=self._clock.now(),
+            queue_now=queue.now(),
+            limit=limit,
+            held=queue.list_held(),
+            policies=self._campaigns.select_policies(account.name, priority),
+        )
+        return queue.take(priority, await self.run(self._store.claim, claim))
 
-    def report(self, event: Event) -> None:
-        """Queue an event; it is committed soon."""
-        self._events.put_nowait(event)
+    async def judge_lapsed(self, now: int, limit: int) -> None:
+        """Judge messages whose deadline can't be observed any more; raises StoreFull."""
+        changes = await self.run(
+            self._store.judge_lapsed, self._campaigns.policies, now=now, limit=limit, tick=self.decide_tick
+        )
+        if changes:
+            self.apply_committed(changes)
+
+    def report(self, event: Event, on_committed: Callable[[], None]) -> None:
+        """Queue an event; it is committed soon, and then `on_committed` is called."""
+        self._events.put_nowait(_Reported(event, on_committed))
         if self._events.qsize() >= BACKLOG_EVENTS:
             self._writable.clear()
 
@@ -299,26 +340,29 @@ class Tracker:
         """Commit the events that still wait, before the process ends."""
         group = [self._events.get_nowait() for _ in range(self._events.qsize())]
         if group:
-            await self.run(self._store.apply, group, self.decide)
+            await self.run(self._store.apply, [event for event, _ in group], self.decide)
 
-    async def _commit(self, group: list[Event]) -> None:
+    async def _commit(self, group: list[_Reported]) -> None:
         began_us = self._clock.monotonic()
-        apply = partial(self.run, self._store.apply, group, self.decide)
-        self.on_events_applied(await self._retry_until_room(apply), began_us)
+        events = [event for event, _ in group]
+        apply = partial(self.run, self._store.apply, events, self.decide)
+        applied = await self._retry_until_room(apply)
+        for _, on_committed in group:
+            on_committed()
+        self.on_events_applied(applied, began_us)
 
     def on_events_applied(self, applied: Applied, began_us: int) -> None:
-        """Publish and schedule what a transaction has made durable; `began_us` is monotonic."""
+        """Publish what a transaction has made durable, and note what is due; `began_us` is monotonic."""
         if applied.committed:
             self._instruments.observe_commit((self._clock.monotonic() - began_us) / SECOND_US)
             self.apply_committed(applied.changes)
-        planned = []
         for step in applied.steps:
             message = step.message
             if step.conflict:
                 self._instruments.count_status_conflict(self.state.campaigns[message.campaign_id].account)
-            if step.planned:
-                planned.append(Planned(message.row, message.campaign_id, message.revision, message.due_at))
             account = self._find_account(message.campaign_id)
+            if account is not None and message.unsettled:
+                account.queue.note_planned(message)
             expected = step.webhook_first is not None and schedule.is_fresh(
                 message.sent_at, message.accepted_at
             )
@@ -326,7 +370,6 @@ class Tracker:
                 account.webhook_coverage.record_final(
                     self._clock.now(), webhook_first=bool(step.webhook_first)
                 )
-        self._schedule(planned)
 
     async def _retry_until_room(self, write: Callable[[], Awaitable[_T]]) -> _T:
         """Call `write` until the disk has room for it."""
@@ -358,7 +401,3 @@ class Tracker:
 
     def _find_account(self, campaign_id: int) -> AccountState | None:
         return self.accounts.get(self.state.campaigns[campaign_id].account)
-
-    def _schedule(self, planned: Iterable[Planned], *, not_before_us: int = 0) -> None:
-        campaigns, policies = self.state.campaigns, self._campaigns.policies
-        self.accounts.schedule(planned, campaigns, policies, self._clock, not_before_us)

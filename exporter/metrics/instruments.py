@@ -169,6 +169,7 @@ class Instruments:
     def set_polls_due(self, account: str, priority: Priority, count: int) -> None:
         """Show how many messages are due."""
         self._api.polls_due.labels(account, priority.word).set(count)
+        self._find_account(account).operation.polls_due[priority] = count
 
     def set_poll_lag(self, account: str, priority: Priority, seconds: float) -> None:
         """Show how late the latest poll was."""

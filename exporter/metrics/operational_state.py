@@ -36,6 +36,8 @@ class AccountOperation:
     """Whether the latest answer was usable."""
     last_success_seconds: float | None = None
     requests: Totals = field(default_factory=lambda: Totals(outcome.value for outcome in Outcome))
+    polls_due: dict[Priority, int] = field(default_factory=lambda: dict.fromkeys(Priority, 0))
+    """How many messages were due last."""
     poll_lag_seconds: dict[Priority, float] = field(default_factory=dict)
     """How late the latest poll was."""
 

@@ -13,7 +13,7 @@ from exporter import __version__
 from exporter.config import Problem, Settings
 from exporter.config.units import parse_duration_us
 from exporter.domain.limiter import CircuitState
-from exporter.domain.model import SECOND_US, Priority
+from exporter.domain.model import SECOND_US
 from exporter.domain.snapshot import HOUR_US, Kind, Snapshot
 from exporter.engine.accounts import AccountState
 from exporter.engine.hourly_totals import HOURS
@@ -159,7 +159,7 @@ class StatusBuilder:
             next_probe_seconds=(
                 None if flow is CircuitState.CLOSED else limiter.get_wait_us(now) / SECOND_US
             ),
-            due={priority.word: account.agenda.ready(priority) for priority in Priority},
+            due={priority.word: count for priority, count in operation.polls_due.items()},
             lag_seconds={priority.word: lag for priority, lag in sorted(operation.poll_lag_seconds.items())},
             requests=dict(operation.requests),
         )

@@ -10,7 +10,7 @@ else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from exporter.domain.aggregates import Cohort, CohortKey, StateDelta
 from exporter.domain.events import Event, Step
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import Message, Source
+from exporter.domain.model import Message, Policy, Priority, Source
 from exporter.domain.snapshot import CampaignName, SeriesKey
 
 _T = TypeVar("_T")
@@ -36,6 +36,8 @@ class Arrival(NamedTuple):
     message_id: str
     sent_at: int
     due_at: int
+    """On the queue clock."""
+    priority: Priority
 
 
 class FileProgress(NamedTuple):
@@ -45,21 +47,46 @@ class FileProgress(NamedTuple):
     progress: int
 
 
-class Planned(NamedTuple):
-    """A pending message's place in the schedule."""
+class QueueTime(NamedTuple):
+    """The queue clock at a moment of the wall clock: see `poll_queue.QueueClock`."""
 
-    row: int
-    campaign_id: int
-    revision: int
-    due_at: int
+    queue_us: int
+    wall_us: int
+
+
+class Claim(NamedTuple):
+    """What to take from the poll queue."""
+
+    account_id: int
+    priority: Priority
+    now: int
+    """The wall clock: deadlines are measured by it."""
+    queue_now: int
+    """The queue clock: what is due is measured by it."""
+    limit: int
+    held: Collection[str]
+    """Ids of messages to leave out."""
+    policies: Mapping[int, Policy]
+    """Of the account's campaigns with this priority, by their ids."""
+
+
+class Claimed(NamedTuple):
+    """Messages to poll now."""
+
+    messages: Sequence[Message]
+    """In the order of polls: at most as many as wanted."""
+    next_due_at: int | None
+    """When there may be more to claim, on the queue clock; None for never, as it stands."""
+    passed_over: Sequence[str] = ()
+    """Held messages that are due."""
 
 
 @dataclass(slots=True)
 class Accepted:
     """What `track` did."""
 
-    planned: list[Planned] = field(default_factory=list)
-    """The new ones; all others were known already."""
+    rows: list[int] = field(default_factory=list)
+    """The new messages; all others were known already."""
     changes: StateDelta = field(default_factory=StateDelta)
     full: bool = False
     """There was no room for all that are new, so nothing was tracked."""
@@ -85,6 +112,8 @@ class Restored:
     campaigns: Mapping[int, CampaignName]
     values: Sequence[tuple[SeriesKey, int]]
     cohorts: Sequence[tuple[CohortKey, Cohort]]
+    queue_time: QueueTime | None = None
+    """As persisted last; None for never."""
     warning: str = ""
     """Something the operator should know, such as a restored backup."""
 
@@ -105,8 +134,15 @@ class Store(Protocol):
         """Read everything but the messages."""
         ...
 
-    def read_schedule(self) -> Iterator[Sequence[Planned]]:
-        """Read the pending messages' places in the schedule, in pieces."""
+    def queue_older(self, priorities: Mapping[int, Priority], *, limit: int) -> int:
+        """Queue messages that a version without a queue left, looking at no more than `limit`.
+
+        `priorities` is by campaign. Returns how many rows it looked at; 0 when all are queued.
+        """
+        ...
+
+    def pull_forward(self, account_id: int, priority: Priority, *, latest: int, limit: int) -> int:
+        """Let messages that are due after `latest` be due then; returns how many, at most `limit`."""
         ...
 
     def ensure_account(self, account: str) -> int:
@@ -138,7 +174,19 @@ class Store(Protocol):
         """How far a dropped file was read; 0 when it is new."""
         ...
 
-    def claim(self, rows: Iterable[int]) -> list[Message]:
+    def claim(self, claim: Claim) -> Claimed:
+        """Read the messages to poll now, in the order of `schedule.Rank`; changes nothing.
+
+        The first are those at their deadline, earliest deadline first. Within a rank the order is that of
+        the due time. Where thousands of rows must be passed over, some may be left for a later call.
+        """
+        ...
+
+    def count_due(self, account_ids: Iterable[int], queue_now: int) -> dict[tuple[int, Priority], int]:
+        """How many messages of each account and priority are due; `queue_now` never goes back."""
+        ...
+
+    def read(self, rows: Iterable[int]) -> list[Message]:
         """Read messages by row; rows that are gone are left out."""
         ...
 
@@ -154,8 +202,22 @@ class Store(Protocol):
         """
         ...
 
-    def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
-        """Commit changes of counters alone, and the state of the accounts' limiters."""
+    def persist(
+        self,
+        changes: StateDelta,
+        accounts: Mapping[int, LimiterState],
+        queue_time: QueueTime | None = None,
+    ) -> None:
+        """Commit changes of counters alone, the state of the accounts' limiters, and the queue clock."""
+        ...
+
+    def judge_lapsed(
+        self, policies: Mapping[int, Policy], *, now: int, limit: int, tick: Callable[[Message], Step]
+    ) -> StateDelta:
+        """Let time pass for messages whose deadline can't be observed any more, looking at `limit` at most.
+
+        `policies` is by campaign.
+        """
         ...
 
     def collect_garbage(
@@ -182,7 +244,7 @@ async def run_in_store_thread(thread: Executor, verb: Callable[[], _T]) -> _T:
 
     A verb that has begun is waited for even when the caller is cancelled
     meanwhile, and the cancellation comes with the caller's next wait: what is
-    committed must also reach the state and the agenda.
+    committed must also reach the state and the poll queue.
     """
     future = asyncio.get_running_loop().run_in_executor(thread, verb)
     cancelled = False

@@ -5,37 +5,40 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from exporter.domain.aggregates import Cohort, CohortKey, StateDelta
 from exporter.domain.events import Event, Step
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import SECOND_US, Message, Source, Verdict
+from exporter.domain.model import SECOND_US, Message, Policy, Priority, Source, Verdict
+from exporter.domain.schedule import Rank
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.domain.states import ClaimState, Status
 from exporter.store import (
     Accepted,
     Applied,
     Arrival,
+    Claim,
+    Claimed,
     CollectedGarbage,
     Decide,
     FileProgress,
-    Planned,
+    QueueTime,
     Restored,
     directory,
 )
 from exporter.store.database import Database, StoreDamaged
+from exporter.store.sqlite_queue import PollQueue, encode_lane, find_lane, read_priority
 
 TOMBSTONE_LIFE_US = 7 * 86_400 * SECOND_US
 RATE_SCALE = 1_000_000
-_CHUNK_ROWS = 10_000
 
 # --- the SQL that is longer than a line or used twice ---------------------------------------------------
 
 _COLUMNS = (
     "id, account_id, campaign_id, message_id, status, outcome, verdict, sent_at, accepted_at, due_at,"
-    " polled_at, finished_at, uptime_at_accept_us, polls, failures, refusals, revision, claimed_status,"
+    " polled_at, finished_at, uptime_at_accept_us, polls, failures, refusals, lane, claimed_status,"
     " claim_state, webhook_cost_nanos"
 )
 """In the order of `model.Message`."""
@@ -43,23 +46,24 @@ _COLUMNS = (
 _SELECT_MESSAGE = f"SELECT {_COLUMNS} FROM messages WHERE id = ?"  # noqa: S608 - a constant
 _SELECT_BY_ID = f"SELECT {_COLUMNS} FROM messages WHERE account_id = ? AND message_id = ?"  # noqa: S608 - a constant
 _SELECT_MESSAGES = f"SELECT {_COLUMNS} FROM messages WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - a constant
-_SELECT_NEWER = "SELECT id, campaign_id, revision, due_at, sent_at FROM messages WHERE id > ?"
-# Where `Message.unsettled` holds. In the order of the table: by way of the index, each row would be a seek.
-_SELECT_SCHEDULE = (
-    "SELECT id, campaign_id, revision, due_at FROM messages NOT INDEXED"  # noqa: S608 - a constant
-    f" WHERE outcome = 0 OR webhook_cost_nanos IS NOT NULL OR claim_state = {ClaimState.OPEN:d}"
-)
+_SELECT_NEWER = "SELECT id, campaign_id, sent_at, due_at, lane FROM messages WHERE id > ?"
 _SELECT_OLDEST = "SELECT min(sent_at) FROM messages WHERE campaign_id = ? AND outcome = 0"
 _INSERT_MESSAGE = (
     "INSERT INTO messages"
-    " (account_id, campaign_id, message_id, sent_at, accepted_at, due_at, uptime_at_accept_us, verdict)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    " (account_id, campaign_id, message_id, sent_at, accepted_at, due_at, uptime_at_accept_us, verdict,"
+    " lane) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _UPDATE_MESSAGE = (
-    "UPDATE messages SET status = ?, outcome = ?, verdict = ?, due_at = ?, polled_at = ?, finished_at = ?,"
-    " polls = ?, failures = ?, refusals = ?, revision = ?, claimed_status = ?,"
+    "UPDATE messages SET status = ?, verdict = ?, due_at = ?, polled_at = ?,"
+    " polls = ?, failures = ?, refusals = ?, lane = ?, claimed_status = ?,"
     " claim_state = ?, webhook_cost_nanos = ? WHERE id = ?"
 )
+_PULL_FORWARD = (
+    "UPDATE messages SET due_at = ? WHERE id IN (SELECT id FROM messages INDEXED BY messages_queue"
+    " WHERE lane = ? AND due_at > ? LIMIT ?)"
+)
+_PUT_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+_FINISH_MESSAGE = "UPDATE messages SET outcome = ?, finished_at = ? WHERE id = ?"
 _SELECT_CAMPAIGNS = "SELECT c.id, a.name, c.name FROM campaigns c JOIN accounts a ON a.id = c.account_id"
 _SELECT_ACCOUNTS = "SELECT id, name, uptime_us, paused_until, rate_micros FROM accounts"
 _UPDATE_ACCOUNT = "UPDATE accounts SET uptime_us = ?, paused_until = ?, rate_micros = ? WHERE id = ?"
@@ -94,6 +98,7 @@ class SqliteStore:
         """Open or create the state in `folder`; raises `StoreError`."""
         self._folder = folder
         self._path = directory.prepare_directory(folder)
+        self._queue = PollQueue()
         self._warning = ""
         try:
             self._database = self._open_database(now)
@@ -141,12 +146,36 @@ class SqliteStore:
         with self._database.read() as cursor:
             return _read_state(cursor, self._warning)
 
-    def read_schedule(self) -> Iterator[Sequence[Planned]]:
+    def queue_older(self, priorities: Mapping[int, Priority], *, limit: int) -> int:
         """See `Store`."""
         with self._database.read() as cursor:
-            cursor.execute(_SELECT_SCHEDULE)
-            while chunk := cursor.fetchmany(_CHUNK_ROWS):
-                yield [Planned._make(_make_integers(row)) for row in chunk]
+            row = cursor.execute("SELECT value FROM meta WHERE name = 'queued_up_to'").fetchone()
+            if row is None:
+                return 0
+            found = cursor.execute(_SELECT_MESSAGES, (int(row[0]), limit)).fetchall()
+        messages = [self._read_message(row) for row in found]
+        lanes = [
+            (find_lane(m._replace(priority=priorities.get(m.campaign_id, m.priority))), m.row)
+            for m in messages
+            if m.unsettled
+        ]
+        with self._database.transaction() as cursor:
+            cursor.executemany("UPDATE messages SET lane = ? WHERE id = ?", lanes)
+            if messages:
+                cursor.execute(_PUT_META, ("queued_up_to", messages[-1].row))
+            else:
+                cursor.execute("DELETE FROM meta WHERE name = 'queued_up_to'")
+        return len(messages)
+
+    def pull_forward(self, account_id: int, priority: Priority, *, latest: int, limit: int) -> int:
+        """See `Store`."""
+        self._queue.due.forget()
+        pulled = 0
+        with self._database.transaction() as cursor:
+            for rank in Rank:
+                lane = encode_lane(account_id, priority, rank)
+                pulled += cursor.execute(_PULL_FORWARD, (latest, lane, latest, limit - pulled)).rowcount
+        return pulled
 
     def ensure_account(self, account: str) -> int:
         """See `Store`."""
@@ -184,19 +213,29 @@ class SqliteStore:
         verdict = Verdict.EXEMPT if source is Source.WEBHOOK else Verdict.NONE
         try:
             with self._database.transaction() as cursor:
+                lanes = {priority: encode_lane(account_id, priority, Rank.FIRST) for priority in Priority}
                 values = [
-                    (account_id, a.campaign_id, a.message_id, a.sent_at, now, a.due_at, uptime_us, verdict)
+                    (
+                        *(account_id, a.campaign_id, a.message_id, a.sent_at, now, a.due_at, uptime_us),
+                        *(verdict, lanes[a.priority]),
+                    )
                     for a in _leave_out_tombstones(cursor, account_id, arrivals)
                 ]
                 new = _insert_new(cursor, values, room)
-                accepted.planned = [Planned._make(row[:4]) for row in new]
-                for (campaign_id, sent_at), amount in Counter((row[1], row[4]) for row in new).items():
+                accepted.rows = [row[0] for row in new]
+                sent = Counter((row[1], row[2]) for row in new)
+                for (campaign_id, sent_at), amount in sent.items():
                     accepted.changes.add_tracked(campaign_id, source, sent_at, amount)
                 _add_changes(cursor, accepted.changes)
                 if file is not None:
                     cursor.execute(_PUT_FILE, (*file, now))
         except _NoRoomError:
             return Accepted(full=True)
+        # The earliest of each campaign comes last.
+        for campaign_id, sent_at in dict(sorted(sent, reverse=True)).items():
+            self._queue.add(campaign_id, sent_at)
+        for (due_at, lane), amount in Counter((row[3], row[4]) for row in new).items():
+            self._queue.due.add(account_id, read_priority(lane), due_at, amount)
         return accepted
 
     def read_file_progress(self, file_key: bytes) -> int:
@@ -205,7 +244,22 @@ class SqliteStore:
             row = cursor.execute("SELECT progress FROM files WHERE file_key = ?", (file_key,)).fetchone()
             return int(row[0]) if row else 0
 
-    def claim(self, rows: Iterable[int]) -> list[Message]:
+    def claim(self, claim: Claim) -> Claimed:
+        """See `Store`."""
+        with self._database.read() as cursor:
+            found = self._queue.find_due(cursor, claim)
+        return Claimed(self.read(found.rows), found.next_due_at, found.passed_over)
+
+    def count_due(self, account_ids: Iterable[int], queue_now: int) -> dict[tuple[int, Priority], int]:
+        """See `Store`."""
+        with self._database.read() as cursor:
+            return {
+                (account_id, priority): self._queue.due.count(cursor, account_id, priority, queue_now)
+                for account_id in account_ids
+                for priority in Priority
+            }
+
+    def read(self, rows: Iterable[int]) -> list[Message]:
         """See `Store`."""
         with self._database.read() as cursor:
             found = (cursor.execute(_SELECT_MESSAGE, (row,)).fetchone() for row in rows)
@@ -224,25 +278,32 @@ class SqliteStore:
 
     def apply(self, events: Sequence[Event], decide: Decide) -> Applied:
         """See `Store`; this process alone holds the file, so a row stays as it is read before BEGIN."""
-        current = {message.row: message for message in self.claim({event.row for event in events})}
-        changed: dict[int, Message] = {}
+        before = {message.row: message for message in self.read({event.row for event in events})}
+        after = dict(before)
         applied = Applied([], StateDelta())
         for event in events:
-            message = current.get(event.row)
+            message = after.get(event.row)
             if message is not None:
                 step = decide(message, event)
-                if step.message is not message:
-                    current[event.row] = changed[event.row] = step.message
+                after[event.row] = step.message
                 applied.changes.add_step(step)
                 applied.steps.append(step)
+        changed = [(message, after[row]) for row, message in before.items() if after[row] is not message]
         if changed:
             with self._database.transaction() as cursor:
-                _update_messages(cursor, changed.values())
+                _update_messages(cursor, [message for _, message in changed])
                 _add_changes(cursor, applied.changes)
+            for old, new in changed:
+                self._queue.due.move(old, new)
             applied.committed = True
         return applied
 
-    def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
+    def persist(
+        self,
+        changes: StateDelta,
+        accounts: Mapping[int, LimiterState],
+        queue_time: QueueTime | None = None,
+    ) -> None:
         """See `Store`."""
         with self._database.transaction() as cursor:
             _add_changes(cursor, changes)
@@ -253,7 +314,36 @@ class SqliteStore:
                     for account_id, kept in accounts.items()
                 ],
             )
+            if queue_time is not None:
+                cursor.executemany(
+                    _PUT_META,
+                    [("queue_us", queue_time.queue_us), ("queue_wall_us", queue_time.wall_us)],
+                )
         self._write_commit_marker()
+
+    def judge_lapsed(
+        self, policies: Mapping[int, Policy], *, now: int, limit: int, tick: Callable[[Message], Step]
+    ) -> StateDelta:
+        """See `Store`."""
+        changes = StateDelta()
+        with self._database.read() as cursor:
+            rows = self._queue.find_lapsed(cursor, policies, now, limit)
+        steps = [(message, tick(message)) for message in self.read(rows)]
+        moved = [(before, step) for before, step in steps if step.message is not before]
+        if not moved:
+            return changes
+        for _, step in moved:
+            changes.add_step(step)
+        try:
+            with self._database.transaction() as cursor:
+                _update_messages(cursor, [step.message for _, step in moved])
+                _add_changes(cursor, changes)
+        except BaseException:
+            self._queue.look_again()
+            raise
+        for before, step in moved:
+            self._queue.due.move(before, step.message)
+        return changes
 
     def collect_garbage(
         self, cursor: int, *, limit: int, now: int, retention_us: int, tick: Callable[[Message], Step]
@@ -265,21 +355,25 @@ class SqliteStore:
         messages = [self._read_message(row) for row in found]
         old = [m for m in messages if m.fully_counted and m.finished_at + retention_us <= now]
         steps = [(m, tick(m)) for m in messages if not m.fully_counted]
-        moved = [step for before, step in steps if step.message is not before]
+        moved = [(before, step) for before, step in steps if step.message is not before]
         if not old and not moved:
             return collected
-        for step in moved:
+        for _, step in moved:
             collected.changes.add_step(step)
         for message in old:
             collected.changes.remove_message(message)
         with self._database.transaction() as writing:
-            _update_messages(writing, [step.message for step in moved])
+            _update_messages(writing, [step.message for _, step in moved])
             writing.executemany(
                 "INSERT INTO tombstones (digest, until) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 [(_hash_id(m.account_id, m.message_id), now + TOMBSTONE_LIFE_US) for m in old],
             )
             writing.executemany("DELETE FROM messages WHERE id = ?", [(m.row,) for m in old])
             _add_changes(writing, collected.changes)
+        for before, step in moved:
+            self._queue.due.move(before, step.message)
+        for message in old:
+            self._queue.due.move(message, None)
         return collected
 
     def prune(self, *, now: int, cohorts_before: int, files_before: int) -> None:
@@ -327,21 +421,22 @@ class SqliteStore:
 _STATUSES = {status.value: status for status in Status}
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _CLAIM_STATES = {state.value: state for state in ClaimState}
-_TYPES = tuple(str if field == "message_id" else int for field in Message._fields)
-_ROW_TYPES = ((*_TYPES[:-1], type(None)), _TYPES)
-"""Without a cost from a webhook, and with one."""
+_OPTIONAL = (int, type(None))
+_OTHER_TYPES = {"message_id": (str,), "priority": _OPTIONAL, "webhook_cost_nanos": _OPTIONAL}
+_TYPES = tuple(_OTHER_TYPES.get(field, (int,)) for field in Message._fields)
 
 
 def _make_message(row: tuple[int, ...]) -> Message:
     """A message of a row of `_COLUMNS`; raises ValueError."""
-    if tuple(map(type, row)) not in _ROW_TYPES:
+    if not all(map(isinstance, row, _TYPES)):
         raise ValueError("a column has a type that was never written")
     try:
         return Message._make(
             (
                 *row[:4],
                 *(_STATUSES[row[4]], _STATUSES[row[5]], _VERDICTS[row[6]]),
-                *row[7:17],
+                *row[7:16],
+                read_priority(row[16]),
                 *(_STATUSES[row[17]], _CLAIM_STATES[row[18]], row[19]),
             )
         )
@@ -362,7 +457,6 @@ def _count_commits(cursor: sqlite3.Cursor) -> int:
 
 def _read_state(cursor: sqlite3.Cursor, warning: str) -> Restored:
     """Everything but the messages; raises ValueError or TypeError."""
-    (created_at,) = cursor.execute("SELECT value FROM meta WHERE name = 'created_at'").fetchone()
     accounts = {
         str(name): (int(account_id), LimiterState(int(uptime_us), int(paused_until), rate / RATE_SCALE))
         for account_id, name, uptime_us, paused_until, rate in cursor.execute(_SELECT_ACCOUNTS)
@@ -379,7 +473,9 @@ def _read_state(cursor: sqlite3.Cursor, warning: str) -> Restored:
         (CohortKey(campaign_id, began_at), Cohort(*counts))
         for campaign_id, began_at, *counts in map(_make_integers, cursor.execute(_SELECT_COHORTS))
     ]
-    return Restored(int(created_at), accounts, campaigns, values, cohorts, warning)
+    meta = dict(cursor.execute("SELECT name, value FROM meta"))
+    queue_time = QueueTime(int(meta["queue_us"]), int(meta["queue_wall_us"])) if "queue_us" in meta else None
+    return Restored(int(meta["created_at"]), accounts, campaigns, values, cohorts, queue_time, warning)
 
 
 # --- writing, within a transaction that the caller has begun ----------------------------------------------
@@ -424,15 +520,19 @@ def _insert_new(
 
 def _update_messages(cursor: sqlite3.Cursor, messages: Iterable[Message]) -> None:
     """Write what can change of these messages."""
-    values = [
-        (
-            *(m.status, m.outcome, m.verdict, m.due_at, m.polled_at, m.finished_at),
-            *(m.polls, m.failures, m.refusals, m.revision),
-            *(m.claimed_status, m.claim_state, m.webhook_cost_nanos, m.row),
+    values, finished = [], []
+    for m in messages:
+        values.append(
+            (
+                *(m.status, m.verdict, m.due_at, m.polled_at, m.polls, m.failures, m.refusals),
+                *(find_lane(m), m.claimed_status, m.claim_state, m.webhook_cost_nanos, m.row),
+            )
         )
-        for m in messages
-    ]
+        if not m.pending:
+            # Apart: naming the outcome makes SQLite write the index of pending messages anew.
+            finished.append((m.outcome, m.finished_at, m.row))
     cursor.executemany(_UPDATE_MESSAGE, values)
+    cursor.executemany(_FINISH_MESSAGE, finished)
 
 
 def _add_changes(cursor: sqlite3.Cursor, changes: StateDelta) -> None:

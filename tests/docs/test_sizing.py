@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from exporter.domain.model import SECOND_US, Source
+from exporter.domain.model import SECOND_US, Priority, Source
 from exporter.domain.snapshot import CampaignName, Kind, Objective, SeriesKey, Snapshot
 from exporter.metrics.exposition import Format, Renderer
 from exporter.metrics.instruments import Instruments
@@ -97,7 +97,10 @@ def test_a_message_takes_as_much_disk_as_is_said(tmp_path: Path) -> None:
     campaign = store.ensure_campaign(account, "orders")
     ids = [str(uuid.UUID(int=number * (2**128 // MESSAGES))) for number in range(MESSAGES)]
     for start in range(0, MESSAGES, 1_000):
-        arrivals = [Arrival(campaign, one, SECOND_US, SECOND_US) for one in ids[start : start + 1_000]]
+        arrivals = [
+            Arrival(campaign, one, SECOND_US, SECOND_US, Priority.NORMAL)
+            for one in ids[start : start + 1_000]
+        ]
         store.track(account, arrivals, Source.DROP, now=SECOND_US, uptime_us=0, room=MESSAGES, file=None)
     store.close()
     (planned,) = stated(r"(\d+) bytes . messages kept")

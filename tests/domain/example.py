@@ -62,7 +62,7 @@ MESSAGE = Message(
     polls=0,
     failures=0,
     refusals=0,
-    revision=0,
+    priority=Priority.NORMAL,
 )
 """Just accepted."""
 

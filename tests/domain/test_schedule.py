@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +14,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from exporter.domain import lifecycle
 from exporter.domain.lifecycle import Event, Observed, PollFailed, Step, Tick, compute_tolerance_us
 from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Policy, Verdict, Via
-from exporter.domain.schedule import CLOSEST_US, JITTER_RATIO, first_poll_at, next_poll_at
+from exporter.domain.schedule import (
+    CLOSEST_US,
+    JITTER_RATIO,
+    Rank,
+    find_longest_delay_us,
+    first_poll_at,
+    get_rank,
+    next_poll_at,
+)
 from exporter.domain.snapshot import Kind
-from exporter.domain.states import FINAL_BY_PROVIDER, Status
+from exporter.domain.states import FINAL_BY_PROVIDER, ClaimState, Status
 from tests.domain.example import (
     CAMPAIGN,
     DEFAULT,
@@ -275,3 +285,41 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rank"),
+    [
+        ({}, Rank.FIRST),
+        ({"polled_at": SENT_AT}, Rank.UNJUDGED),
+        ({"polled_at": SENT_AT, "failures": 2}, Rank.UNJUDGED),
+        ({"polled_at": SENT_AT, "verdict": Verdict.MISSED}, Rank.JUDGED),
+        ({"polled_at": SENT_AT, "verdict": Verdict.EXEMPT}, Rank.JUDGED),
+        ({"verdict": Verdict.UNOBSERVED}, Rank.FIRST),
+        ({"claimed_status": Status.DELIVERED, "claim_state": ClaimState.OPEN}, Rank.WEBHOOK),
+        ({"claim_state": ClaimState.SETTLED, "polled_at": SENT_AT}, Rank.UNJUDGED),
+        ({"outcome": Status.DELIVERED, "webhook_cost_nanos": 0, "finished_at": SENT_AT}, Rank.WEBHOOK),
+        (
+            {
+                "outcome": Status.DELIVERED,
+                "webhook_cost_nanos": 0,
+                "finished_at": SENT_AT,
+                "polled_at": SENT_AT + 1,
+                "verdict": Verdict.MET,
+            },
+            Rank.JUDGED,
+        ),
+    ],
+)
+def test_the_rank_of_a_message(changes: dict[str, Any], rank: Rank) -> None:
+    """What a webhook asks for, first polls, unjudged messages, judged ones."""
+    assert get_rank(MESSAGE._replace(**changes)) is rank
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, OTP, CAMPAIGN])
+def test_no_plan_is_later_than_the_longest_delay(policy: Policy) -> None:
+    """However often it was polled or failed: what is due later was not planned by this policy."""
+    for polls, failures, u in product((1, 5, 50), (0, 1, 50), (0.0, 0.999999)):
+        message = MESSAGE._replace(polls=polls, failures=failures)
+        poll_at = next_poll_at(message, policy, SENT_AT, MESSAGE.uptime_at_accept_us, u)
+        assert poll_at - SENT_AT <= find_longest_delay_us(policy)

@@ -10,7 +10,7 @@ from exporter.domain.lifecycle import Event, Step
 from exporter.domain.limiter import LimiterState
 from exporter.domain.model import Message
 from exporter.runtime.errors import StoreFull
-from exporter.store import Accepted, Applied, Decide, FileProgress
+from exporter.store import Accepted, Applied, Decide, FileProgress, QueueTime
 from exporter.store.sqlite import SqliteStore
 
 
@@ -49,7 +49,17 @@ class FillableStore(SqliteStore):
 
         return super().apply(events, decide_with_room)
 
-    def persist(self, changes: StateDelta, accounts: Mapping[int, LimiterState]) -> None:
+    def persist(
+        self,
+        changes: StateDelta,
+        accounts: Mapping[int, LimiterState],
+        queue_time: QueueTime | None = None,
+    ) -> None:
         """See `Store`."""
         self._refuse_when_full()
-        super().persist(changes, accounts)
+        super().persist(changes, accounts, queue_time)
+
+    def judge_lapsed(self, *args: Any, **kwargs: Any) -> StateDelta:  # noqa: ANN401 - passed on
+        """See `Store`."""
+        self._refuse_when_full()
+        return super().judge_lapsed(*args, **kwargs)

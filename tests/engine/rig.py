@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.engine.fillable import FillableStore
 from tests.engine.provider import Provider
 from tests.engine.settings import make_settings
 from tests.kit.virtual import VirtualExecutor, loop_clock, quick_folder
+from tests.store.engines import list_queue
 
 PENDING_WORDS = ("new", "scheduled", "processing", "other")
 
@@ -255,7 +256,15 @@ class Rig:
 
     async def read_messages(self) -> list[Message]:
         """All messages, read from the store."""
-        return await self.tracker.claim(range(1, self.submitted + 1))
+        return await self.read(range(1, self.submitted + 1))
+
+    async def read(self, rows: Iterable[int]) -> list[Message]:
+        """Messages by row."""
+        return await self.tracker.run(self.store.read, rows)
+
+    async def list_queue(self) -> list[Message]:
+        """The messages in the store's queue, whenever they are due."""
+        return await self.tracker.run(list_queue, self.store)
 
 
 @asynccontextmanager

@@ -56,7 +56,7 @@ async def test_names_that_can_not_be_a_label_are_counted_as_other(tmp_path: Path
 
 @VIRTUAL
 async def test_hours_of_traffic_leave_nothing_behind(tmp_path: Path) -> None:
-    """The agenda holds each pending message once, the store what retention keeps, series stop growing."""
+    """The queue holds each pending message once, the store what retention keeps, series stop growing."""
     chance = random.Random(19)
 
     def answer(_: str) -> Reply:
@@ -68,7 +68,7 @@ async def test_hours_of_traffic_leave_nothing_behind(tmp_path: Path) -> None:
         for part in range(12):
             await rig.send(50, prefix=f"p{part}")
             await rig.pass_time(5 * MINUTES)
-            assert len(rig.account.agenda) == rig.pending
+            assert len(await rig.list_queue()) == rig.pending
             kept.append(rig.sum_series(Kind.MESSAGES))
         assert rig.sum_series(Kind.TRACKED) == 12 * 50
         assert max(kept) <= 4 * 50

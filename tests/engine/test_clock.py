@@ -59,17 +59,18 @@ async def test_a_step_that_stays_is_followed_without_a_storm(tmp_path: Path, err
 
     async with start_rig(tmp_path, provider, wall_error_us=wall_error_us) as rig:
         await rig.send(100)
-        await rig.pass_time(5 * MINUTES)
+        await rig.pass_time(10 * MINUTES)
         assert rig.clock.now() - rig.clock.monotonic() == EPOCH_US + error_us
         assert find_closest_seconds(provider.requests) >= 1
         assert count_most_within(provider.requests, 10) <= 101
         latest = {request.message_id: request.at_seconds for request in provider.requests}
-        assert min(latest.values()) > 100
+        # The step is followed after a minute; the longest interval by then is about three.
+        assert min(latest.values()) > 350
 
 
-@pytest.mark.parametrize("error_us", [-DAY_US, DAY_US])
+@pytest.mark.parametrize("error_us", [-DAY_US, -HOUR_US, HOUR_US, DAY_US])
 async def test_a_restart_with_a_wrong_clock_polls_all_messages_in_time(tmp_path: Path, error_us: int) -> None:
-    """Stored times a day ahead are brought back to the longest interval; those long past are spread."""
+    """The queue clock goes on from where it was, or ahead: what is overdue then is spread by the rate."""
     provider = Provider(answer_under_way)
     settings = make_settings(profiles={"default": {"max_interval": "1m", "deadline": "1m"}})
     async with start_rig(tmp_path, provider, settings) as rig:
@@ -78,7 +79,7 @@ async def test_a_restart_with_a_wrong_clock_polls_all_messages_in_time(tmp_path:
         await rig.crash()
         began = rig.now_seconds
         await rig.start(lambda: error_us)
-        await rig.pass_time(2 * MINUTES)
+        await rig.pass_time(80)
         requests = provider.list_since(began)
         assert len({request.message_id for request in requests}) == 100
         assert requests[0].at_seconds >= began + 1

@@ -30,6 +30,8 @@ pytestmark = VIRTUAL
 MINUTES = 60
 CLASSES = make_settings(campaigns={"otp": "otp", "sale": "campaign"})
 OTP_FIRST_POLL_SECONDS = 3
+HOLD_SECONDS = 1.05
+"""After each start nothing is sent for so long."""
 
 
 def select_campaign(requests: Iterable[Request], campaign: str) -> list[Request]:
@@ -177,15 +179,17 @@ async def test_the_budget_is_used_in_full(tmp_path: Path) -> None:
     provider = Provider(answer_delivered, latency_seconds=0.4)
     async with start_rig(tmp_path, provider) as rig:
         await rig.send(3_000, age_seconds=5)
+        await rig.pass_time(HOLD_SECONDS)
         began = rig.now_seconds
         await rig.pass_time(100)
         assert len(provider.list_since(began)) == pytest.approx(1_000, abs=5)
 
 
 async def test_messages_that_are_being_read_get_their_turn(tmp_path: Path) -> None:
-    """Messages that left the agenda and are not yet read from the store are polled once they are read."""
+    """Messages that are claimed and not yet read from the store are polled once they are read."""
     provider = Provider(answer_delivered, latency_seconds=0.001)
     async with start_rig(tmp_path, provider, make_settings(rate=100)) as rig:
+        await rig.pass_time(HOLD_SECONDS)
         rig.slow_down(0.1)
         for batch in range(3):
             await rig.send(12, prefix=f"b{batch}", age_seconds=5)

@@ -49,7 +49,7 @@ async def test_a_thousand_reloads_under_load(tmp_path: Path) -> None:
 
 
 async def test_a_source_that_is_cancelled_in_a_commit_loses_no_message(tmp_path: Path) -> None:
-    """What is durable is also on the agenda and in the counters, even when the caller was cancelled."""
+    """What is durable is also in the queue and in the counters, even when the caller was cancelled."""
     provider = Provider(answer_under_way)
     async with start_rig(tmp_path, provider) as rig:
         rig.slow_down(0.002)
@@ -109,7 +109,7 @@ async def test_an_account_that_is_removed_is_neither_polled_nor_shown(tmp_path: 
 
 
 async def test_an_account_that_comes_back_after_a_restart_has_its_messages(tmp_path: Path) -> None:
-    """Left out at a start, back by a reload: its messages are on the agenda, and its uptime is kept."""
+    """Left out at a start, back by a reload: its messages are polled, and its uptime is kept."""
     providers = {"main": Provider(answer_under_way), "second": Provider(answer_under_way)}
     async with start_rig(tmp_path, providers) as rig:
         await rig.send(10, account="second")

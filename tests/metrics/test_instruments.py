@@ -263,6 +263,7 @@ def test_people_are_shown_what_a_scrape_shows(instruments: Instruments) -> None:
     instruments.count_request("main", Outcome.TIMEOUT, 1.0)
     instruments.set_api_up("main", up=True)
     instruments.set_api_last_success("main", 7.0)
+    instruments.set_polls_due("main", Priority.LOW, 12)
     instruments.set_poll_lag("main", Priority.HIGH, 3.0)
     instruments.count_webhook(WebhookResult.STALE)
     instruments.count_intake("rejected", 2)
@@ -288,6 +289,8 @@ def test_people_are_shown_what_a_scrape_shows(instruments: Instruments) -> None:
         assert any(totals.values())
     assert read_value(instruments, catalogue.API_UP, account="main") == account.up
     assert read_value(instruments, catalogue.API_LAST_SUCCESS, account="main") == account.last_success_seconds
+    due = account.polls_due[Priority.LOW]
+    assert read_value(instruments, catalogue.POLLS_DUE, account="main", priority="low") == due == 12
     lag_seconds = account.poll_lag_seconds[Priority.HIGH]
     assert read_value(instruments, catalogue.POLL_LAG, account="main", priority="high") == lag_seconds
     assert read_value(instruments, catalogue.DROP_UP, directory="/drop") == state.drop_up["/drop"]

@@ -13,10 +13,9 @@ from exporter.domain import lifecycle, schedule
 from exporter.domain.aggregates import CommittedState, StateDelta
 from exporter.domain.lifecycle import Event, Step, Tick
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import Message, Source
+from exporter.domain.model import Message, Priority, Source
 from exporter.domain.snapshot import Kind, Objective, SeriesKey
-from exporter.engine.agenda import next_revision
-from exporter.store import Accepted, Arrival, FileProgress, Store
+from exporter.store import Accepted, Arrival, Claim, FileProgress, Store
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import DEFAULT, SENT_AT
 
@@ -84,8 +83,7 @@ def decide(message: Message, event: Event) -> Step:
     if not step.message.pending or isinstance(event, Tick):
         return step
     due_at = schedule.next_poll_at(step.message, DEFAULT, event.at, event.uptime_us, _u.random())
-    planned = step.message._replace(due_at=due_at, revision=next_revision(message.revision))
-    return step._replace(message=planned)
+    return step._replace(message=step.message._replace(due_at=due_at))
 
 
 def make_tick(now: int) -> Callable[[Message], Step]:
@@ -95,7 +93,7 @@ def make_tick(now: int) -> Callable[[Message], Step]:
 
 def make_arrivals(campaign_id: int, ids: Iterable[str], sent_at: int = SENT_AT) -> list[Arrival]:
     """Ids of one campaign, due at once."""
-    return [Arrival(campaign_id, message_id, sent_at, sent_at) for message_id in ids]
+    return [Arrival(campaign_id, message_id, sent_at, sent_at, Priority.NORMAL) for message_id in ids]
 
 
 def track(  # noqa: PLR0913 - what `Store.track` takes, most of it by default
@@ -129,7 +127,17 @@ def read_values(store: Store) -> dict[SeriesKey, int]:
 
 def claim_all(store: Store, up_to: int) -> list[Message]:
     """All messages whose row is at most `up_to`."""
-    return store.claim(range(1, up_to + 1))
+    return store.read(range(1, up_to + 1))
+
+
+def list_queue(store: Store) -> list[Message]:
+    """All messages that are still to be polled, whenever they are due, by row."""
+    queued: list[Message] = []
+    for account_id, _ in store.restore().accounts.values():
+        for priority in Priority:
+            claim = Claim(account_id, priority, SENT_AT, MANY * MANY, MANY, frozenset(), {})
+            queued += store.claim(claim).messages
+    return sorted(queued, key=lambda message: message.row)
 
 
 def recount(messages: Iterable[Message]) -> dict[tuple[Kind, str], int]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import pytest
 
 from exporter.domain import lifecycle
 from exporter.domain.aggregates import Cohort, CommittedState, get_cohort_key
 from exporter.domain.events import Event, Observed, PollFailed, StatusClaimed, Step
-from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Source, Verdict
+from exporter.domain.model import SECOND_US, Answer, Message, Outcome, Priority, Source, Verdict
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.domain.states import ClaimState, Status
-from exporter.store import READ_TO_THE_END, FileProgress, Planned, Store
+from exporter.store import READ_TO_THE_END, FileProgress, Store
 from tests.domain.example import DEFAULT, HOUR_US, SENT_AT
 from tests.store.engines import (
     MANY,
     Engine,
     decide,
+    list_queue,
     list_shown_values,
     make_arrivals,
     read_values,
@@ -51,11 +50,6 @@ def saw(row: int, status: Status, after_us: int = 5 * SECOND_US) -> Observed:
     return Observed(row, SENT_AT + after_us, after_us, Answer(status, cost_nanos=5))
 
 
-def list_schedule(store: Store) -> list[Planned]:
-    """The places of all pending messages."""
-    return list(chain.from_iterable(store.read_schedule()))
-
-
 # --- names and creation -----------------------------------------------------------------------------
 
 
@@ -65,7 +59,7 @@ def test_a_new_store_is_empty(store: Store) -> None:
     assert restored.created_at == SENT_AT
     assert (restored.accounts, restored.campaigns) == ({}, {})
     assert (list(restored.values), list(restored.cohorts), restored.warning) == ([], [], "")
-    assert list_schedule(store) == []
+    assert list_queue(store) == []
 
 
 def test_names_keep_their_ids(engine: Engine) -> None:
@@ -107,14 +101,14 @@ def test_tracked_ids_are_durable_and_counted(engine: Engine) -> None:
     )
     engine.crash()
     store = engine.open()
-    assert list_schedule(store) == accepted.planned
-    messages = store.claim([planned.row for planned in accepted.planned])
+    messages = store.read(accepted.rows)
+    assert list_queue(store) == messages
     assert [message.message_id for message in messages] == IDS[:2]
     for message in messages:
         assert (message.status, message.outcome, message.verdict) == (Status.NEW, Status.NEW, Verdict.NONE)
         assert (message.account_id, message.campaign_id) == (account, campaign)
         assert (message.sent_at, message.accepted_at, message.due_at) == (SENT_AT, SENT_AT + 1, SENT_AT)
-        assert (message.uptime_at_accept_us, message.polls, message.revision) == (77, 0, 0)
+        assert (message.uptime_at_accept_us, message.polls, message.priority) == (77, 0, Priority.NORMAL)
     assert read_values(store) == {
         SeriesKey(campaign, Kind.TRACKED, "intake"): 2,
         SeriesKey(campaign, Kind.MESSAGES, "new"): 2,
@@ -127,8 +121,8 @@ def test_a_known_id_changes_nothing(store: Store, account: int, campaign: int) -
     other = store.ensure_campaign(account, "other")
     first = track(store, account, make_arrivals(campaign, ["a", "b", "a"]))
     again = track(store, account, make_arrivals(other, ["b", "c"]))
-    assert len(first.planned) == 2
-    assert [planned.campaign_id for planned in again.planned] == [other]
+    assert len(first.rows) == 2
+    assert [message.campaign_id for message in store.read(again.rows)] == [other]
     assert sum_series(store) == {(Kind.TRACKED, "drop"): 3, (Kind.MESSAGES, "new"): 3}
 
 
@@ -136,9 +130,7 @@ def test_accounts_have_ids_of_their_own(store: Store, account: int, campaign: in
     """The same id of another account is another message."""
     other = store.ensure_account("other")
     track(store, account, make_arrivals(campaign, ["a"]))
-    assert (
-        len(track(store, other, make_arrivals(store.ensure_campaign(other, "default"), ["a"])).planned) == 1
-    )
+    assert len(track(store, other, make_arrivals(store.ensure_campaign(other, "default"), ["a"])).rows) == 1
 
 
 def test_a_batch_without_room_is_not_tracked_at_all(store: Store, account: int, campaign: int) -> None:
@@ -147,7 +139,7 @@ def test_a_batch_without_room_is_not_tracked_at_all(store: Store, account: int, 
     before = read_values(store)
     full = track(store, account, make_arrivals(campaign, IDS[:8]), room=2, file=FileProgress(b"f", 7))
     assert full.full
-    assert (full.planned, bool(full.changes)) == ([], False)
+    assert (full.rows, bool(full.changes)) == ([], False)
     assert read_values(store) == before
     assert store.read_file_progress(b"f") == 0
     assert not track(store, account, make_arrivals(campaign, IDS[:8]), room=3).full
@@ -173,7 +165,7 @@ def test_progress_of_a_file_is_durable_with_its_ids(engine: Engine) -> None:
     engine.crash()
     store = engine.open()
     assert [store.read_file_progress(key) for key in (b"one", b"two", b"three")] == [READ_TO_THE_END, 5, 0]
-    assert len(list_schedule(store)) == 2
+    assert len(list_queue(store)) == 2
 
 
 def test_a_message_counts_in_the_cohort_of_its_sending(store: Store, account: int, campaign: int) -> None:
@@ -189,11 +181,11 @@ def test_a_message_counts_in_the_cohort_of_its_sending(store: Store, account: in
 # --- claim and apply --------------------------------------------------------------------------------
 
 
-def test_claim_leaves_out_what_is_gone(store: Store, account: int, campaign: int) -> None:
+def test_reading_leaves_out_what_is_gone(store: Store, account: int, campaign: int) -> None:
     """Messages come in the requested order; unknown rows are no error."""
-    rows = [planned.row for planned in track(store, account, make_arrivals(campaign, ["a", "b"])).planned]
-    claimed = store.claim([rows[1], 999, rows[0]])
-    assert [message.message_id for message in claimed] == ["b", "a"]
+    rows = track(store, account, make_arrivals(campaign, ["a", "b"])).rows
+    read = store.read([rows[1], 999, rows[0]])
+    assert [message.message_id for message in read] == ["b", "a"]
 
 
 def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
@@ -201,18 +193,18 @@ def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
     store = engine.open()
     account = store.ensure_account("main")
     campaign = store.ensure_campaign(account, "default")
-    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
+    (row,) = track(store, account, make_arrivals(campaign, ["a"])).rows
     state = CommittedState(0)
     before = store.restore()
     state.restore(before.campaigns, before.values, before.cohorts)
-    applied = store.apply([saw(planned.row, Status.DELIVERED)], decide)
+    applied = store.apply([saw(row, Status.DELIVERED)], decide)
     (step,) = applied.steps
     state.apply(applied.changes)
     engine.crash()
     store = engine.open()
-    assert store.claim([planned.row]) == [step.message]
+    assert store.read([row]) == [step.message]
     assert step.message.outcome is Status.DELIVERED
-    assert list_schedule(store) == []
+    assert list_queue(store) == []
     assert read_values(store)[SeriesKey(campaign, Kind.COST_NANOS, "UAH")] == 5
     assert read_values(store) == list_shown_values(state)
     assert dict(store.restore().cohorts)[get_cohort_key(campaign, SENT_AT)] == Cohort(
@@ -222,8 +214,8 @@ def test_an_event_is_durable_with_its_counters(engine: Engine) -> None:
 
 def test_events_in_a_group_see_one_another(store: Store, account: int, campaign: int) -> None:
     """The second event about a message is decided on what the first one left; steps come in order."""
-    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
-    events = [saw(planned.row, status) for status in (Status.PROCESSING, Status.DELIVERED, Status.DELIVERED)]
+    (row,) = track(store, account, make_arrivals(campaign, ["a"])).rows
+    events = [saw(row, status) for status in (Status.PROCESSING, Status.DELIVERED, Status.DELIVERED)]
     steps = store.apply(events, decide).steps
     assert [step.message.polls for step in steps] == [1, 2, 3]
     assert [step.newly_finished for step in steps] == [False, True, False]
@@ -232,14 +224,14 @@ def test_events_in_a_group_see_one_another(store: Store, account: int, campaign:
 
 def test_events_that_change_nothing_cost_no_commit(store: Store, account: int, campaign: int) -> None:
     """Each is decided once, its step comes back, and nothing is written; one that changes is committed."""
-    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
+    (row,) = track(store, account, make_arrivals(campaign, ["a"])).rows
     decided: list[Event] = []
 
     def decide_and_note(message: Message, event: Event) -> Step:
         decided.append(event)
         return lifecycle.advance(message, event, DEFAULT, "UAH")
 
-    claim = StatusClaimed(planned.row, SENT_AT, 0, Status.DELIVERED)
+    claim = StatusClaimed(row, SENT_AT, 0, Status.DELIVERED)
     first = store.apply([claim, claim], decide_and_note)
     again = store.apply([claim], decide_and_note)
     assert (first.committed, again.committed, len(decided)) == (True, False, 3)
@@ -248,29 +240,27 @@ def test_events_that_change_nothing_cost_no_commit(store: Store, account: int, c
 
 
 def test_a_plan_is_durable(engine: Engine) -> None:
-    """When and at which revision a message is polled next survives a crash."""
+    """When a message is polled next survives a crash."""
     store = engine.open()
     account = store.ensure_account("main")
-    (planned,) = track(store, account, make_arrivals(store.ensure_campaign(account, "c"), ["a"])).planned
-    (step,) = store.apply([PollFailed(planned.row, SENT_AT, 0, Outcome.TIMEOUT)], decide).steps
+    (row,) = track(store, account, make_arrivals(store.ensure_campaign(account, "c"), ["a"])).rows
+    (step,) = store.apply([PollFailed(row, SENT_AT, 0, Outcome.TIMEOUT)], decide).steps
     engine.crash()
     store = engine.open()
-    assert list_schedule(store) == [
-        Planned(planned.row, planned.campaign_id, step.message.revision, step.message.due_at)
-    ]
-    assert store.claim([planned.row])[0].failures == 1
+    (message,) = list_queue(store)
+    assert (message.row, message.due_at, message.failures) == (row, step.message.due_at, 1)
 
 
 def test_events_about_unknown_rows_are_left_out(store: Store, account: int, campaign: int) -> None:
     """An event about a row that is gone changes nothing for the others."""
-    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
-    steps = store.apply([saw(999, Status.DELIVERED), saw(planned.row, Status.DELIVERED)], decide).steps
-    assert [step.message.row for step in steps] == [planned.row]
+    (row,) = track(store, account, make_arrivals(campaign, ["a"])).rows
+    steps = store.apply([saw(999, Status.DELIVERED), saw(row, Status.DELIVERED)], decide).steps
+    assert [step.message.row for step in steps] == [row]
 
 
 def test_a_decision_that_fails_rolls_its_group_back(store: Store, account: int, campaign: int) -> None:
     """An error while deciding leaves no part of its group behind, and the store works on."""
-    rows = [planned.row for planned in track(store, account, make_arrivals(campaign, ["a", "b"])).planned]
+    rows = track(store, account, make_arrivals(campaign, ["a", "b"])).rows
     before = read_values(store)
 
     def fail_at_the_second(message: Message, event: Event) -> Step:
@@ -282,5 +272,5 @@ def test_a_decision_that_fails_rolls_its_group_back(store: Store, account: int, 
     with pytest.raises(LookupError):
         store.apply(events, fail_at_the_second)
     assert read_values(store) == before
-    assert all(message.pending for message in store.claim(rows))
+    assert all(message.pending for message in store.read(rows))
     assert len(store.apply(events, decide).steps) == 2

@@ -18,7 +18,7 @@ from exporter.runtime.errors import StoreError, StoreUnusable
 from exporter.store import directory
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT, make_observed
-from tests.store.engines import MANY, decide, make_arrivals, make_tick, persist_nothing, track
+from tests.store.engines import MANY, decide, list_queue, make_arrivals, make_tick, persist_nothing, track
 
 MESSAGES = 300
 PAGE_BYTES = 4096
@@ -45,8 +45,8 @@ def use(folder: Path) -> tuple[int, str]:
         restored = store.restore()
         state = CommittedState(restored.created_at)
         state.restore(restored.campaigns, restored.values, restored.cohorts)
-        rows = [planned.row for piece in store.read_schedule() for planned in piece]
-        messages = store.claim(range(1, MESSAGES + 1))
+        rows = [message.row for message in list_queue(store)]
+        messages = store.read(range(1, MESSAGES + 1))
         store.apply([make_observed(Status.PROCESSING, 5, row=row) for row in rows], decide)
         now = SENT_AT + 10**9
         store.collect_garbage(0, limit=MESSAGES, now=now, retention_us=10**15, tick=make_tick(now))

@@ -18,7 +18,16 @@ from exporter.domain.states import Status
 from exporter.runtime.errors import StoreFull
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import HOUR_US, SENT_AT, make_observed
-from tests.store.engines import claim_all, decide, make_arrivals, make_tick, recount, sum_series, track
+from tests.store.engines import (
+    claim_all,
+    decide,
+    list_queue,
+    make_arrivals,
+    make_tick,
+    recount,
+    sum_series,
+    track,
+)
 
 ROOT = Path(__file__).parents[2]
 GROUPS = 20
@@ -174,8 +183,8 @@ def work_on(store: SqliteStore, prefix: str, groups: int) -> None:
     campaign = store.ensure_campaign(account, "default")
     for group in range(groups):
         batch = make_arrivals(campaign, [f"{prefix}-{group}-{n}" for n in range(20)])
-        planned = track(store, account, batch).planned
-        store.apply([make_observed(Status.DELIVERED, 5, row=p.row) for p in planned], decide)
+        rows = track(store, account, batch).rows
+        store.apply([make_observed(Status.DELIVERED, 5, row=row) for row in rows], decide)
 
 
 def retry_once(verb: Callable[[], object]) -> None:
@@ -199,7 +208,7 @@ def test_a_disk_that_fills_and_empties(small_disk: Path) -> None:
         pending = [message.row for message in before if message.pending]
         assert len(before) >= 100
         assert sum_series(store)[Kind.MESSAGES, "delivered"] == len(before) - len(pending)
-        assert [planned.row for piece in store.read_schedule() for planned in piece] == pending
+        assert [message.row for message in list_queue(store)] == pending
         ballast.unlink()
         now = SENT_AT + 10**9
         retry_once(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ from exporter.domain.lifecycle import Event, Observed, PollFailed, Tick
 from exporter.domain.model import Answer, Outcome, Via
 from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
 from exporter.domain.states import Status
-from exporter.store import Planned, Store
 from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (
     ENGINES,
@@ -24,6 +22,7 @@ from tests.store.engines import (
     Engine,
     claim_all,
     decide,
+    list_queue,
     list_shown_values,
     make_arrivals,
     make_tick,
@@ -35,11 +34,6 @@ from tests.store.engines import (
 )
 
 DAY_US = 24 * HOUR_US
-
-
-def list_schedule(store: Store) -> list[Planned]:
-    """The places of all pending messages."""
-    return list(chain.from_iterable(store.read_schedule()))
 
 
 # --- any history ------------------------------------------------------------------------------------
@@ -135,7 +129,7 @@ class Run:
         messages = claim_all(self.store, 1000)
         assert sum_series(self.store) == recount(messages)
         assert {message.message_id for message in messages} == self.known
-        assert len(list_schedule(self.store)) == self.state.pending
+        assert list_queue(self.store) == [message for message in messages if message.unsettled]
         fallen = [key for key, n in self.counters.items() if stored.get(key, 0) < n]
         assert all(key.kind is Kind.MESSAGES for key in fallen)
         self.counters = stored

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import pytest
 
 from exporter.domain.aggregates import Cohort, StateDelta, get_cohort_key
@@ -12,11 +10,12 @@ from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Answer
 from exporter.domain.snapshot import Kind, SeriesKey
 from exporter.domain.states import Status
-from exporter.store import FileProgress, Planned, Store
+from exporter.store import FileProgress, Store
 from tests.domain.example import HOUR_US, SENT_AT
 from tests.store.engines import (
     Engine,
     decide,
+    list_queue,
     make_arrivals,
     make_tick,
     sum_series,
@@ -49,11 +48,6 @@ def campaign(store: Store, account: int) -> int:
 def saw(row: int, status: Status, after_us: int = 5 * SECOND_US) -> Observed:
     """A poll of a message."""
     return Observed(row, SENT_AT + after_us, after_us, Answer(status, cost_nanos=5))
-
-
-def list_schedule(store: Store) -> list[Planned]:
-    """The places of all pending messages."""
-    return list(chain.from_iterable(store.read_schedule()))
 
 
 # --- persist, collect garbage, prune ----------------------------------------------------------------
@@ -92,15 +86,15 @@ def collect_all_garbage(store: Store, now: int, limit: int = 7) -> tuple[StateDe
 
 def test_garbage_collection_deletes_what_finished_long_ago(store: Store, account: int, campaign: int) -> None:
     """A finished message leaves the gauge after its retention, not before; its counters stay."""
-    rows = [planned.row for planned in track(store, account, make_arrivals(campaign, IDS[:20])).planned]
+    rows = track(store, account, make_arrivals(campaign, IDS[:20])).rows
     store.apply([saw(row, Status.DELIVERED) for row in rows[:10]], decide)
     finished_at = SENT_AT + 5 * SECOND_US
     changes, pieces = collect_all_garbage(store, finished_at + RETENTION_US - 1)
-    assert len(store.claim(rows)) == 20
+    assert len(store.read(rows)) == 20
     assert pieces == 3
     assert SeriesKey(campaign, Kind.MESSAGES, "delivered") not in changes.counts
     changes, _ = collect_all_garbage(store, finished_at + RETENTION_US)
-    assert [message.row for message in store.claim(rows)] == rows[10:]
+    assert [message.row for message in store.read(rows)] == rows[10:]
     assert changes.counts[SeriesKey(campaign, Kind.MESSAGES, "delivered")] == -10
     assert sum_series(store)[Kind.FINISHED, "delivered"] == 10
     assert (Kind.MESSAGES, "delivered") not in sum_series(store)
@@ -115,7 +109,7 @@ def test_garbage_collection_lets_time_pass(store: Store, account: int, campaign:
     assert again.counts == {}
     collect_all_garbage(store, SENT_AT + 5 * DAY_US)
     assert sum_series(store)[Kind.FINISHED, "expired"] == 20
-    assert list_schedule(store) == []
+    assert list_queue(store) == []
 
 
 def test_a_deleted_id_is_known_for_a_while(engine: Engine) -> None:
@@ -123,22 +117,21 @@ def test_a_deleted_id_is_known_for_a_while(engine: Engine) -> None:
     store = engine.open()
     account, other = store.ensure_account("main"), store.ensure_account("other")
     campaign = store.ensure_campaign(account, "default")
-    (planned,) = track(store, account, make_arrivals(campaign, ["a"])).planned
-    store.apply([saw(planned.row, Status.DELIVERED)], decide)
+    (row,) = track(store, account, make_arrivals(campaign, ["a"])).rows
+    store.apply([saw(row, Status.DELIVERED)], decide)
     now = SENT_AT + RETENTION_US + HOUR_US
     collect_all_garbage(store, now)
     engine.crash()
     store = engine.open()
-    assert len(track(store, account, make_arrivals(campaign, ["a", "b"]), now=now).planned) == 1
+    assert len(track(store, account, make_arrivals(campaign, ["a", "b"]), now=now).rows) == 1
     assert (
-        len(track(store, other, make_arrivals(store.ensure_campaign(other, "c"), ["a"]), now=now).planned)
-        == 1
+        len(track(store, other, make_arrivals(store.ensure_campaign(other, "c"), ["a"]), now=now).rows) == 1
     )
     store.prune(now=now + 6 * DAY_US, cohorts_before=0, files_before=0)
-    assert track(store, account, make_arrivals(campaign, ["a"]), now=now).planned == []
+    assert track(store, account, make_arrivals(campaign, ["a"]), now=now).rows == []
     store.prune(now=now + 8 * DAY_US, cohorts_before=0, files_before=0)
-    (again,) = track(store, account, make_arrivals(campaign, ["a"]), now=now).planned
-    assert again.row > planned.row, "a row number is never used twice: the schedule may still have it"
+    (again,) = track(store, account, make_arrivals(campaign, ["a"]), now=now).rows
+    assert again > row, "a row number is never used twice: the schedule may still have it"
 
 
 def test_pruning_keeps_what_is_needed(store: Store, account: int, campaign: int) -> None:
@@ -160,18 +153,9 @@ def test_the_oldest_pending_message_of_each_campaign_is_found(
     """The earliest time of sending among the pending ones; nothing for a campaign without any."""
     other = store.ensure_campaign(account, "other")
     batch = [*make_arrivals(campaign, ["a"], SENT_AT - 5), *make_arrivals(campaign, ["b"], SENT_AT)]
-    rows = [planned.row for planned in track(store, account, batch).planned]
+    rows = track(store, account, batch).rows
     assert store.find_oldest_pending([campaign, other]) == {campaign: SENT_AT - 5}
     store.apply([saw(rows[0], Status.DELIVERED)], decide)
     assert store.find_oldest_pending([campaign, other]) == {campaign: SENT_AT}
     store.apply([saw(rows[1], Status.DELIVERED)], decide)
     assert store.find_oldest_pending([campaign, other]) == {}
-
-
-def test_a_large_schedule_comes_in_pieces(store: Store, account: int, campaign: int) -> None:
-    """All pending messages are read, however many, and no piece is large."""
-    for start in range(0, 25_000, 5_000):
-        track(store, account, make_arrivals(campaign, [f"x{n}" for n in range(start, start + 5_000)]))
-    pieces = list(store.read_schedule())
-    assert sum(map(len, pieces)) == 25_000
-    assert max(map(len, pieces)) <= 10_000

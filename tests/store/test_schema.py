@@ -7,21 +7,20 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from exporter.domain.events import Observed
 from exporter.domain.limiter import LimiterState
-from exporter.domain.model import Answer, Message
+from exporter.domain.model import Answer, Message, Priority
 from exporter.domain.snapshot import Kind, SeriesKey
 from exporter.domain.states import FINISHED, ClaimState, Status
 from exporter.runtime.errors import StoreUnusable
-from exporter.store import directory, schema
+from exporter.store import Claim, directory, schema
 from exporter.store.sqlite import SqliteStore
 from tests.domain.example import SENT_AT
-from tests.store.engines import decide
+from tests.store.engines import decide, list_queue
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,12 +108,12 @@ def test_a_state_of_signs_and_sentinels_is_read_right(tmp_path: Path) -> None:
     """Every claim means what it meant, what must be polled is polled, and the counters go on."""
     make_older(tmp_path / directory.DATABASE, 2)
     store = SqliteStore(tmp_path, now=SENT_AT)
-    messages = store.claim(range(1, len(OLD_CLAIMS) + 1))
+    messages = store.read(range(1, len(OLD_CLAIMS) + 1))
     assert list_meanings(messages) == MEANINGS
     assert {message.uptime_at_accept_us for message in messages} == {9}
     assert {message.message_id for message in messages if not message.unsettled} == {"ended", "ended-settled"}
-    scheduled = {place.row for place in chain.from_iterable(store.read_schedule())}
-    assert scheduled == {message.row for message in messages if message.unsettled}
+    assert store.queue_older({1: Priority.NORMAL}, limit=100) == len(OLD_CLAIMS)
+    assert list_queue(store) == [message for message in messages if message.unsettled]
     assert store.restore().accounts == {"main": (1, LimiterState(11))}
     answer = Answer(Status.DELIVERED, cost_nanos=5, currency="UAH")
     store.apply([Observed(message.row, SENT_AT, 11, answer) for message in messages], decide)
@@ -175,7 +174,7 @@ def test_a_killed_upgrade_leaves_the_older_state(tmp_path: Path, statement: int)
         assert schema.read_version(connection) == 2
         assert list(connection.iterdump()) == before
     store = SqliteStore(tmp_path, now=SENT_AT)
-    assert list_meanings(store.claim(range(1, len(OLD_CLAIMS) + 1))) == MEANINGS
+    assert list_meanings(store.read(range(1, len(OLD_CLAIMS) + 1))) == MEANINGS
     store.close()
 
 
@@ -208,3 +207,32 @@ def test_a_changed_table_is_refused(tmp_path: Path) -> None:
         connection.execute("DROP INDEX messages_by_id")
     with pytest.raises(StoreUnusable, match="damaged"):
         SqliteStore(tmp_path, now=SENT_AT)
+
+
+def test_messages_of_a_version_without_a_queue_are_queued_in_pieces(tmp_path: Path) -> None:
+    """Each start goes on where the one before was killed; settled messages stay out, and all is due once."""
+    with closing(sqlite3.connect(tmp_path / directory.DATABASE, isolation_level=None)) as connection:
+        for number, sql in schema.read_migrations():
+            if number <= 2:
+                connection.executescript(f"BEGIN; {sql} PRAGMA user_version = {number}; COMMIT;")
+        connection.execute("INSERT INTO meta VALUES ('created_at', 1), ('commits', 5)")
+        connection.executemany(
+            "INSERT INTO messages (account_id, campaign_id, message_id, outcome, sent_at, accepted_at,"
+            " due_at, answering_base_us) VALUES (1, ?, ?, ?, 7, 7, ?, 0)",
+            [(1 + n % 2, f"id-{n}", 3 if n % 5 == 0 else 0, 100 + n) for n in range(25)],
+        )
+    priorities = {1: Priority.LOW, 2: Priority.HIGH}
+    looked_at = []
+    for _ in range(4):
+        store = SqliteStore(tmp_path, now=SENT_AT)
+        looked_at.append(store.queue_older(priorities, limit=10))
+        store.close()
+    assert looked_at == [10, 10, 5, 0]
+    store = SqliteStore(tmp_path, now=SENT_AT)
+    queued = [
+        [message.due_at for message in store.claim(Claim(1, p, 0, SENT_AT, 100, (), {})).messages]
+        for p in Priority
+    ]
+    pending = [100 + n for n in range(25) if n % 5]
+    assert queued == [[at for at in pending if at % 2], [], [at for at in pending if not at % 2]]
+    store.close()

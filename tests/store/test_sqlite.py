@@ -185,7 +185,7 @@ def test_a_restored_backup_starts_its_counters_at_0(tmp_path: Path) -> None:
     assert "restored backup" in restored.warning
     assert restored.created_at == SENT_AT + HOUR_US
     assert sum_series(store) == {(Kind.MESSAGES, "new"): 3}
-    assert len(store.claim(range(1, 10))) == 3
+    assert len(store.read(range(1, 10))) == 3
     store.close()
     again = SqliteStore(run, now=SENT_AT + 2 * HOUR_US)
     assert again.restore().warning == ""

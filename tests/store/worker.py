@@ -53,8 +53,8 @@ def _use(store: SqliteStore, groups: int, tries: int) -> None:
     for group in range(groups):
         batch = make_arrivals(campaign, [f"{os.getpid()}-{group}-{n}" for n in range(GROUP)])
         accepted = _retry(partial(track, store, account, batch), tries)
-        _print(f"track {len(accepted.planned)}")
-        events = [make_observed(Status.DELIVERED, 5, row=planned.row) for planned in accepted.planned]
+        _print(f"track {len(accepted.rows)}")
+        events = [make_observed(Status.DELIVERED, 5, row=row) for row in accepted.rows]
         steps = _retry(partial(store.apply, events, decide), tries).steps
         _print(f"finish {sum(step.newly_finished for step in steps)}")
         _retry(partial(persist_nothing, store), tries)

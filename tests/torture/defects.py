@@ -154,12 +154,12 @@ MUTANTS = (
         [
             (
                 (
-                    "        await self.tracker.run(self.store.persist, changes, limiters)\n"
+                    "        await self.tracker.run(self.store.persist, changes, limiters, queue_time)\n"
                     "        if changes:\n            self.tracker.apply_committed(changes)\n"
                 ),
                 (
                     "        if changes:\n            self.tracker.apply_committed(changes)\n"
-                    "        await self.tracker.run(self.store.persist, changes, limiters)\n"
+                    "        await self.tracker.run(self.store.persist, changes, limiters, queue_time)\n"
                 ),
             )
         ],
@@ -168,9 +168,30 @@ MUTANTS = (
     Mutant(
         "I5",
         "no second between the last request of one life and the first of the next",
-        "exporter/engine/tracker.py",
-        [("not_before_us=schedule.CLOSEST_US", "not_before_us=0")],
-        "engine/test_restart.py::test_forty_crashes_at_random_moments",
+        "exporter/engine/poll_queue.py",
+        [("self._open_at = clock.now() + CLOSEST_US", "self._open_at = clock.now()")],
+        "engine/test_poll_queue.py::test_nothing_is_held_in_the_second_after_a_start",
+    ),
+    Mutant(
+        "I5",
+        "a message does not rest after its request",
+        "exporter/engine/poll_queue.py",
+        [("self._held[message_id] = until", "self._held.pop(message_id, None)")],
+        "engine/test_poll_queue.py::test_an_id_is_held_once_and_rests_after_its_request",
+    ),
+    Mutant(
+        "I5",
+        "a claim takes what is held for another request",
+        "exporter/store/sqlite_queue.py",
+        [("        if message_id in claim.held:\n", "        if claim.held is None:\n")],
+        "store/test_queue.py::test_any_history_is_polled_in_order",
+    ),
+    Mutant(
+        "I5",
+        "the request for an id that a webhook brings needs no hold",
+        "exporter/ingest/unverified_ids.py",
+        [("if not account.queue.hold(message_id):", "if account.queue.hold(message_id) is None:")],
+        "ingest/webhook/test_webhook_processor.py::test_no_id_is_polled_twice_within_a_second",
     ),
     Mutant(
         "I5",
@@ -280,5 +301,47 @@ MUTANTS = (
         "exporter/http/connections.py",
         [("MAX_CONNECTIONS = 64", "MAX_CONNECTIONS = 64_000")],
         "http/test_bounds.py",
+    ),
+    Mutant(
+        "I12",
+        "what can only be judged now is not polled first",
+        "exporter/store/sqlite_queue.py",
+        [("found = Found(dict.fromkeys(self._find_at_deadline(cursor, claim)))", "found = Found({})")],
+        "store/test_queue.py::test_any_history_is_polled_in_order",
+    ),
+    Mutant(
+        "I12",
+        "a poll shortly before the deadline takes the place of the one at it",
+        "exporter/store/sqlite_queue.py",
+        [("if 0 < quiet_us <= QUIET_US:", "if 0 < quiet_us <= 0:")],
+        "store/test_queue.py::test_a_message_is_quiet_before_its_deadline",
+    ),
+    Mutant(
+        "I12",
+        "judged messages are polled like unjudged ones",
+        "exporter/domain/schedule.py",
+        [("Rank.UNJUDGED if message.verdict is Verdict.NONE else Rank.JUDGED", "Rank.UNJUDGED")],
+        "domain/test_schedule.py::test_the_rank_of_a_message",
+    ),
+    Mutant(
+        "I12",
+        "a message stays in its lane when it is judged",
+        "exporter/store/sqlite.py",
+        [("refusals = ?, lane = ?,", "refusals = ?, lane = iif(? IS NULL, NULL, lane),")],
+        "store/test_queue.py::test_any_history_is_polled_in_order",
+    ),
+    Mutant(
+        "I12",
+        "a look at deadlines that was cut short begins anew each time",
+        "exporter/store/sqlite_queue.py",
+        [("end = place.resume = sent_at, row", "end = sent_at, row")],
+        "store/test_queue.py::test_a_large_campaign_at_its_deadline_is_polled_to_its_end",
+    ),
+    Mutant(
+        "I12",
+        "the queue's clock goes back with the wall clock",
+        "exporter/engine/poll_queue.py",
+        [("saved.queue_us + max(0, wall_us - saved.wall_us)", "wall_us")],
+        "engine/test_poll_queue.py::test_the_queue_clock_never_goes_back",
     ),
 )

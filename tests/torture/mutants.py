@@ -1,7 +1,7 @@
 """Seeded defects, and the test that must catch each: `make mutants`.
 
 Every defect is a small change of a text, made in a copy of the tree. The table
-says which promise it breaks (I1 to I10, see docs/architecture.md) and which test
+says which promise it breaks (I1 to I12, see docs/architecture.md) and which test
 caught it. Exit code 1 when one survives, or when its place in the code is gone.
 """
 

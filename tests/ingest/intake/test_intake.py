@@ -120,7 +120,7 @@ async def test_every_format(tmp_path: Path, content_type: str, body: str) -> Non
         again = await client.post(body.encode(), content_type)
         assert again.report == {"accepted": 0, "duplicate": 3, "rejected": 0, "rejects": []}
         assert await client.count_campaigns() == {"default": 3}
-        assert {one.message_id for one in await client.rig.tracker.claim(range(1, 4))} == {
+        assert {one.message_id for one in await client.rig.read(range(1, 4))} == {
             "id-1",
             "id-2",
             "id-3",
@@ -150,7 +150,7 @@ async def test_records_name_their_own(tmp_path: Path) -> None:
         answer = await client.post(body, "text/csv", query="?campaign=sale&account=second")
         assert answer.report["accepted"] == 3
         assert await client.count_campaigns() == {"sale": 2, "otp": 1}
-        by_account = {one.message_id: one.account_id for one in await client.rig.tracker.claim(range(1, 4))}
+        by_account = {one.message_id: one.account_id for one in await client.rig.read(range(1, 4))}
         second = client.rig.tracker.accounts["second"].id
         assert {one for one, account_id in by_account.items() if account_id == second} == {"id-1", "id-2"}
 

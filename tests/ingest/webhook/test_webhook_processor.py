@@ -401,6 +401,25 @@ async def test_unverified_ids_and_messages_take_turns(tmp_path: Path) -> None:
         rig.slow_down(0)
 
 
+async def test_no_id_is_polled_twice_within_a_second(tmp_path: Path) -> None:
+    """A webhook brings an id, and the next ones ask for its polls while it is only just being tracked."""
+    world = World()
+    world.known_only = True
+    async with start_rig(
+        tmp_path, world.provider, make_settings("verify", track_unknown=True, rate=100)
+    ) as rig:
+        ids = [f"w-{n}" for n in range(30)]
+        world.ends = dict.fromkeys(ids, (1e9, Status.DELIVERED))
+        rig.slow_down(0.004)
+        for _ in range(100):
+            await submit_all(rig, [make_event(rig, one) for one in ids])
+            await rig.pass_time(0.02)
+        rig.slow_down(0)
+        await rig.pass_time(5)
+        assert set(world.provider.count_requests()) == set(ids)
+        assert find_closest_seconds(world.provider.requests) >= 1
+
+
 # --- webhooks instead of polls ----------------------------------------------------------------------
 
 
