@@ -8,37 +8,9 @@ or a truth value.
 """
 
 from exporter.config.load import Report, check, load
-from exporter.config.models import (
-    Account,
-    Auth,
-    Campaign,
-    Drop,
-    Exposition,
-    Intake,
-    Limits,
-    Profile,
-    Storage,
-    Webhook,
-)
+from exporter.config.models import Account, Intake, Webhook
 from exporter.config.problem import Problem
 from exporter.config.settings import Settings
 from exporter.config.units import Window
 
-__all__ = [
-    "Account",
-    "Auth",
-    "Campaign",
-    "Drop",
-    "Exposition",
-    "Intake",
-    "Limits",
-    "Problem",
-    "Profile",
-    "Report",
-    "Settings",
-    "Storage",
-    "Webhook",
-    "Window",
-    "check",
-    "load",
-]
+__all__ = ["Account", "Intake", "Problem", "Report", "Settings", "Webhook", "Window", "check", "load"]
