@@ -93,12 +93,14 @@ def plan(  # noqa: PLR0913 - a pure decision: all that it depends on comes in
 
     `polled`: the event was a poll, answered or not. The others are as for `next_poll_at`.
     """
+    # A wall clock that was set back may make the latest poll seem to be ahead.
+    polled_at = min(after.polled_at, at)
     if before.webhook_cost_nanos is None is not after.webhook_cost_nanos:
-        return max(at, after.polled_at + CLOSEST_US)
+        return max(at, polled_at + CLOSEST_US)
     if after.claim_state is ClaimState.OPEN is not before.claim_state:
         # At once for the first claim; after a wrong one, not sooner than polling would.
         pause_us = policy.interval_us if before.claim_state is ClaimState.SETTLED else CLOSEST_US
-        return max(at, after.polled_at + pause_us)
+        return max(at, polled_at + pause_us)
     if not polled:
         return None
     if before.claim_state is ClaimState.OPEN is not after.claim_state:

@@ -86,12 +86,23 @@ class PollQueue:
         return True
 
     def release(self, message_id: str, requested_at: int | None) -> None:
-        """End a hold; `requested_at` is when its request ended at the latest, None if none was sent."""
+        """End a hold; `requested_at` is when its request ended at the latest, None if none was sent.
+
+        A message that came to be due meanwhile, in whichever class, was passed over: it is noted now.
+        """
+        until = self._end_hold(message_id, requested_at)
+        for priority in Priority:
+            self.note_due(priority, until)
+
+    def _end_hold(self, message_id: str, requested_at: int | None) -> int:
+        """Let an id rest, or go; returns until when no request may follow."""
         self._forget_rests()
         self._held.pop(message_id, None)
-        if requested_at is not None and (until := requested_at + CLOSEST_US) > self._clock.now():
+        until = 0 if requested_at is None else requested_at + CLOSEST_US
+        if until > self._clock.now():
             self._held[message_id] = until
             self._resting.append((until, message_id))
+        return until
 
     def list_held(self) -> frozenset[str]:
         """The ids that are held now."""
@@ -117,19 +128,24 @@ class PollQueue:
         """Hold what was claimed; leaves out what something else holds by now."""
         if claimed.next_due_at is not None:
             self.note_due(priority, claimed.next_due_at)
-        for message_id in claimed.passed_over:
+        taken = [message for message in claimed.messages if self.hold(message.message_id)]
+        left = {message.message_id for message in claimed.messages} - {
+            message.message_id for message in taken
+        }
+        for message_id in left.union(claimed.passed_over):
             # Those that do not rest yet are noted when they are released.
             self.note_due(priority, self._held.get(message_id, 0))
-        taken = [message for message in claimed.messages if self.hold(message.message_id)]
         self._claimed[priority] += len(taken)
         return taken
 
     def finish(self, message: Message, requested_at: int | None, *, planned: bool) -> None:
-        """End the hold of a claimed message; unless `planned` it is due as before."""
+        """End the hold of a claimed message; unless `planned`, which notes it, it is due as before."""
         self._claimed[message.priority] -= 1
-        self.release(message.message_id, requested_at)
-        if not planned:
-            self.note_planned(message)
+        if planned:
+            self._end_hold(message.message_id, requested_at)
+        else:
+            # A webhook, and a reload before it, may have moved it to another class meanwhile.
+            self.release(message.message_id, requested_at)
 
     def count_claimed(self, priority: Priority) -> int:
         """How many messages are claimed and neither put back nor committed."""

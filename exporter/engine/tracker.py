@@ -372,12 +372,14 @@ class Tracker:
                 )
 
     async def _retry_until_room(self, write: Callable[[], Awaitable[_T]]) -> _T:
-        """Call `write` until the disk has room for it."""
+        """Call `write` until the disk has room for it; the first refusal is logged."""
+        logged = False
         while True:
             try:
                 written = await write()
             except StoreFull as error:
-                if self._writable.is_set():
+                if not logged:
+                    logged = True
                     more = {"event": "store_full", "fields": {"code": error.code}}
                     _log.error("%s; polling is paused until there is room", error.message, extra=more)
                 self._writable.clear()

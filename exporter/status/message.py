@@ -200,6 +200,8 @@ class Lookups:
     def _view_message(self, message: Message) -> MessageView:
         name = self.tracker.state.campaigns[message.campaign_id]
         deadline_us = self.tracker.settings.policy_for(name.campaign).deadline_us
+        # Due times are on a clock of their own.
+        due_at = message.due_at - self.tracker.queue_clock.now() + self.clock.now()
         return MessageView(
             account=name.account,
             campaign=name.campaign,
@@ -211,7 +213,7 @@ class Lookups:
             deadline_timestamp_seconds=(message.sent_at + deadline_us) / SECOND_US,
             accepted_timestamp_seconds=message.accepted_at / SECOND_US,
             last_asked_timestamp_seconds=_to_seconds(message.polled_at),
-            next_look_timestamp_seconds=_to_seconds(message.due_at) if message.unsettled else None,
+            next_look_timestamp_seconds=due_at / SECOND_US if message.unsettled else None,
             finished_timestamp_seconds=_to_seconds(message.finished_at),
             polls=message.polls,
             failures=message.failures,
