@@ -246,6 +246,6 @@ class _Files:
                 csv.writer(file).writerows((("message_id", "campaign", "sent_at"), *rows))
             draft.rename(self.drop / f"{self.written}.csv")
         except FileNotFoundError:
-            # Whoever looks around has hidden the directory: the ids wait for its return.
+            # Somebody moved the directory away: the ids wait until it is back.
             return
         self._rows.clear()

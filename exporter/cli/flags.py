@@ -1,4 +1,4 @@
-"""What a command line is made of, as values: flags with their environment twins, and commands.
+"""What a command line is made of, as values: flags with their environment variables, and commands.
 
 `options` has those that there are. The parser, the help, the documentation
 and the hints of errors are all made of the same values.
@@ -60,7 +60,7 @@ class Flag:
         return not self.name.startswith("-")
 
     @property
-    def twin(self) -> str:
+    def env_name(self) -> str:
         """The environment variable that it can be given by."""
         return "SMSBAT_" + re.sub("[.-]", "_", self.name.lstrip("-")).upper()
 
@@ -104,8 +104,8 @@ class Command:
         return " ".join(part for part in (PROGRAM, self.name, *more, usual) if part)
 
 
-def value_of(flag: Flag, text: str, command: Command, *, twin: bool = False) -> object:
-    """What `text` means for a flag; `twin` when it stands in the environment. Raises UsageError."""
+def value_of(flag: Flag, text: str, command: Command, *, env_name: bool = False) -> object:
+    """What `text` means for a flag; `env_name` when it is from the environment. Raises UsageError."""
     if not text and flag.may_be_empty:
         return None
     try:
@@ -116,8 +116,8 @@ def value_of(flag: Flag, text: str, command: Command, *, twin: bool = False) -> 
         name, line = flag.name, command.line(flag.written(close))
         if flag.is_word:
             line = f"{PROGRAM} {command.name} {close or command.usual}"
-        if twin:
-            name, line = f"${flag.twin}", f"{flag.twin}={close or flag.example} {command.line()}"
+        if env_name:
+            name, line = f"${flag.env_name}", f"{flag.env_name}={close or flag.example} {command.line()}"
         raise UsageError(f"{name}: {error}", hint=f"{why}try: {line}") from None
 
 
@@ -128,20 +128,20 @@ def closest(text: str, known: Iterable[str]) -> str:
 
 
 def value_in_environment(flag: Flag, environ: Mapping[str, str], command: Command) -> object:
-    """What the flag's twin says; None where it says nothing. Raises UsageError."""
-    text = environ.get(flag.twin, "")
+    """What the flag's environment variable says; None where it is not set. Raises UsageError."""
+    text = environ.get(flag.env_name, "")
     if not text:
         return None
     if not flag.metavar:
         if text.lower() not in _TRUTHS:
             raise UsageError(
-                f"${flag.twin}: {quoted(text)} is neither true nor false",
-                hint=f"try: {flag.twin}=true {command.line()}",
+                f"${flag.env_name}: {quoted(text)} is neither true nor false",
+                hint=f"try: {flag.env_name}=true {command.line()}",
             )
         return _TRUTHS[text.lower()]
     if flag.repeatable:
-        return [value_of(flag, one.strip(), command, twin=True) for one in text.split(",")]
-    return value_of(flag, text, command, twin=True)
+        return [value_of(flag, one.strip(), command, env_name=True) for one in text.split(",")]
+    return value_of(flag, text, command, env_name=True)
 
 
 def missing(command: Command, what: str) -> UsageError:

@@ -129,8 +129,8 @@ def _help(flag: Flag) -> str:
         parts.append(f"one of: {', '.join(flag.choices)}")
     if flag.default:
         parts.append(f"default: {flag.default}")
-    twin = "" if flag.is_word else f" (${flag.twin})"
-    return f"{'; '.join(parts)}{twin}".replace("%", "%%")
+    env_name = "" if flag.is_word else f" (${flag.env_name})"
+    return f"{'; '.join(parts)}{env_name}".replace("%", "%%")
 
 
 def _examples(examples: Iterable[tuple[str, str]]) -> str:
@@ -220,7 +220,7 @@ def main() -> int:
             code = do(arguments, os.environ)
         sys.stdout.flush()
     except ExporterError as error:
-        _tell(error.render())
+        _print_error(error.render())
         if isinstance(error, StoreBroken):
             _leave_disk_alone(error.exit_code)
         return error.exit_code
@@ -230,12 +230,12 @@ def main() -> int:
         if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.ENOSPC}:
             # At its exit Python would try to print the rest once more, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            _tell(format_error(f"can't write: {error.strerror}", Code.OUTPUT))
+            _print_error(format_error(f"can't write: {error.strerror}", Code.OUTPUT))
         else:
             from exporter.runtime.log import describe_exception
 
             hint = "this is a defect of the exporter: report it with this line"
-            _tell(format_error(f"unexpected: {describe_exception(error)}", Code.UNEXPECTED, hint))
+            _print_error(format_error(f"unexpected: {describe_exception(error)}", Code.UNEXPECTED, hint))
         return 1
     return code
 
@@ -252,7 +252,7 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tell(text: str) -> None:
+def _print_error(text: str) -> None:
     print(f"{PROGRAM}: {text}", file=sys.stderr)
 
 

@@ -68,7 +68,7 @@ _LIFECYCLE = Flag(name="--web.enable-lifecycle", text="allow POST /-/reload")
 _LOG = (
     Flag(
         name="--log.level",
-        text="what is logged, from this on",
+        text="minimum level of log lines",
         metavar="LEVEL",
         choices=LOG_LEVELS,
         default="info",
@@ -76,7 +76,7 @@ _LOG = (
     ),
     Flag(
         name="--log.format",
-        text="how a line of the log is written",
+        text="format of log lines",
         metavar="FORMAT",
         choices=LOG_FORMATS,
         default="logfmt",
@@ -86,7 +86,7 @@ _LOG = (
 _SIMULATION = (
     Flag(
         name="--scenario",
-        text="what goes on at the provider",
+        text="what happens at the provider",
         metavar="NAME",
         choices=tuple(SCENARIOS),
         default="calm",
@@ -169,7 +169,7 @@ COMMANDS = (
             "simulation": (
                 Flag(
                     name="--requests-per-second",
-                    text="what each key may ask; 0 for no limit",
+                    text="request rate of each key; 0 for no limit",
                     metavar="N",
                     read=partial(flags.number, 0, HIGHEST_RATE),
                     rule=f"0 for no limit, at most {HIGHEST_RATE}",
@@ -178,7 +178,7 @@ COMMANDS = (
                 ),
                 Flag(
                     name="--webhook-url",
-                    text="where the ends of messages are posted",
+                    text="where final statuses are posted",
                     metavar="URL",
                     read=_webhook,
                     rule="the address of a webhook",
@@ -191,7 +191,7 @@ COMMANDS = (
         examples=(
             ("simulator", "a provider on this machine; its key is demo-key"),
             ("simulator --scenario=slow-sms --speed=60", "one that is slow"),
-            ("simulator --webhook-url=http://127.0.0.1:10979/webhook/TOKEN", "one that posts what it knows"),
+            ("simulator --webhook-url=http://127.0.0.1:10979/webhook/TOKEN", "one that posts webhooks"),
         ),
     ),
     Command(
@@ -213,21 +213,21 @@ COMMANDS = (
     ),
     Command(
         name="check-message",
-        text="ask the provider once about messages, and print what it says",
+        text="poll the provider once for each message, and print the answers",
         do="exporter.cli.check:check_message",
         groups={
             "configuration": (
                 _CONFIG_FILE,
                 Flag(
                     name="--account",
-                    text="whose messages they are; default: the first account",
+                    text="the account of the messages; default: the first account",
                     metavar="NAME",
                     read=flags.filled,
                     example="main",
                 ),
             ),
         },
-        words=(Flag(name="ID", text="what the provider answered to sending", repeatable=True),),
+        words=(Flag(name="ID", text="the id that the provider answered to sending", repeatable=True),),
         usual="abc123def456",
         examples=(
             ("check-message abc123def456", "one message"),
@@ -243,7 +243,7 @@ COMMANDS = (
             "output": (
                 Flag(
                     name="--out",
-                    text="where to; made if it is not there",
+                    text="the directory; created if it does not exist",
                     metavar="DIR",
                     read=flags.path,
                     example="grafana",
@@ -260,7 +260,7 @@ COMMANDS = (
         text="print the script with which a shell completes commands, flags and values",
         do="exporter.cli.completion:completion",
         groups={},
-        words=(Flag(name="SHELL", text="whose script", choices=SHELLS),),
+        words=(Flag(name="SHELL", text="the shell", choices=SHELLS),),
         usual="bash",
         examples=(
             ("completion bash >/etc/bash_completion.d/smsbat-exporter", "for bash, as root"),

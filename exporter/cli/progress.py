@@ -46,7 +46,7 @@ class Progress:
     def say(self, text: str, stream: TextIO | None = None) -> None:
         """Print a line above it, on standard output unless another stream is given."""
         self._wipe()
-        # At once, also into a pipe: whoever reads there waits for it.
+        # At once, also into a pipe: its reader waits for it.
         print(text, file=stream or sys.stdout, flush=True)
         self._draw()
 

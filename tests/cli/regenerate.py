@@ -48,7 +48,7 @@ def _row(flag: Flag) -> str:
     default = "required" if flag.required else f"`{flag.default}`" if flag.default else ""
     choices = ", ".join(f"`{choice}`" for choice in flag.choices)
     text = f"{flag.text}; one of {choices}" if choices else flag.text
-    return f"| {written} | `{flag.twin}` | {default} | {text} |"
+    return f"| {written} | `{flag.env_name}` | {default} | {text} |"
 
 
 if __name__ == "__main__":

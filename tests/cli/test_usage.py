@@ -157,9 +157,9 @@ def test_every_flag_can_be_given_in_the_environment(command: Command, flag: Flag
     without = [word for word in argv if not word.startswith(flag.name)]
     example = flag.example or "true"
     by_flag = vars(parse([*without, flag.written()], {}))[flag.attribute]
-    by_twin = vars(parse(without, {flag.twin: example}))[flag.attribute]
-    assert by_flag == by_twin
-    both = vars(parse([*without, flag.written()], {flag.twin: flag.default or "false"}))
+    by_variable = vars(parse(without, {flag.env_name: example}))[flag.attribute]
+    assert by_flag == by_variable
+    both = vars(parse([*without, flag.written()], {flag.env_name: flag.default or "false"}))
     assert both[flag.attribute] == by_flag
 
 
@@ -169,8 +169,8 @@ def test_a_wrong_variable_is_named_with_what_to_set_instead(command: Command, fl
     argv = [command.name, *shlex.split(command.usual)]
     without = [word for word in argv if not word.startswith(flag.name)]
     for value in filter(None, _wrong_values(flag) if flag.metavar else ("maybe", PHONE)):
-        error = refused(without, {flag.twin: value})
-        assert error.message.startswith(f"${flag.twin}: ")
+        error = refused(without, {flag.env_name: value})
+        assert error.message.startswith(f"${flag.env_name}: ")
         assert_helpful(error)
 
 
@@ -193,7 +193,7 @@ def test_a_limit_of_zero_is_not_taken_for_no_value() -> None:
 @pytest.mark.parametrize(
     "argv", [["--help"], ["-h"], *([command.name, "--help"] for command in COMMANDS)], ids=" ".join
 )
-def test_every_help_names_the_twins_and_ends_with_lines_to_paste(
+def test_every_help_names_the_variables_and_ends_with_lines_to_paste(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each flag with its variable, in groups that say what they are about; each example is understood."""
@@ -211,7 +211,7 @@ def test_every_help_names_the_twins_and_ends_with_lines_to_paste(
         typed(f"{PROGRAM} {line}")
     if command:
         flat = re.sub(r"\s+", " ", text)
-        assert [flag.name for flag in command.flags() if f"(${flag.twin})" not in flat] == []
+        assert [flag.name for flag in command.flags() if f"(${flag.env_name})" not in flat] == []
         assert [title for title in command.groups if f"\n{title}:\n" not in text] == []
 
 
@@ -225,4 +225,4 @@ def test_no_two_flags_share_a_variable_unless_they_are_one() -> None:
     meanings: dict[str, Flag] = {}
     for command in COMMANDS:
         for flag in command.flags():
-            assert meanings.setdefault(flag.twin, flag) is flag
+            assert meanings.setdefault(flag.env_name, flag) is flag

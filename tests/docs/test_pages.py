@@ -211,11 +211,11 @@ def test_files_that_are_named_exist(page: Page) -> None:
 
 @EVERY_PAGE
 def test_environment_variables_that_are_named_exist(page: Page) -> None:
-    """SMSBAT_... is the twin of a flag, or stands in the example."""
+    """SMSBAT_... is the variable of a flag, or stands in the example."""
     known = set().union(*flags().values())
-    twins = {"SMSBAT_" + re.sub("[.-]", "_", flag.lstrip("-")).upper() for flag in known}
+    variables = {"SMSBAT_" + re.sub("[.-]", "_", flag.lstrip("-")).upper() for flag in known}
     example = set(re.findall(r"SMSBAT_[A-Z_]+", (ROOT / "config.example.yaml").read_text("utf-8")))
-    assert set(re.findall(r"\bSMSBAT_[A-Z_]+", page.path.read_text("utf-8"))) <= twins | example
+    assert set(re.findall(r"\bSMSBAT_[A-Z_]+", page.path.read_text("utf-8"))) <= variables | example
 
 
 def test_the_page_of_metrics_has_every_metric() -> None:
