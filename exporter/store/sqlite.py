@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from exporter.domain.aggregates import Cohort, CohortKey, StateDelta
+from exporter.domain.aggregates import StateDelta
 from exporter.domain.events import Event, Step
 from exporter.domain.limiter import LimiterState
 from exporter.domain.model import SECOND_US, Message, Policy, Priority, Source, Verdict
 from exporter.domain.schedule import Rank
-from exporter.domain.snapshot import CampaignName, Kind, SeriesKey
+from exporter.domain.snapshot import Kind
 from exporter.domain.states import ClaimState, Status
 from exporter.store import (
     Accepted,
@@ -30,9 +30,9 @@ from exporter.store import (
 )
 from exporter.store.database import Database, StoreDamaged
 from exporter.store.sqlite_queue import PollQueue, encode_lane, find_lane, read_priority
+from exporter.store.sqlite_restore import RATE_SCALE, count_commits, read_state
 
 TOMBSTONE_LIFE_US = 7 * 86_400 * SECOND_US
-RATE_SCALE = 1_000_000
 
 # --- the SQL that is longer than a line or used twice ---------------------------------------------------
 
@@ -64,21 +64,15 @@ _PULL_FORWARD = (
 )
 _PUT_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 _FINISH_MESSAGE = "UPDATE messages SET outcome = ?, finished_at = ? WHERE id = ?"
-_SELECT_CAMPAIGNS = "SELECT c.id, a.name, c.name FROM campaigns c JOIN accounts a ON a.id = c.account_id"
-_SELECT_ACCOUNTS = "SELECT id, name, uptime_us, paused_until, rate_micros FROM accounts"
 _UPDATE_ACCOUNT = "UPDATE accounts SET uptime_us = ?, paused_until = ?, rate_micros = ? WHERE id = ?"
-_SELECT_SERIES = "SELECT campaign_id, kind, label1, label2, value FROM series"
 _ADD_TO_SERIES = (
     "INSERT INTO series (campaign_id, kind, label1, label2, value) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET value = value + excluded.value"
 )
-_SELECT_COHORTS = (
-    "SELECT campaign_id, began_at, sent, delivered, met, missed, finished, fell_back FROM cohorts"
-)
 _ADD_TO_COHORT = (
     "INSERT INTO cohorts (campaign_id, began_at, sent, delivered, met, missed, finished, fell_back)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET sent = sent + excluded.sent,"
-    " delivered = delivered + excluded.delivered,"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    " sent = sent + excluded.sent, delivered = delivered + excluded.delivered,"
     " met = met + excluded.met, missed = missed + excluded.missed,"
     " finished = finished + excluded.finished, fell_back = fell_back + excluded.fell_back"
 )
@@ -124,7 +118,7 @@ class SqliteStore:
                 )
             directory.sync_directory(self._folder)
             with database.read() as cursor:
-                commits = _count_commits(cursor)
+                commits = count_commits(cursor)
             marked = directory.read_commit_marker(self._folder)
             if commits < marked:
                 self._warning = (
@@ -144,7 +138,7 @@ class SqliteStore:
     def restore(self) -> Restored:
         """See `Store`."""
         with self._database.read() as cursor:
-            return _read_state(cursor, self._warning)
+            return read_state(cursor, self._warning)
 
     def queue_older(self, priorities: Mapping[int, Priority], *, limit: int) -> int:
         """See `Store`."""
@@ -388,13 +382,8 @@ class SqliteStore:
     def find_oldest_pending(self, campaign_ids: Iterable[int]) -> dict[int, int]:
         """See `Store`."""
         with self._database.read() as cursor:
-            found = {
-                campaign_id: cursor.execute(_SELECT_OLDEST, (campaign_id,)).fetchone()[0]
-                for campaign_id in campaign_ids
-            }
-            return {
-                campaign_id: int(sent_at) for campaign_id, sent_at in found.items() if sent_at is not None
-            }
+            found = {one: cursor.execute(_SELECT_OLDEST, (one,)).fetchone()[0] for one in campaign_ids}
+            return {one: int(sent_at) for one, sent_at in found.items() if sent_at is not None}
 
     def close(self) -> None:
         """See `Store`."""
@@ -413,7 +402,7 @@ class SqliteStore:
 
     def _write_commit_marker(self) -> None:
         with self._database.read() as cursor:
-            directory.write_commit_marker(self._folder, _count_commits(cursor))
+            directory.write_commit_marker(self._folder, count_commits(cursor))
 
 
 # --- rows as values of the domain -------------------------------------------------------------------------
@@ -442,40 +431,6 @@ def _make_message(row: tuple[int, ...]) -> Message:
         )
     except KeyError:
         raise ValueError("a status, verdict or claim state that was never written") from None
-
-
-def _make_integers(row: tuple[int, ...]) -> tuple[int, ...]:
-    """The row, made of nothing but integers; raises ValueError or TypeError."""
-    return tuple(map(int, row))
-
-
-def _count_commits(cursor: sqlite3.Cursor) -> int:
-    """How many transactions the database has seen; raises ValueError or TypeError."""
-    (value,) = cursor.execute("SELECT value FROM meta WHERE name = 'commits'").fetchone()
-    return int(value)
-
-
-def _read_state(cursor: sqlite3.Cursor, warning: str) -> Restored:
-    """Everything but the messages; raises ValueError or TypeError."""
-    accounts = {
-        str(name): (int(account_id), LimiterState(int(uptime_us), int(paused_until), rate / RATE_SCALE))
-        for account_id, name, uptime_us, paused_until, rate in cursor.execute(_SELECT_ACCOUNTS)
-    }
-    campaigns = {
-        int(campaign_id): CampaignName(str(account), str(campaign))
-        for campaign_id, account, campaign in cursor.execute(_SELECT_CAMPAIGNS)
-    }
-    values = [
-        (SeriesKey(int(campaign_id), Kind(kind), str(label1), str(label2)), int(value))
-        for campaign_id, kind, label1, label2, value in cursor.execute(_SELECT_SERIES)
-    ]
-    cohorts = [
-        (CohortKey(campaign_id, began_at), Cohort(*counts))
-        for campaign_id, began_at, *counts in map(_make_integers, cursor.execute(_SELECT_COHORTS))
-    ]
-    meta = dict(cursor.execute("SELECT name, value FROM meta"))
-    queue_time = QueueTime(int(meta["queue_us"]), int(meta["queue_wall_us"])) if "queue_us" in meta else None
-    return Restored(int(meta["created_at"]), accounts, campaigns, values, cohorts, queue_time, warning)
 
 
 # --- writing, within a transaction that the caller has begun ----------------------------------------------
